@@ -1,0 +1,88 @@
+"""Every key of distq, one name each. Nothing else in the package spells a key.
+
+All keys of a queue share one hash tag, `{app/queue}`, so that a script touches one Cluster slot only and two
+applications on one broker never meet. `QUEUE_KEYS` is also the source of the names that the Lua files use:
+`scripts.py` puts `local TASKS = KEYS[1] .. 'tasks'` in front of a script that mentions TASKS, and so on.
+
+    entry = what lists and sorted sets hold: the id, or `id N` when this id lived before and left a ghost in a list
+"""
+
+from __future__ import annotations
+
+import re
+
+LAYOUT = 1
+"""Version of the keys and messages in the broker. Another release with another number refuses to start."""
+
+PRIORITIES = ("low", "default", "high")
+"""Names of the priorities by their number: 0, 1, 2."""
+
+QUEUE_KEYS = {
+    # one per queue
+    "TASKS": "tasks",  # HASH entry -> message; a task is alive iff it is here
+    "DELAYED": "delayed_queue",  # ZSET entry -> due ms
+    "DEADLINES": "deadlines",  # ZSET entry -> ms after which a waiting task ends (expires=, or nobody knows its type)
+    "DEAD_LETTERS": "dead_letter_queue",  # ZSET id -> ms of death
+    "DEAD": "dead",  # HASH id -> message
+    "COMPLETED": "completed_queue",  # LIST of the last 100 ids
+    "WAKE": "wake",  # ZSET marker: "something is runnable now"
+    "LEASES": "leases",  # ZSET worker -> ms until which it lives without renewal
+    "HOSTS": "hosts",  # ZSET supervisor -> ms likewise
+    "GENERATIONS": "generations",  # HASH id -> entry, for live entries that are not their plain id
+    "LANES": "lanes",  # HASH lane -> "limited" | "parked"
+    "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
+    "GROUPS": "groups",  # SET of digests: which sets of types workers announce
+    "LEDGER": "ledger",  # HASH "event type" -> count
+    "META": "meta",  # HASH layout, fence, armed, keeper, keeper_until
+    # one per priority
+    "QUEUE": "queue:",  # LIST of entries, ready
+    "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
+    "GHOSTS": "ghosts:",  # SET of entries still in a list although their task has ended
+    "LANES_AT": "lanes:",  # SET of lanes that hold entries at this priority
+    "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
+    # one per worker, group, host or task
+    "PROCESSING": "processing_queue:",  # + worker, LIST of entries that it holds
+    "WORKER": "worker:",  # + worker, HASH step, settled, fence, reserved, host, digest, info
+    "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
+    "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
+    "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
+    "RESULT": "result:",  # + id, LIST of one result (TTL)
+    "SENT": "sent:",  # + id, the token of the call that enqueued a given id (TTL)
+    "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
+}
+
+KNOWN_QUEUES = "distq:queues"
+"""SET of `app/queue`: what exists on this broker."""
+
+PERMANENT = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"^distq:queues$",
+        r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
+        r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
+        r"^distq:\{[^}]+\}:(wake|wake:\w+|leases|hosts|groups|lanes|lanes:\w+|limits|ledger|meta)$",
+        r"^distq:\{[^}]+\}:lane:\w+:.+$",
+        r"^distq:\{[^}]+\}:(processing_queue|worker):.+$",  # live workers; recovery removes them
+    )
+)
+"""Keys that may stand without a TTL: live tasks, and what has a length limit of its own."""
+
+
+def prefix(app: str, queue: str) -> str:
+    """What all keys of a queue begin with: `distq:{shop/default}:`."""
+    return f"distq:{{{app}/{queue}}}:"
+
+
+def known_queue(app: str, queue: str) -> str:
+    """The member of KNOWN_QUEUES for a queue."""
+    return f"{app}/{queue}"
+
+
+def key(queue_prefix: str, name: str, suffix: str = "") -> str:
+    """One key, by its name in `QUEUE_KEYS`: `key(p, "RESULT", id)`."""
+    return queue_prefix + QUEUE_KEYS[name] + suffix
+
+
+def id_of(entry: str) -> str:
+    """The task's id in an entry."""
+    return entry.partition(" ")[0]

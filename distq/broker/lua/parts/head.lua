@@ -1,0 +1,36 @@
+-- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
+--   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
+--   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 (1 suspect) | length u8 + type | body
+local HEAD = '>ddI4HBBBBB'
+local HEAD_SIZE = 27
+local SUSPECT = 1
+local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
+local NOT_SAID = 4294967295
+
+-- A message too short to have a head reads as zeros: it reaches a worker, which buries it.
+local function read_head(message)
+  local h = {}
+  if #message < HEAD_SIZE then message = message .. string.rep('\0', HEAD_SIZE) end
+  h.created, h.expires, h.result_ttl, h.attempt, h.deliveries, h.version, h.priority, h.flags, h.type_size =
+    struct.unpack(HEAD, message)
+  h.type = string.sub(message, HEAD_SIZE + 1, HEAD_SIZE + h.type_size)
+  h.level = PRIORITY[h.priority]
+  h.lane = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+  return h
+end
+
+local function write_head(h, message)
+  return struct.pack(HEAD, h.created, h.expires, h.result_ttl, math.min(h.attempt, 65535),
+    math.min(h.deliveries, 255), h.version, h.priority, h.flags, h.type_size) .. string.sub(message, HEAD_SIZE + 1)
+end
+
+local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
+
+local function set_flag(h, flag, on)
+  if has_flag(h, flag) ~= on then h.flags = h.flags + (on and flag or -flag) end
+end
+
+local function id_of(entry)
+  local space = string.find(entry, ' ', 1, true)
+  return space and string.sub(entry, 1, space - 1) or entry
+end

@@ -1,0 +1,34 @@
+-- part ready: puts a live entry where it waits: among the suspects, in its type's lane, or in the list of its priority.
+local function set_deadline(entry, ms)
+  redis.call('ZADD', DEADLINES, ms, entry)
+  announce(ms)
+end
+
+-- A lane is "limited", or "parked N": no worker at hand knew the type, and its tasks end N ms after they came here.
+local function enter_lane(entry, lane, kind, level, push)
+  redis.call(push, LANE .. level .. ':' .. lane, entry)
+  redis.call('SADD', LANES_AT .. level, lane)
+  local patience = string.match(kind, '^parked (%d+)$')
+  if patience then set_deadline(entry, now + patience) end
+end
+
+local function make_ready(entry, h, push)
+  if has_flag(h, SUSPECT) then
+    redis.call(push, SUSPECTS .. h.level, entry)
+  else
+    local kind = redis.call('HGET', LANES, h.lane)
+    if kind then
+      enter_lane(entry, h.lane, kind, h.level, push)
+    else
+      redis.call(push, QUEUE .. h.level, entry)
+    end
+  end
+  if h.expires > 0 then set_deadline(entry, h.expires) end
+end
+
+-- The entry waits until `due`, then becomes ready.
+local function make_scheduled(entry, h, due)
+  redis.call('ZADD', DELAYED, due, entry)
+  announce(due)
+  if h.expires > 0 then set_deadline(entry, h.expires) end
+end

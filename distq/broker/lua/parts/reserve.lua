@@ -1,0 +1,83 @@
+-- part reserve: hands out up to `want` entries and `room` bytes, strictly by priority; within one: suspects (singly and
+-- alone in their process), then lanes whose limit allows, then the ready list.
+local MAX_EXAMINED = 500
+local got, messages, room, examined, alone = {}, {}, 0, 0, 0
+
+local function hand_over(entry, message)
+  got[#got + 1], messages[#messages + 1] = entry, message
+  room = room - #message
+end
+
+-- A type that got its limit after this entry was enqueued: the entry moves into the lane.
+local function moves_to_lane(entry, message, limited)
+  if not limited then return false end
+  local h = read_head(message)
+  if redis.call('HGET', LANES, h.lane) ~= 'limited' then return false end
+  make_ready(entry, h, 'RPUSH')
+  return true
+end
+
+-- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
+local function take(list, level, most, limited)
+  local before = #got
+  while #got - before < most and room > 0 and examined < MAX_EXAMINED do
+    local entries = redis.call('LPOP', list, math.min(most - (#got - before), MAX_EXAMINED - examined))
+    if not entries then break end
+    examined = examined + #entries
+    local bodies = redis.call('HMGET', TASKS, unpack(entries))
+    for i, entry in ipairs(entries) do
+      if not bodies[i] then
+        redis.call('SREM', GHOSTS .. level, entry)
+      elseif #got > 0 and #bodies[i] > room then
+        for back = #entries, i, -1 do redis.call('LPUSH', list, entries[back]) end
+        room = 0
+        break
+      elseif not moves_to_lane(entry, bodies[i], limited) then
+        hand_over(entry, bodies[i])
+      end
+    end
+  end
+  return #got - before
+end
+
+local function take_from_lanes(level, want, digest)
+  for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. level)) do
+    if #got < want and redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then
+      local list = LANE .. level .. ':' .. lane
+      local limit, most = read_limit(lane), want - #got
+      if limit then most = math.min(most, (tokens(limit))) end
+      if most > 0 then
+        local taken = take(list, level, most)
+        if limit and taken > 0 then take_tokens(lane, limit, taken) end
+      end
+      if redis.call('EXISTS', list) == 0 then
+        redis.call('SREM', LANES_AT .. level, lane)
+        if redis.call('HGET', LANES, lane) ~= 'limited' and redis.call('EXISTS', LANE .. 'high:' .. lane,
+            LANE .. 'default:' .. lane, LANE .. 'low:' .. lane) == 0 then
+          redis.call('HDEL', LANES, lane)
+        end
+      end
+    end
+  end
+end
+
+-- reserve: fills got, messages and alone.
+local function reserve(worker, want, bytes, digest)
+  if want < 1 then return end
+  room = bytes
+  local idle = redis.call('LLEN', PROCESSING .. worker) == 0
+  local has_lanes, limited = redis.call('HLEN', LANES) > 0, redis.call('HLEN', LIMITS) > 0
+  for _, level in ipairs(LEVELS) do
+    if idle and redis.call('EXISTS', SUSPECTS .. level) == 1 then
+      if #got > 0 then break end
+      alone = take(SUSPECTS .. level, level, 1)
+      if alone == 1 then break end
+    end
+    if has_lanes then take_from_lanes(level, want, digest) end
+    if #got < want then take(QUEUE .. level, level, want - #got, limited) end
+    if #got >= want or room <= 0 then break end
+  end
+  if #got == 0 then return end
+  redis.call('RPUSH', PROCESSING .. worker, unpack(got))
+  if redis.call('EXISTS', DEADLINES) == 1 then redis.call('ZREM', DEADLINES, unpack(got)) end
+end

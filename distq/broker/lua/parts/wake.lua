@@ -1,0 +1,46 @@
+-- part wake: after every script, if something is runnable now, a marker exists; nothing that cannot run now sets one.
+-- What can run only later has a future time: META.armed is at or before the earliest one, and the keeper (one
+-- supervisor) waits for it on its own clock; who sets an earlier time wakes the keeper through its control key.
+local LEVELS = {'high', 'default', 'low'}
+local pokes_keeper = true -- not in the keeper's own script
+
+local function announce(due)
+  local armed, keeper = unpack(redis.call('HMGET', META, 'armed', 'keeper'))
+  if armed and tonumber(armed) <= due then return end
+  redis.call('HSET', META, 'armed', string.format('%.0f', due))
+  if keeper and pokes_keeper then
+    redis.call('ZADD', CONTROL .. keeper, 0, 'tick')
+    redis.call('PEXPIRE', CONTROL .. keeper, 60000)
+  end
+end
+
+-- Lanes are runnable for those groups of workers that know the type, and only while their limit has a token.
+local function mark_lanes()
+  for level = 1, 3 do
+    for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. LEVELS[level])) do
+      local limit = read_limit(lane)
+      local free, next_ms = 1, 0
+      if limit then free, next_ms = tokens(limit) end
+      if free < 1 then
+        announce(next_ms)
+      else
+        for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
+          if redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then
+            redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w')
+          elseif redis.call('EXISTS', TYPES .. digest) == 0 then
+            redis.call('SREM', GROUPS, digest)
+            redis.call('DEL', WAKE_GROUP .. digest)
+          end
+        end
+      end
+    end
+  end
+end
+
+local function mark()
+  if redis.call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low',
+      SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
+    redis.call('ZADD', WAKE, 0, 'w')
+  end
+  if redis.call('HLEN', LANES) > 0 then mark_lanes() end
+end

@@ -1,0 +1,32 @@
+-- register: none -> live worker
+-- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
+-- KEYS prefix
+-- ARGV layout, worker, host, lease ms, digest, info, number of types, types…, then type and limit ("" none) by turns
+-- returns {"ok", now ms} | {"layout", the other layout}
+-- uses clock limit wake
+local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local found = redis.call('HGET', META, 'layout')
+if found and found ~= layout then return {'layout', found} end
+redis.call('HSET', META, 'layout', layout)
+redis.call('HSET', WORKER .. worker, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
+  'host', host, 'digest', digest, 'info', info)
+redis.call('ZADD', LEASES, now + lease, worker)
+local types = tonumber(ARGV[7])
+if types > 0 then
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 8, 7 + types))
+  redis.call('PEXPIRE', TYPES .. digest, lease * 4)
+end
+redis.call('SADD', GROUPS, digest)
+for i = 8 + types, #ARGV, 2 do
+  local type, declared = ARGV[i], ARGV[i + 1]
+  local limit = read_limit(type)
+  if declared ~= '' and (not limit or limit.declared ~= declared) then
+    redis.call('HSET', LIMITS, type, declared .. ' ' .. string.format('%.3f', limit and limit.tat or 0))
+    redis.call('HSET', LANES, type, 'limited')
+  elseif declared == '' and limit then
+    redis.call('HDEL', LIMITS, type)
+    redis.call('HSET', LANES, type, 'parked 86400000')
+  end
+end
+mark()
+return {'ok', now}

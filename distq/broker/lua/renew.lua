@@ -1,0 +1,30 @@
+-- renew: live worker -> live worker
+-- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age.
+-- KEYS prefix
+-- ARGV host, lease ms, digest, number of types, types…, workers…
+-- returns {now ms, lengths of the workers' processing lists (-1: gone), expired leases {worker, ms, …}, keeper or ""}
+-- uses clock head limit wake endings
+local host, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+redis.call('ZREM', WAKE, 'w')
+redis.call('ZADD', HOSTS, now + lease, host)
+redis.call('ZREMRANGEBYSCORE', HOSTS, '-inf', now - 10 * lease)
+local types = tonumber(ARGV[4])
+if types > 0 then
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 5, 4 + types))
+  redis.call('PEXPIRE', TYPES .. digest, lease * 4)
+  redis.call('SADD', GROUPS, digest)
+end
+local held = {}
+for i = 5 + types, #ARGV do
+  if redis.call('EXISTS', WORKER .. ARGV[i]) == 1 then
+    redis.call('ZADD', LEASES, now + lease, ARGV[i])
+    held[#held + 1] = redis.call('LLEN', PROCESSING .. ARGV[i])
+  else
+    held[#held + 1] = -1
+  end
+end
+trim_dead()
+mark()
+local keeper, till = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until'))
+if not keeper or tonumber(till) < now then keeper = '' end
+return {now, held, redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100), keeper}

@@ -1,0 +1,78 @@
+"""The Lua scripts: loading, their contracts, and their form on the wire. It sends nothing itself.
+
+A file in `lua/` is one verb. It opens with its contract, which is read here and compared with the state table by a
+test, and names the parts that it uses (`-- uses clock head`). The text that the server gets is: the names of the keys
+that it mentions, the parts, the file. The server knows it by its SHA-1 (EVALSHA, and EVAL after a NOSCRIPT), so that
+two releases with different scripts can share one broker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from distq.broker.keys import QUEUE_KEYS
+
+Argument = str | bytes | int
+
+_LUA = files("distq.broker") / "lua"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One verb: its Lua text, its SHA-1, and what its contract says."""
+
+    name: str
+    text: str
+    sha: str
+    moves: str
+    """The contract's first line, without the name: `active -> completed | queued`."""
+
+    def command(self, prefix: bytes, *args: Argument) -> bytes:
+        """The call by its SHA-1, as bytes for the wire."""
+        return encode("EVALSHA", self.sha, 1, prefix, *args)
+
+    def command_head(self, prefix: bytes, count: int) -> bytes:
+        """The front of a call with `count` arguments, which the caller appends in wire form."""
+        return b"*%d\r\n" % (4 + count) + encode_items(("EVALSHA", self.sha, 1, prefix))
+
+    def load_command(self) -> bytes:
+        """Makes the server know the script."""
+        return encode("SCRIPT", "LOAD", self.text)
+
+
+def encode(*items: Argument) -> bytes:
+    """A command in RESP: an array of bulk strings."""
+    return b"*%d\r\n" % len(items) + encode_items(items)
+
+
+def encode_items(items: Iterable[Argument]) -> bytes:
+    """Arguments in RESP without the array's head."""
+    parts = []
+    for item in items:
+        raw = item if isinstance(item, bytes) else str(item).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
+@cache
+def script(name: str) -> Script:
+    """The verb `name`, composed from `lua/<name>.lua` and its parts."""
+    source = (_LUA / f"{name}.lua").read_text("utf-8")
+    uses = re.search(r"^-- uses (.*)$", source, re.M)
+    parts = [(_LUA / "parts" / f"{part}.lua").read_text("utf-8") for part in (uses[1].split() if uses else ())]
+    body = "\n".join([*parts, source])
+    names = [key for key in QUEUE_KEYS if re.search(rf"\b{key}\b", body)]
+    keys = "\n".join(f"local {key} = KEYS[1] .. '{QUEUE_KEYS[key]}'" for key in names)
+    text = f"{keys}\n{body}"
+    moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
+    return Script(name, text, hashlib.sha1(text.encode()).hexdigest(), moves)
+
+
+def all_scripts() -> list[Script]:
+    """Every verb, by name."""
+    return [script(item.name[:-4]) for item in sorted(_LUA.iterdir(), key=lambda f: f.name) if item.name.endswith(".lua")]
