@@ -14,10 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from distq.broker.keys import QUEUE_KEYS
 
 Argument = str | bytes | int
+Reply = Any
+"""What RESP2 has: bytes, int, None, or a list of these."""
 
 _LUA = files("distq.broker") / "lua"
 

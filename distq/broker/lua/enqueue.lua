@@ -1,7 +1,7 @@
 -- enqueue: none -> queued | scheduled
 -- Adds messages. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- KEYS prefix
--- ARGV per message: id, type, priority name, options, message without its first two head fields
+-- ARGV per message: type, priority name, options, id, message without its first two head fields
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
 -- returns per message "created" | "duplicate"
 -- uses clock head limit wake ready endings
@@ -62,7 +62,7 @@ local function add(id, type, priority, message)
 end
 
 for i = 1, #ARGV, 5 do
-  local id, type, priority, options, message = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local type, priority, options, id, message = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local created
   if options == '' then
     created = add(id, type, priority, message)

@@ -4,8 +4,9 @@
 --   died   its supervisor saw it die: what it had started is suspect; what it ran alone is charged one delivery
 --   lost   its lease ended unrenewed (`expected`): all is suspect; what was reserved to run alone is charged
 -- KEYS prefix
--- ARGV worker, how, expected lease ms or "", max deliveries, record, number of started entries, started…, five per verdict
+-- ARGV worker, how, expected lease ms or "", max deliveries, record, step, number of started entries, started…, five per verdict
 --   record: msgpack of the crash, for the attempts of what is charged
+--   step: the number of the step that brought what was started; if a later one was applied, then so were the verdicts
 -- returns {"ok" | "alive" | "gone", released, suspected, charged, buried, still held}
 -- uses clock head limit wake ready endings settle
 local worker, how, expected, max_deliveries, record = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -15,12 +16,13 @@ if redis.call('EXISTS', WORKER .. worker, processing) == 0 then
   redis.call('ZREM', LEASES, worker)
   return {'gone', 0, 0, 0, 0, 0}
 end
-local number = tonumber(ARGV[6])
+local is_current = redis.call('HGET', WORKER .. worker, 'step') == ARGV[6]
+local number = tonumber(ARGV[7])
 local started = {}
-for i = 7, 6 + number do started[ARGV[i]] = true end
+for i = 8, 7 + number do started[ARGV[i]] = is_current end
 redis.call('ZREM', WAKE, 'w')
 redis.call('DEL', WORKER .. worker)
-settle(worker, 7 + number)
+if is_current then settle(worker, 8 + number) end
 
 local tally = {released = 0, suspected = 0, charged = 0, buried = 0}
 local entries = redis.call('LRANGE', processing, -500, -1)

@@ -23,6 +23,12 @@ for i = 5 + types, #ARGV do
     held[#held + 1] = -1
   end
 end
+for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
+  if redis.call('EXISTS', TYPES .. group) == 0 then
+    redis.call('SREM', GROUPS, group)
+    redis.call('DEL', WAKE_GROUP .. group)
+  end
+end
 trim_dead()
 mark()
 local keeper, till = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until'))

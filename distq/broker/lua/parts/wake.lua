@@ -25,12 +25,7 @@ local function mark_lanes()
         announce(next_ms)
       else
         for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
-          if redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then
-            redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w')
-          elseif redis.call('EXISTS', TYPES .. digest) == 0 then
-            redis.call('SREM', GROUPS, digest)
-            redis.call('DEL', WAKE_GROUP .. digest)
-          end
+          if redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') end
         end
       end
     end

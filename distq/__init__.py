@@ -1,0 +1,75 @@
+"""distq: a task queue on Redis and Valkey that is fast and loses nothing.
+
+    from distq import Distq
+
+    app = Distq("shop")
+
+    @app.task
+    def send_email(to: str, subject: str) -> None: ...
+
+    send_email.delay("a@example.com", subject="Hi")
+"""
+
+from distq.app import Distq
+from distq.context import Context, current
+from distq.errors import (
+    BrokerError,
+    BrokerFull,
+    BrokerUnavailable,
+    ConfigurationError,
+    DistqError,
+    DuplicateTask,
+    LayoutMismatch,
+    LoadError,
+    NotSerializable,
+    PayloadTooLarge,
+    ResultNotKept,
+    ResultTimeout,
+    TaskCancelled,
+    TaskError,
+    TaskExpired,
+    TaskFailed,
+    UnknownOption,
+    UnknownQueue,
+    UnknownTask,
+)
+from distq.middleware import Middleware, Outgoing
+from distq.options import RetryRule
+from distq.outcome import Reject, Retry, Snooze
+from distq.result import Handle
+from distq.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BrokerError",
+    "BrokerFull",
+    "BrokerUnavailable",
+    "ConfigurationError",
+    "Context",
+    "Distq",
+    "DistqError",
+    "DuplicateTask",
+    "Handle",
+    "LayoutMismatch",
+    "LoadError",
+    "Middleware",
+    "NotSerializable",
+    "Outgoing",
+    "PayloadTooLarge",
+    "Reject",
+    "ResultNotKept",
+    "ResultTimeout",
+    "Retry",
+    "RetryRule",
+    "Snooze",
+    "Task",
+    "TaskCancelled",
+    "TaskError",
+    "TaskExpired",
+    "TaskFailed",
+    "UnknownOption",
+    "UnknownQueue",
+    "UnknownTask",
+    "current",
+]

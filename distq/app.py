@@ -1,0 +1,187 @@
+"""The application: its name, its broker, its declared tasks and queues, its middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from distq import message
+from distq.broker.aio import AsyncBroker
+from distq.broker.broker import Broker
+from distq.broker.connect import mask, resolve_url
+from distq.codec import Codec
+from distq.durations import seconds
+from distq.errors import ConfigurationError, DuplicateTask
+from distq.middleware import Link, check
+from distq.middleware.logging import log_attempts
+from distq.middleware.metrics import metrics
+from distq.middleware.retry import retry
+from distq.options import (
+    BUILT_IN,
+    CallOptions,
+    Defaults,
+    Duration,
+    QueueOptions,
+    TaskOptions,
+    call,
+    check_names,
+    declaration,
+    defaults,
+)
+from distq.result import Handle
+from distq.sender import Sender
+from distq.task import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_MIDDLEWARE: tuple[Link, ...] = (log_attempts, metrics, retry)
+"""Outermost first. What an application appends runs inside of these, nearest to the handler."""
+
+MAX_PAYLOAD = 1 << 20
+_MISSING: Any = object()
+
+
+class TaskDecorator(Protocol):
+    """What `@app.task(...)` gives: keeps the signature, knows `async def`."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+
+
+class Distq:
+    """An application.
+
+    `name` separates applications on one broker. `broker` is redis://, rediss:// or unix://; the default is
+    $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), localhost. `timeout` bounds every call of a producer (seconds).
+    `middleware` replaces nothing: it is appended to the default list (`app.middleware` may be edited). `max_payload` is
+    the largest message in bytes. `retries`, `backoff`, `result_ttl`, `priority`, `expires` are defaults for all tasks.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        broker: str | None = None,
+        *,
+        timeout: Duration = 5.0,
+        middleware: Sequence[Link] = (),
+        max_payload: int = MAX_PAYLOAD,
+        **options: Unpack[QueueOptions],
+    ) -> None:
+        self.name = message.check_place(name, "the application's name")
+        self.url = resolve_url(broker)
+        self.timeout = seconds(timeout, "timeout")
+        if self.timeout <= 0:
+            raise ConfigurationError(f"timeout={timeout!r:.80}: give a time above 0")
+        if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1024:
+            raise ConfigurationError(f"max_payload={max_payload!r:.80}: give a number of bytes, at least 1024")
+        self.max_payload = max_payload
+        check_names(options, QueueOptions.__annotations__, "Distq()")
+        self.defaults = defaults(options).over(BUILT_IN)
+        self.queues: dict[str, Defaults] = {"default": Defaults()}
+        self.tasks: dict[str, Task[Any, Any, Any]] = {}
+        self.middleware: list[Link] = [*DEFAULT_MIDDLEWARE, *middleware]
+        for link in middleware:
+            check(link)
+        self.codec = Codec()
+
+    # -- declaring ---------------------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    @overload
+    def task(self, function: None = None, /, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+        """Declares a task: `@app.task` or `@app.task(type=…, priority=…, rate=…, …)`; see `TaskOptions`.
+
+        Raises ConfigurationError (or UnknownOption, DuplicateTask) at once for anything that is wrong.
+        """
+
+        def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
+            if not callable(function) or isinstance(function, type):
+                raise ConfigurationError(f"@app.task is for functions, not for {function!r:.80}")
+            return self._declare(function, cast("dict[str, Any]", options))
+
+        return declare if function is None else declare(function)
+
+    def queue(self, name: str, **options: Unpack[QueueOptions]) -> str:
+        """Declares a queue with defaults for the tasks in it, and returns its name.
+
+        Workers serve all declared queues unless told otherwise.
+        """
+        check_names(options, QueueOptions.__annotations__, "app.queue")
+        self.queues[message.check_place(name, "queue")] = defaults(options)
+        return name
+
+    def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any, Any]:
+        declared = declaration(getattr(function, "__name__", "task"), options)
+        other = self.tasks.get(declared.type)
+        if other is not None:
+            raise DuplicateTask(
+                f"type {declared.type!r} is declared twice: by {other.__module__}.{other.__qualname__} and by "
+                f"{function.__module__}.{function.__qualname__}; give one of them another type="
+            )
+        self.queues.setdefault(declared.queue, Defaults())
+        task: Task[Any, Any, Any] = Task(self, function, declared)
+        self.codec.register_annotations(function)
+        self.tasks[declared.type] = task
+        return task
+
+    # -- calling -----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, type: str, payload: Any = _MISSING, **options: Unpack[CallOptions]) -> Handle[Any]:
+        """Enqueues by type name, also from a program that does not have the handler's code.
+
+        A mapping as `payload` becomes keyword arguments, anything else the one positional argument.
+        """
+        args, kwargs = self._arguments(payload)
+        return self._sender(type, cast("dict[str, Any]", options)).delay(*args, **kwargs)
+
+    async def aenqueue(self, type: str, payload: Any = _MISSING, **options: Unpack[CallOptions]) -> Handle[Any]:
+        """`enqueue` for asyncio."""
+        args, kwargs = self._arguments(payload)
+        return await self._sender(type, cast("dict[str, Any]", options)).adelay(*args, **kwargs)
+
+    def result(self, id: str) -> Handle[Any]:
+        """The handle of the task with this id, from anywhere."""
+        return Handle(self, message.check_id(id), message.queue_of(id) if message.queue_of(id) in self.queues else None)
+
+    def queues_of(self, id: str) -> list[str]:
+        """Where a task of this id may live: the queue in a generated id, then all known ones."""
+        named = message.queue_of(id)
+        return [*([named] if named else []), *self.queues, *self.broker.known_queues()]
+
+    def _arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if payload is _MISSING:
+            return (), {}
+        if isinstance(payload, Mapping) and all(isinstance(name, str) for name in payload):
+            return (), dict(payload)
+        return (payload,), {}
+
+    def _sender(self, type: str, options: dict[str, Any]) -> Sender[Any, Any]:
+        task = self.tasks.get(type)
+        if task is not None:
+            return task.options(**cast("CallOptions", options))
+        declared = declaration(type, {})
+        resolved = call(declared, self.queues, self.defaults, options)
+        return Sender(self, type, resolved, lambda args, kwargs: None)
+
+    # -- the broker --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def broker(self) -> Broker:
+        """Connections of this process for synchronous callers; opened when first used."""
+        return Broker(self.name, self.url, self.timeout)
+
+    @cached_property
+    def async_broker(self) -> AsyncBroker:
+        """The same for asyncio, one connection per event loop."""
+        return AsyncBroker(self.name, self.url, self.timeout)
+
+    def __repr__(self) -> str:
+        return f"<Distq {self.name!r} at {mask(self.url)}>"

@@ -1,0 +1,245 @@
+"""The same door for asyncio: one shared connection per event loop, on which calls are pipelined in order.
+
+Enqueues made in the same turn of the loop travel in one script call. A cancelled caller never shifts replies: its
+reply is still read, and thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from distq.broker import keys, verbs
+from distq.broker.broker import WAIT_SLICE_S, check_layout
+from distq.broker.connect import PASSING, ServerError, explain, mask
+from distq.broker.scripts import Reply, Script, encode
+from distq.errors import BrokerFull, BrokerUnavailable
+
+T = TypeVar("T")
+
+MAX_BATCH = 500
+
+
+class AsyncWire:
+    """One connection of one event loop. `call` may be used by many tasks at once."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url, self._timeout = url, timeout
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._replies = hiredis.Reader(replyError=cast("Any", ServerError))
+        self.is_closed = False
+
+    async def open(self) -> AsyncWire:
+        """Connects and begins to read."""
+        pool = redis.asyncio.ConnectionPool.from_url(
+            self._url,
+            protocol=2,
+            client_name="distq-async",
+            socket_timeout=self._timeout,
+            socket_connect_timeout=self._timeout,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        try:
+            self._connection: Any = pool.make_connection()
+            await self._connection.connect()
+        except (redis.RedisError, OSError) as error:
+            raise BrokerUnavailable(explain(self._url, error)) from error
+        self._task = asyncio.create_task(self._read())
+        return self
+
+    async def call(self, data: bytes, timeout: float | None = None) -> Reply:
+        """Writes a command and waits for its reply; raises ServerError or BrokerUnavailable."""
+        if self.is_closed:
+            raise BrokerUnavailable(explain(self._url, ConnectionResetError("closed by the broker")))
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._connection._writer.write(data)
+        try:
+            reply = await asyncio.wait_for(future, self._timeout if timeout is None else timeout)
+        except TimeoutError as error:
+            self.close(error)
+            raise BrokerUnavailable(explain(self._url, error)) from error
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    async def call_script(self, verb: Script, data: bytes) -> Reply:
+        """Calls a script; makes the server know it first if it does not."""
+        try:
+            return await self.call(data)
+        except ServerError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        await self.call(verb.load_command())
+        return await self.call(data)
+
+    def close(self, error: Exception | None = None) -> None:
+        """Ends the connection; everybody who waits on it is told."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._task.cancel()
+        self._connection._writer.close()
+        failure = BrokerUnavailable(explain(self._url, error or ConnectionResetError("closed")))
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(failure)
+
+    async def _read(self) -> None:
+        stream = self._connection._reader
+        try:
+            while data := await stream.read(65536):
+                self._replies.feed(data)
+                while (reply := self._replies.gets()) is not False:
+                    future = self._waiting.popleft()
+                    if not future.done():
+                        future.set_result(reply)
+            self.close(ConnectionResetError("closed by the broker"))
+        except (OSError, hiredis.ProtocolError, IndexError) as error:
+            self.close(error)
+
+
+class _Loop:
+    """What one event loop has: its shared connection and the enqueues of its current turn."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.url, self.timeout = url, timeout
+        self.wire: AsyncWire | None = None
+        self.opening = asyncio.Lock()
+        self.batches: dict[str, list[tuple[bytes, asyncio.Future[bool]]]] = {}
+        self.running: set[asyncio.Task[None]] = set()
+        self.opened: set[str] = set()
+
+    async def shared(self) -> AsyncWire:
+        if self.wire is None or self.wire.is_closed:
+            async with self.opening:
+                if self.wire is None or self.wire.is_closed:
+                    self.wire = await AsyncWire(self.url, min(self.timeout, 5.0)).open()
+        return self.wire
+
+
+class AsyncBroker:
+    """Runs verbs for one application on whatever event loop the caller is in."""
+
+    def __init__(self, app: str, url: str, timeout: float) -> None:
+        self.app, self.url, self.timeout = app, url, timeout
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._pid = os.getpid()
+
+    def prefix(self, queue: str) -> str:
+        """What the keys of this queue begin with."""
+        return keys.prefix(self.app, queue)
+
+    async def run(self, command: verbs.Command[T]) -> T:
+        """Runs a verb; sends it again if the reply was lost."""
+        return command.parse(await self._attempt(command.verb, command.data))
+
+    async def enqueue(self, queue: str, item: bytes) -> bool:
+        """Enqueues one message, together with all others of this turn of the loop; whether it is new."""
+        state = self._state()
+        batch = state.batches.setdefault(queue, [])
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        batch.append((item, future))
+        if len(batch) == 1:
+            task = asyncio.create_task(self._flush(state, queue))
+            state.running.add(task)
+            task.add_done_callback(state.running.discard)
+        elif len(batch) == MAX_BATCH:
+            state.batches[queue] = []
+            task = asyncio.create_task(self._send(state, queue, batch))
+            state.running.add(task)
+            task.add_done_callback(state.running.discard)
+        return await future
+
+    async def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
+        """Looks for a task in several queues at once; the first that knows it wins."""
+        names = list(dict.fromkeys(queues))
+        looks = await asyncio.gather(*(self.run(verbs.look(self.prefix(queue), id)) for queue in names))
+        found = [(queue, look) for queue, look in zip(names, looks, strict=True) if look.state != "unknown"]
+        return found[0] if found else (names[0], looks[0])
+
+    async def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
+        """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
+        slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
+        place = keys.key(self.prefix(queue), "RESULT", id)
+        wire = await AsyncWire(self.url, min(self.timeout, 5.0)).open()
+        try:
+            reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + 5.0)
+        except ServerError as error:
+            raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+        finally:
+            wire.close()
+        return cast("bytes | None", reply)
+
+    def close(self) -> None:
+        """Closes the connection of the running loop."""
+        state = self._loops.pop(asyncio.get_running_loop(), None)
+        if state and state.wire:
+            state.wire.close()
+
+    def _state(self) -> _Loop:
+        if self._pid != os.getpid():
+            self._loops, self._pid = WeakKeyDictionary(), os.getpid()
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            self._loops[loop] = _Loop(self.url, self.timeout)
+        return self._loops[loop]
+
+    async def _flush(self, state: _Loop, queue: str) -> None:
+        """Runs after the current turn of the loop: everything that it enqueued goes out together."""
+        await self._send(state, queue, state.batches.pop(queue, []))
+
+    async def _send(self, state: _Loop, queue: str, batch: list[tuple[bytes, asyncio.Future[bool]]]) -> None:
+        if not batch:
+            return
+        try:
+            if queue not in state.opened:
+                await self._open(queue)
+                state.opened.add(queue)
+            created = await self.run(verbs.enqueue(self.prefix(queue), [item for item, _ in batch]))
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), new in zip(batch, created, strict=True):
+            if not future.done():
+                future.set_result(new)
+
+    async def _open(self, queue: str) -> None:
+        await self._attempt(None, encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)))
+        check_layout(await self._attempt(None, encode("HGET", keys.key(self.prefix(queue), "META"), "layout")))
+
+    async def _attempt(self, verb: Script | None, data: bytes) -> Reply:
+        give_up, pause = time.monotonic() + self.timeout, 0.01
+        state = self._state()
+        while True:
+            failure: Exception
+            try:
+                wire = await state.shared()
+                return await (wire.call_script(verb, data) if verb else wire.call(data))
+            except ServerError as error:
+                if error.code == "OOM":
+                    raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error
+                if error.code not in PASSING:
+                    raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+                failure = error
+            except BrokerUnavailable as error:
+                failure = error
+            if time.monotonic() + pause > give_up:
+                raise BrokerUnavailable(explain(self.url, failure)) from failure
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)

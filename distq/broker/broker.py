@@ -1,0 +1,110 @@
+"""The door to the broker for one application: which connection, which queue, which key prefix.
+
+The verbs themselves are in `verbs.py`; here they meet connections. It owns no state of tasks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import TypeVar
+
+from distq.broker import keys, verbs
+from distq.broker.connect import Exchange, ServerError, Wire, mask
+from distq.broker.scripts import encode
+from distq.errors import BrokerUnavailable, LayoutMismatch
+
+T = TypeVar("T")
+
+WAIT_SLICE_S = 20.0
+"""Longest single block of a waiting `get()`; in between it looks again, in case the result's time ended unseen."""
+
+
+class Broker:
+    """Runs verbs for one application over connections that its threads share. Safe across forks."""
+
+    def __init__(self, app: str, url: str, timeout: float) -> None:
+        self.app, self.url, self.timeout = app, url, timeout
+        self.exchange = Exchange(url, timeout)
+        self.opened: set[str] = set()
+        self._opening = threading.Lock()
+
+    @property
+    def masked_url(self) -> str:
+        """The address without secrets."""
+        return mask(self.url)
+
+    def prefix(self, queue: str) -> str:
+        """What the keys of this queue begin with."""
+        return keys.prefix(self.app, queue)
+
+    def open(self, queue: str) -> str:
+        """The queue's prefix, after making the queue known and checking the layout once per process.
+
+        Raises LayoutMismatch when an incompatible release owns the keys.
+        """
+        if queue not in self.opened:
+            with self._opening:
+                self.exchange.request(encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)))
+                layout = self.exchange.request(encode("HGET", keys.key(self.prefix(queue), "META"), "layout"))
+                check_layout(layout)
+                self.opened.add(queue)
+        return self.prefix(queue)
+
+    def run(self, command: verbs.Command[T]) -> T:
+        """Runs a verb over a shared connection; sends it again if the reply was lost."""
+        return self.exchange.run(command)
+
+    def known_queues(self) -> list[str]:
+        """The queues of this application that the broker knows, sorted."""
+        members = self.exchange.request(encode("SMEMBERS", keys.KNOWN_QUEUES))
+        pairs = (member.decode("utf-8", "replace").partition("/") for member in members)
+        return sorted(queue for app, _, queue in pairs if app == self.app)
+
+    def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
+        """Looks for a task in several queues with one round trip; the first that knows it wins."""
+        names = list(dict.fromkeys(queues))
+        commands = [verbs.look(self.prefix(queue), id) for queue in names]
+        wire = self.exchange.take()
+        replies = []
+        for command in commands:
+            try:
+                replies.append(wire.run(command))
+            except ServerError as error:
+                raise BrokerUnavailable(f"the broker at {self.masked_url} refused: {error}") from error
+        self.exchange.give(wire)
+        found = [(queue, look) for queue, look in zip(names, replies, strict=True) if look.state != "unknown"]
+        return found[0] if found else (names[0], verbs.Look("unknown", None, None, 0, ""))
+
+    def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
+        """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice).
+
+        The result is moved onto itself: it stays, and any number of waiters get it.
+        """
+        slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
+        place = keys.key(self.prefix(queue), "RESULT", id)
+        wire = self.exchange.take()
+        try:
+            wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))
+            reply: bytes | None = wire.read(slice_s + 5.0)
+        except ServerError as error:
+            self.exchange.give(wire)
+            raise BrokerUnavailable(f"the broker at {self.masked_url} refused: {error}") from error
+        except BaseException:
+            wire.close()
+            raise
+        self.exchange.give(wire)
+        return reply
+
+    def connect(self, name: str) -> Wire:
+        """A connection for the caller alone."""
+        return Wire(self.url, timeout=self.timeout, name=name)
+
+
+def check_layout(found: bytes | None) -> None:
+    """Raises LayoutMismatch unless the broker's layout is ours, or there is none yet."""
+    if found is not None and found != b"%d" % keys.LAYOUT:
+        raise LayoutMismatch(
+            f"the keys in this broker have layout {found.decode('utf-8', 'replace')}, this release of distq knows "
+            f"layout {keys.LAYOUT}: run the release that wrote them, or use another database or application name"
+        )

@@ -1,0 +1,254 @@
+"""Connections to the broker. It decides how to connect and when an exchange has failed; it knows no keys or verbs.
+
+redis-py opens a connection (addresses, TLS, AUTH, SELECT). After that the socket is used directly, with hiredis as
+the parser: redis-py's command machinery costs more time per call than the broker's whole work (docs/decisions/0006).
+Nothing is retried here except what the caller says is idempotent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from distq.broker.scripts import Reply, Script
+from distq.broker.verbs import Command
+from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
+
+DEFAULT_URL = "redis://localhost:6379/0"
+T = TypeVar("T")
+
+_SCHEMES = ("redis", "rediss", "unix")
+PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
+
+
+class ServerError(Exception):
+    """An error reply. `code` is its first word: texts differ between servers, codes do not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = text.split(" ", 1)[0].lstrip("-")
+
+
+def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """The broker's address: the given one, else $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), else localhost.
+
+    Raises ConfigurationError for an address that cannot be one.
+    """
+    url = given or environ.get("DISTQ_BROKER") or environ.get("REDIS_URL")
+    if not url and environ.get("REDIS_ADDR"):
+        url = f"redis://{environ['REDIS_ADDR']}/0"
+    url = url or DEFAULT_URL
+    if not isinstance(url, str) or urlsplit(url).scheme not in _SCHEMES:
+        raise ConfigurationError(
+            f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://… or unix:///path"
+        )
+    try:
+        redis.connection.parse_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"broker {mask(url)!r}: {error}") from None
+    return url
+
+
+def mask(url: str) -> str:
+    """The address without its password, for messages and logs."""
+    try:
+        parts = urlsplit(url)
+        userinfo, at, place = parts.netloc.rpartition("@")
+        user = userinfo.partition(":")[0]
+        netloc = f"{user}:***@{place}" if at and ":" in userinfo else parts.netloc
+        query = "&".join(q if not q.startswith("password") else "password=***" for q in parts.query.split("&"))
+        return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    except ValueError:
+        return "(not an address)"
+
+
+class Wire:
+    """One connection, used by one thread.
+
+    1. connects, 2. writes bytes, 3. reads replies, each within `timeout` seconds unless told otherwise.
+    After any error but a ServerError it is closed: replies and requests can no longer be told apart.
+    """
+
+    def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
+        self._url, self._timeout = url, timeout
+        try:
+            self._connection = redis.ConnectionPool.from_url(
+                url,
+                protocol=2,
+                client_name=name,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                socket_keepalive=True,
+                health_check_interval=0,
+                retry=Retry(NoBackoff(), 0),
+            ).make_connection()
+            self._connection.connect()
+        except redis.RedisError as error:
+            raise BrokerUnavailable(explain(url, error)) from error
+        self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
+        self._sock: socket.socket = cast("Any", self._connection)._sock
+        self._limit: float | None = -1.0
+        self._set_limit(timeout)
+
+    def fileno(self) -> int:
+        """For select(): readable means a reply, or the end."""
+        return self._sock.fileno()
+
+    def send(self, data: bytes) -> None:
+        """Writes; a broker that does not take it within the time limit is unavailable."""
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def read(self, timeout: float | None = None) -> Reply:
+        """The next reply. Raises ServerError for an error reply, BrokerUnavailable when there is none in time."""
+        reader = self._reader
+        reply = reader.gets()
+        if reply is False:
+            self._set_limit(self._timeout if timeout is None else timeout)
+            try:
+                while reply is False:
+                    data = self._sock.recv(65536)
+                    if not data:
+                        raise ConnectionResetError("closed by the broker")
+                    reader.feed(data)
+                    reply = reader.gets()
+            except (OSError, hiredis.ProtocolError) as error:
+                raise self._broken(error) from error
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    def request(self, data: bytes) -> Reply:
+        """Writes a command and reads its reply."""
+        self.send(data)
+        return self.read()
+
+    def run(self, command: Command[T]) -> T:
+        """Calls a verb; makes the server know its script first if it does not."""
+        return command.parse(self.run_script(command.verb, command.data))
+
+    def run_script(self, verb: Script, data: bytes) -> Reply:
+        """The same for a call in wire form."""
+        try:
+            return self.request(data)
+        except ServerError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        self.request(verb.load_command())
+        return self.request(data)
+
+    def close(self) -> None:
+        """Closes the socket at once; nothing is flushed."""
+        self._connection.disconnect()
+
+    def _broken(self, error: Exception) -> BrokerUnavailable:
+        self.close()
+        return BrokerUnavailable(explain(self._url, error))
+
+    def _set_limit(self, seconds: float) -> None:
+        """A time limit in the kernel: one system call less per read than Python's own, which polls first."""
+        if seconds == self._limit:
+            return
+        self._limit = seconds
+        if isinstance(self._sock, ssl.SSLSocket):
+            self._sock.settimeout(seconds)
+            return
+        self._sock.settimeout(None)
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def explain(url: str, error: Exception) -> str:
+    """Which address, why, and what to do."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, BlockingIOError | TimeoutError | redis.TimeoutError):
+        reason = "no answer in time"
+    return f"no broker at {mask(url)}: {reason}"
+
+
+class Exchange:
+    """Connections that all threads of a process share, for calls that may be repeated.
+
+    A call that fails is sent again over a new connection until `timeout` seconds have passed; scripts recognize
+    what they have already done. After a fork the child opens connections of its own.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.url, self.timeout = url, timeout
+        self._idle: deque[Wire] = deque()
+        self._pid = os.getpid()
+
+    def run(self, command: Command[T]) -> T:
+        """Calls a verb."""
+        return command.parse(self.run_script(command.verb, command.data))
+
+    def run_script(self, verb: Script, data: bytes) -> Reply:
+        """The same for a call in wire form."""
+        return self._attempt(data, verb)
+
+    def request(self, data: bytes) -> Reply:
+        """Sends a plain command, which must be idempotent."""
+        return self._attempt(data, None)
+
+    def take(self) -> Wire:
+        """A connection for the caller alone, until `give` or `close`."""
+        if self._pid != os.getpid():
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Wire(self.url, timeout=min(self.timeout, 5.0))
+
+    def give(self, wire: Wire) -> None:
+        """Returns a connection on which nothing is outstanding."""
+        self._idle.append(wire)
+
+    def _attempt(self, data: bytes, verb: Script | None) -> Reply:
+        try:
+            wire = self.take()
+            reply = wire.request(data)
+            self._idle.append(wire)
+            return reply
+        except (BrokerUnavailable, ServerError) as error:
+            if isinstance(error, ServerError):
+                self.give(wire)
+            return self._insist(data, verb, error)
+
+    def _insist(self, data: bytes, verb: Script | None, error: Exception) -> Reply:
+        give_up, pause = time.monotonic() + self.timeout, 0.01
+        while True:
+            if isinstance(error, ServerError) and error.code != "NOSCRIPT":
+                if error.code == "OOM":
+                    raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error
+                if error.code not in PASSING:
+                    raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+            if time.monotonic() + pause > give_up:
+                raise BrokerUnavailable(explain(self.url, error)) from error
+            if not (isinstance(error, ServerError) and error.code == "NOSCRIPT"):
+                self._idle.clear()
+                time.sleep(pause)
+                pause = min(pause * 2, 0.5)
+            try:
+                wire = self.take()
+                reply = wire.run_script(verb, data) if verb else wire.request(data)
+                self.give(wire)
+                return reply
+            except (BrokerUnavailable, ServerError) as again:
+                if isinstance(again, ServerError):
+                    self.give(wire)
+                error = again

@@ -1,0 +1,286 @@
+"""The verbs: one function per Lua file, of the same name. Each gives a Command; nothing is sent here.
+
+A Command can be run over the connections that threads share (`Exchange`), over a worker's own (`Wire`), or from a
+selector loop (`Link`). What it answers is parsed into plain values, so that no other module sees replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+import msgpack
+
+from distq.broker import keys
+from distq.broker.scripts import Argument, Reply, Script, encode_items, script
+from distq.states import State
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+How = Literal["left", "died", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[T_co]):
+    """A call of one verb, ready for the wire."""
+
+    verb: Script
+    data: bytes
+    parse: Callable[[Reply], T_co]
+
+
+class Verdicts(NamedTuple):
+    """Verdicts in wire form, five arguments each (see lua/parts/settle.lua)."""
+
+    count: int
+    items: bytes
+
+
+NO_VERDICTS = Verdicts(0, b"")
+
+
+class Step(NamedTuple):
+    """What a worker's round trip brought."""
+
+    word: Literal["ok", "gone", "stale"]
+    now_ms: int
+    fence: int
+    """Fence of the first entry; each next one has one more."""
+    alone: bool
+    """The one entry is a suspect: nothing else may run in this process beside it."""
+    late: int
+    """Verdicts on entries that were not held any more."""
+    entries: list[bytes]
+    messages: list[bytes]
+
+
+class Renewal(NamedTuple):
+    """What renewing the leases of a host brought."""
+
+    now_ms: int
+    held: list[int]
+    """For each worker how many entries the broker thinks it holds; -1: the worker is gone."""
+    expired: list[tuple[str, str]]
+    """Workers anywhere whose lease has ended, each with its end as the broker writes it."""
+    keeper: str
+
+
+class Tick(NamedTuple):
+    """When to come again: `wait_ms` until the next future time (None: nothing is scheduled)."""
+
+    is_keeper: bool
+    wait_ms: int | None
+
+
+class Recovery(NamedTuple):
+    """What became of the entries of a worker."""
+
+    word: Literal["ok", "alive", "gone"]
+    released: int
+    suspected: int
+    charged: int
+    buried: int
+    left: int
+    """Still held: call again."""
+
+
+class Look(NamedTuple):
+    """What is known of one task."""
+
+    state: Literal["ended", "scheduled", "running", "queued", "dead", "unknown"]
+    result: bytes | None
+    message: bytes | None
+    due_ms: int
+    worker: str
+
+
+def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) -> bytes:
+    """One verdict in wire form. This is the hot path of a worker."""
+    digits = b"%d" % number
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+        len(entry), entry, len(word), word, len(type), type, len(digits), digits, len(blob), blob,
+    )  # fmt: skip
+
+
+def _command(name: str, prefix: str, parse: Callable[[Reply], T], *args: Argument) -> Command[T]:
+    verb = script(name)
+    return Command(verb, verb.command(prefix.encode(), *args), parse)
+
+
+def _word(reply: Reply) -> str:
+    return str(reply, "utf-8", "replace")
+
+
+def _words(reply: Reply) -> list[str]:
+    return [_word(item) for item in reply]
+
+
+# -- producing ------------------------------------------------------------------------------------------------------
+
+
+def enqueue_options(options: Mapping[str, object]) -> bytes:
+    """The options argument: b"" for none, so that the script takes the short way."""
+    return msgpack.packb(dict(options), use_bin_type=False) if options else b""
+
+
+def enqueue_front(prefix: str, type: str, priority: int, options: bytes) -> tuple[bytes, bytes]:
+    """(front of a call with one message, front of one more message); `enqueue_item` follows either."""
+    items = encode_items((type, keys.PRIORITIES[priority], options))
+    return script("enqueue").command_head(prefix.encode(), 5) + items, items
+
+
+def enqueue_item(id: str, message: bytes) -> bytes:
+    """The rest of one message after its front."""
+    raw = id.encode()
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(raw), raw, len(message), message)
+
+
+def enqueue(prefix: str, items: Sequence[bytes]) -> Command[list[bool]]:
+    """Adds messages, each given as front + item; answers for each whether it is new."""
+    verb = script("enqueue")
+    data = verb.command_head(prefix.encode(), 5 * len(items)) + b"".join(items)
+    return Command(verb, data, lambda reply: [word == b"created" for word in reply])
+
+
+# -- one worker -----------------------------------------------------------------------------------------------------
+
+
+def register(
+    prefix: str,
+    worker: str,
+    host: str,
+    lease_ms: int,
+    digest: str,
+    info: bytes,
+    types: Sequence[str],
+    limits: Mapping[str, str],
+) -> Command[list[str]]:
+    """Begins a worker: ["ok", now] or ["layout", the other layout]."""
+    pairs = [item for pair in limits.items() for item in pair]
+    return _command(
+        "register", prefix, lambda reply: [str(reply[0], "utf-8"), str(reply[1])],
+        keys.LAYOUT, worker, host, lease_ms, digest, info, len(types), *types, *pairs,
+    )  # fmt: skip
+
+
+def step(
+    prefix: str, worker: str, number: int, want: int, room: int, digest: str, verdicts: Verdicts = NO_VERDICTS
+) -> Command[Step]:
+    """Settles what was finished and reserves up to `want` messages of at most `room` bytes together."""
+    verb = script("step")
+    data = b"".join(
+        (
+            verb.command_head(prefix.encode(), 5 + 5 * verdicts.count),
+            encode_items((worker, number, want, room, digest)),
+            verdicts.items,
+        )
+    )
+    return Command(verb, data, _parse_step)
+
+
+def _parse_step(reply: Reply) -> Step:
+    word, now_ms, fence, alone, late, entries, messages = reply
+    return Step(word.decode(), now_ms, fence, alone == 1, late, entries, messages)
+
+
+def settle(prefix: str, worker: str, number: int, verdicts: Verdicts) -> Command[tuple[str, int]]:
+    """A supervisor settles for its busy child: (word, late)."""
+    verb = script("settle")
+    data = verb.command_head(prefix.encode(), 2 + 5 * verdicts.count) + encode_items((worker, number)) + verdicts.items
+    return Command(verb, data, lambda reply: (_word(reply[0]), int(reply[1])))
+
+
+def recover(
+    prefix: str,
+    worker: str,
+    how: How,
+    *,
+    expected: str = "",
+    max_deliveries: int = 3,
+    record: bytes = b"",
+    step: int = -1,
+    started: Sequence[bytes] = (),
+    verdicts: Verdicts = NO_VERDICTS,
+) -> Command[Recovery]:
+    """Takes back what a worker holds and ends its name."""
+    verb = script("recover")
+    items = encode_items((worker, how, expected, max_deliveries, record, step, len(started), *started))
+    data = verb.command_head(prefix.encode(), 7 + len(started) + 5 * verdicts.count) + items + verdicts.items
+    return Command(verb, data, lambda reply: Recovery(reply[0].decode(), *reply[1:]))
+
+
+# -- one host -------------------------------------------------------------------------------------------------------
+
+
+def renew(
+    prefix: str, host: str, lease_ms: int, digest: str, types: Sequence[str], workers: Sequence[str]
+) -> Command[Renewal]:
+    """Renews the leases of a host's workers and what the host announces."""
+    return _command(
+        "renew", prefix, _parse_renewal, host, lease_ms, digest, len(types), *types, *workers
+    )  # fmt: skip
+
+
+def _parse_renewal(reply: Reply) -> Renewal:
+    now_ms, held, expired, keeper = reply
+    names = _words(expired)
+    return Renewal(now_ms, held, list(zip(names[::2], names[1::2], strict=True)), _word(keeper))
+
+
+def tick(prefix: str, host: str, lease_ms: int) -> Command[Tick]:
+    """Does what is due, if this host is the keeper or there is none."""
+    return _command("tick", prefix, _parse_tick, host, lease_ms)
+
+
+def _parse_tick(reply: Reply) -> Tick:
+    word, now_ms, at_ms = reply
+    return Tick(word == b"keeper", None if at_ms < 0 else max(0, at_ms - now_ms))
+
+
+def resign(prefix: str, host: str) -> Command[str]:
+    """A supervisor leaves; answers who keeps the time from now on."""
+    return _command("resign", prefix, _word, host)
+
+
+# -- people ---------------------------------------------------------------------------------------------------------
+
+
+def look(prefix: str, id: str) -> Command[Look]:
+    """State and result of one task, together."""
+    return _command("look", prefix, _parse_look, id)
+
+
+def _parse_look(reply: Reply) -> Look:
+    state, result, message, due_ms, worker = reply
+    return Look(state.decode(), result, message, due_ms, _word(worker))
+
+
+def cancel(prefix: str, id: str, who: str) -> Command[str]:
+    """"cancelled", or why not: "running", "ended", "unknown"."""
+    return _command("cancel", prefix, _word, id, who)
+
+
+def replay(prefix: str, ids: Sequence[str]) -> Command[list[str]]:
+    """Per id "replayed", "live" or "unknown"."""
+    return _command("replay", prefix, _words, *ids)
+
+
+def purge_dead(prefix: str, ids: Sequence[str]) -> Command[int]:
+    """Deletes dead letters; answers how many."""
+    return _command("purge_dead", prefix, int, *ids)
+
+
+def purge(prefix: str, level: str, who: str) -> Command[int]:
+    """Cancels up to 500 waiting tasks of a priority, or scheduled ones; 0 when none is left."""
+    return _command("purge", prefix, int, level, who)
+
+
+ENDED: Mapping[str, State] = {"completed": "completed", "dead": "dead", "cancelled": "cancelled", "expired": "expired"}
+"""The first word of a result element, as a state."""
+
+
+def all_prefixes(app: str, queues: Iterable[str]) -> list[str]:
+    """The prefixes of several queues."""
+    return [keys.prefix(app, queue) for queue in queues]

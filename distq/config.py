@@ -1,0 +1,29 @@
+"""What a worker host runs with. Frozen; defaults < environment < command line, put together by the doors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """Settings of one `distq run`. Times are in milliseconds inside, seconds outside."""
+
+    app: str
+    """`module:attribute` of the application."""
+    processes: int
+    queues: tuple[str, ...] = ()
+    """Queues to serve; empty: all that the application declares."""
+    broker: str | None = None
+    """Address that replaces the application's own."""
+    lease_ms: int = 15_000
+    grace_ms: int = 30_000
+    max_deliveries: int = 3
+    metrics_port: int | None = None
+    """None: 8080 or the next free one; 0: none."""
+    log_level: str = "INFO"
+    log_format: str = "text"
+    burst: bool = False
+    """End when nothing is left to do."""
+    import_path: str = "."
+    """Folder put in front of sys.path before the application is imported."""

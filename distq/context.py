@@ -1,0 +1,96 @@
+"""What a handler can ask about the attempt that it runs in: `current()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from distq.errors import DistqError
+from distq.message import PRIORITIES, Message
+
+if TYPE_CHECKING:
+    from distq.task import Task
+
+Meter = Callable[[str, str, float], None]
+"""(type, status, seconds): counts one ended attempt."""
+
+
+class Context:
+    """One attempt of one task. Read it; changing it changes nothing."""
+
+    __slots__ = ("args", "fence", "headers", "id", "kwargs", "message", "meter", "queue", "task")
+
+    def __init__(
+        self,
+        id: str,
+        queue: str,
+        message: Message,
+        fence: int,
+        task: Task[Any, Any, Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+        headers: Mapping[str, Any],
+        meter: Meter | None,
+    ) -> None:
+        self.id = id
+        self.queue = queue
+        self.message = message
+        self.fence = fence
+        """Rises with each hand-over of any task of this queue: a resource that keeps the highest fence it has seen can
+        refuse a worker that was stopped between its last check and the call."""
+        self.task = task
+        self.args, self.kwargs = args, kwargs
+        self.headers = headers
+        self.meter = meter
+
+    @property
+    def type(self) -> str:
+        """The task's type."""
+        return self.message.type
+
+    @property
+    def attempt(self) -> int:
+        """1 at the first attempt; each retry adds one, a snooze or a lost worker none."""
+        return self.message.attempt + 1
+
+    @property
+    def delivery(self) -> int:
+        """1 unless the task's process died with it alone; each such death adds one."""
+        return self.message.deliveries + 1
+
+    @property
+    def priority(self) -> str:
+        """high, default or low."""
+        return PRIORITIES[self.message.priority]
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the broker took the task, by its clock (UTC)."""
+        return datetime.fromtimestamp(self.message.created_ms / 1000, UTC)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """Until when the task may start (`expires=`), by the broker's clock (UTC); None for ever."""
+        expires = self.message.expires_ms
+        return datetime.fromtimestamp(expires / 1000, UTC) if expires else None
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether an error now would use up the retries."""
+        return self.message.attempt >= self.task.retries_of(self.headers)
+
+    def __repr__(self) -> str:
+        return f"<Context {self.type} {self.id} attempt {self.attempt}>"
+
+
+CURRENT: ContextVar[Context] = ContextVar("distq.current")
+
+
+def current() -> Context:
+    """The running attempt. Raises DistqError outside of a handler."""
+    try:
+        return CURRENT.get()
+    except LookupError:
+        raise DistqError("current() was called outside of a running task") from None

@@ -1,0 +1,121 @@
+"""A message: one requested call as it travels. Pure data; it cannot reach the broker.
+
+    bytes in the broker = head (27 bytes + type) + body
+    head  created_ms f64 | expires_ms f64 | result_ttl_s u32 | attempt u16 | deliveries u8 | version u8
+          | priority u8 | flags u8 | length of type u8 | type        big-endian; the only part that scripts touch
+    body  [args] | [args, kwargs] | [args, kwargs, headers]          msgpack, see `distq.codec`; opaque to scripts
+
+Producers send it without the first two fields: the broker's clock writes them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from typing import NamedTuple
+
+from distq.errors import ConfigurationError, did_you_mean
+
+VERSION = 1
+"""Version of the envelope that this release writes. It reads this one and older ones."""
+
+NEVER_SAID = 0xFFFFFFFF
+"""`result_ttl_s` of a message whose producer does not know the task's declaration."""
+
+MAX_NAME = 200
+MAX_ID = 200
+
+_HEAD = struct.Struct(">ddIHBBBBB")
+_SENT = struct.Struct(">IHBBBBB")
+_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,%d}\Z" % MAX_NAME)
+_PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,%d}\Z" % MAX_ID)
+_GENERATED = re.compile(r"([A-Za-z0-9_-]{1,64})\.[0-9a-f]{20}\Z")
+
+PRIORITIES: tuple[str, str, str] = ("low", "default", "high")
+
+
+class Message(NamedTuple):
+    """One requested call, as a worker holds it."""
+
+    created_ms: float
+    expires_ms: float
+    result_ttl_s: int
+    attempt: int
+    """How many attempts have ended before (0 at first)."""
+    deliveries: int
+    """How many times it was charged with the death of its process."""
+    version: int
+    priority: int
+    flags: int
+    type: str
+    body: bytes
+
+
+def parse(raw: bytes) -> Message:
+    """The message in these bytes.
+
+    Raises ValueError when they are no message.
+    """
+    try:
+        *head, size = _HEAD.unpack_from(raw)
+        end = _HEAD.size + size
+        if len(raw) < end:
+            raise ValueError("the message is cut off")
+        return Message(*head, raw[_HEAD.size : end].decode(), raw[end:])
+    except (struct.error, UnicodeDecodeError) as error:
+        raise ValueError(f"not a message: {error}") from None
+
+
+def head(type: str, priority: int, result_ttl_s: int | None) -> bytes:
+    """The part of a new message that is the same for every call with the same options."""
+    name = type.encode()
+    ttl = NEVER_SAID if result_ttl_s is None else result_ttl_s
+    return _SENT.pack(ttl, 0, 0, VERSION, priority, 0, len(name)) + name
+
+
+def new_id(queue: str) -> str:
+    """A fresh id: `queue.` and 80 random bits, so that the id alone tells where its task lives."""
+    return f"{queue}.{os.urandom(10).hex()}"
+
+
+def queue_of(id: str) -> str | None:
+    """The queue named in a generated id; None for an id given by a user."""
+    match = _GENERATED.match(id)
+    return match[1] if match else None
+
+
+def check_id(id: object) -> str:
+    """A user's id, if it can be one."""
+    if not isinstance(id, str) or not _ID.match(id) or len(id.encode(errors="replace")) > MAX_ID:
+        raise ConfigurationError(
+            f"id={id!r:.80} cannot be an id: use 1 to {MAX_ID} bytes without spaces or control characters"
+        )
+    return id
+
+
+def check_type(name: object) -> str:
+    """A task's type, if it can be one."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ConfigurationError(
+            f"type={name!r:.80} cannot be a type: use 1 to {MAX_NAME} letters, digits and _ . : / -"
+        )
+    return name
+
+
+def check_place(name: object, what: str) -> str:
+    """The name of an application or a queue, if it can be one."""
+    if not isinstance(name, str) or not _PLACE.match(name):
+        raise ConfigurationError(f"{what} {name!r:.80} is no valid name: use 1 to 64 letters, digits and _ -")
+    return name
+
+
+def priority_number(value: object) -> int:
+    """0, 1 or 2 for `low`/`default`/`high` or the number itself."""
+    if isinstance(value, str) and value in PRIORITIES:
+        return PRIORITIES.index(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2:
+        return value
+    hint = did_you_mean(value, PRIORITIES) if isinstance(value, str) else ""
+    raise ConfigurationError(f"priority={value!r:.80} is none of high, default, low (or 2, 1, 0){hint}")

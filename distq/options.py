@@ -1,0 +1,253 @@
+"""Options of declarations and calls: what exists, what it means, and the checks at the earliest moment.
+
+A call's options win over the declaration's, those over the queue's defaults, those over the application's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from distq import message
+from distq.backoff import Backoff, resolve
+from distq.clock import eta_ms
+from distq.durations import seconds
+from distq.errors import ConfigurationError, UnknownOption, UnknownQueue, did_you_mean
+from distq.rate import Rate
+
+Duration = float | timedelta | str
+"""Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
+
+RetryRules = Mapping[type[BaseException], "int | RetryRule"]
+
+MAX_RETRIES = 1000
+MAX_TTL_S = 366 * 86400
+
+
+class TaskOptions(TypedDict, total=False):
+    """Options of `@app.task(...)`."""
+
+    type: str
+    priority: str | int
+    rate: str
+    queue: str
+    retries: int
+    backoff: str | float | Callable[[int], float]
+    retry_rules: RetryRules
+    result_ttl: Duration
+    expires: Duration
+
+
+class QueueOptions(TypedDict, total=False):
+    """Defaults of `app.queue(name, ...)` for the tasks in it that say nothing themselves."""
+
+    priority: str | int
+    retries: int
+    backoff: str | float | Callable[[int], float]
+    result_ttl: Duration
+    expires: Duration
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of one call: `task.options(...)`."""
+
+    delay: Duration
+    eta: datetime
+    priority: str | int
+    queue: str
+    id: str
+    expires: Duration | datetime
+    retries: int
+    result_ttl: Duration
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RetryRule:
+    """How often, and after which delays, attempts that end with a kind of error are repeated.
+
+    `backoff`: "exponential" (2^n · 100 ms, the default), "linear", "constant", seconds, or a callable
+    attempt -> seconds.
+    """
+
+    retries: int = 3
+    backoff: Callable[[int], float] | str | float = "exponential"
+
+    def __post_init__(self) -> None:
+        check_retries(self.retries)
+        resolve(self.backoff)
+
+    def resolved(self) -> Backoff:
+        """The backoff as a function."""
+        return resolve(self.backoff)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds where nobody said otherwise: an application's or a queue's defaults (None: not said)."""
+
+    priority: int | None = None
+    retries: int | None = None
+    backoff: Backoff | None = None
+    result_ttl_s: int | None = None
+    expires_ms: int | None = None
+
+    def over(self, other: Defaults) -> Defaults:
+        """These, and where they say nothing, `other`."""
+        return Defaults(*(mine if mine is not None else theirs for mine, theirs in zip(self._all(), other._all(), strict=True)))
+
+    def _all(self) -> tuple[Any, ...]:
+        return (self.priority, self.retries, self.backoff, self.result_ttl_s, self.expires_ms)
+
+
+BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What `@app.task(...)` said, checked."""
+
+    type: str
+    queue: str
+    said: Defaults
+    rules: Mapping[type[BaseException], RetryRule] = field(default_factory=dict)
+    rate: Rate | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options of one call, resolved. `options` is what the enqueue script gets; None as a TTL: not known here."""
+
+    queue: str
+    priority: int
+    result_ttl_s: int | None
+    id: str | None
+    options: Mapping[str, Any]
+    headers: Mapping[str, Any]
+
+    def fresh_options(self) -> Mapping[str, Any]:
+        """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
+        return {**self.options, "token": secrets.token_hex(8)} if self.id is not None else self.options
+
+
+def check_names(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    """Raises UnknownOption for an option that does not exist."""
+    names = list(known)
+    for name in options:
+        if name not in names:
+            raise UnknownOption(
+                f"{where} has no option `{name}`{did_you_mean(name, names)}; there are: {', '.join(sorted(names))}"
+            )
+
+
+def check_retries(value: object) -> int:
+    """A number of retries, if it can be one."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
+        raise ConfigurationError(f"retries={value!r:.80}: give a whole number from 0 to {MAX_RETRIES}")
+    return value
+
+
+def ttl_s(value: Any, what: str = "result_ttl") -> int:
+    """A time to live in whole seconds; anything above 0 lives at least one."""
+    number = seconds(value, what)
+    if number > MAX_TTL_S:
+        raise ConfigurationError(f"{what}={value!r:.80} is more than a year")
+    return max(1, round(number)) if number > 0 else 0
+
+
+def _positive_ms(value: Any, what: str) -> int:
+    number = round(seconds(value, what) * 1000)
+    if number <= 0:
+        raise ConfigurationError(f"{what}={value!r:.80}: give a time above 0")
+    return number
+
+
+def defaults(options: Mapping[str, Any]) -> Defaults:
+    """The options that queues, tasks and applications have in common."""
+    return Defaults(
+        priority=message.priority_number(options["priority"]) if "priority" in options else None,
+        retries=check_retries(options["retries"]) if "retries" in options else None,
+        backoff=resolve(options["backoff"]) if "backoff" in options else None,
+        result_ttl_s=ttl_s(options["result_ttl"]) if "result_ttl" in options else None,
+        expires_ms=_positive_ms(options["expires"], "expires") if "expires" in options else None,
+    )
+
+
+def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
+    """The checked form of `@app.task(**options)` on a function called `name`."""
+    check_names(options, TaskOptions.__annotations__, "@app.task")
+    rate = options.get("rate")
+    if rate is not None and not isinstance(rate, str):
+        raise ConfigurationError(f"rate={rate!r:.80}: give text such as \"10/s\" or \"100/m burst 20\"")
+    return Declaration(
+        type=message.check_type(options.get("type", name)),
+        queue=message.check_place(options.get("queue", "default"), "queue"),
+        said=defaults(options),
+        rules={cls: _rule(cls, rule) for cls, rule in dict(options.get("retry_rules", {})).items()},
+        rate=None if rate is None else Rate.parse(rate),
+    )
+
+
+def _rule(cls: object, rule: object) -> RetryRule:
+    if not isinstance(cls, type) or not issubclass(cls, BaseException):
+        raise ConfigurationError(f"retry_rules: {cls!r:.80} is no exception class")
+    if isinstance(rule, RetryRule):
+        return rule
+    return RetryRule(check_retries(rule))
+
+
+def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, options: Mapping[str, Any]) -> Call:
+    """The options of one call, checked and resolved."""
+    check_names(options, CallOptions.__annotations__, "options()")
+    queue = options.get("queue", declared.queue)
+    if queue not in queues:
+        raise UnknownQueue(
+            f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; declare it with app.queue({queue!r:.80})"
+        )
+    if declared.rate is not None and queue != declared.queue:
+        raise ConfigurationError(
+            f"queue={queue!r}: type {declared.type} has a rate, which holds for its own queue {declared.queue!r} only; "
+            "declare the task with queue= instead"
+        )
+    said = defaults({name: value for name, value in options.items() if name in ("priority", "retries", "result_ttl")})
+    known = said.over(declared.said).over(queues[queue]).over(app)
+    headers = dict(options.get("headers", {}))
+    if said.retries is not None:
+        headers["retries"] = said.retries
+    return Call(
+        queue=queue,
+        priority=1 if known.priority is None else known.priority,
+        result_ttl_s=known.result_ttl_s,
+        id=None if options.get("id") is None else message.check_id(options["id"]),
+        options=_script_options(options, known, declared.rate),
+        headers=headers,
+    )
+
+
+def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | None) -> dict[str, Any]:
+    """delay | due, expires_in | expires and limit, as the enqueue script takes them."""
+    if "delay" in options and "eta" in options:
+        raise ConfigurationError("delay= and eta= say the same thing twice: give one of them")
+    told: dict[str, Any] = {}
+    if "delay" in options:
+        told["delay"] = round(seconds(options["delay"], "delay") * 1000)
+    if "eta" in options:
+        told["due"] = eta_ms(options["eta"])
+    expires = options.get("expires")
+    if isinstance(expires, datetime):
+        told["expires"] = eta_ms(expires)
+    elif expires is not None:
+        told["expires_in"] = _positive_ms(expires, "expires")
+    elif known.expires_ms is not None:
+        told["expires_in"] = known.expires_ms
+    if rate is not None:
+        told["limit"] = limit_text(rate)
+    return told
+
+
+def limit_text(rate: Rate) -> str:
+    """A rate as the scripts keep it: "interval_us burst"."""
+    return f"{rate.interval_us:.15g} {rate.burst}"

@@ -1,0 +1,125 @@
+"""What user code did, and what we therefore do. Pure: `decide` is a table, tested without a broker.
+
+A handler returns, raises, or raises one of three directives:
+
+    raise Retry(delay=5)      again later; counts as an attempt and is bounded by `retries`
+    raise Reject("why")       to the dead letters at once
+    raise Snooze(60)          again later; costs no attempt
+
+The retry policy is a middleware: it turns an error into `Retry` while attempts are left. Without it every error is
+final. So the engine knows no policy, only this table.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from distq.durations import seconds
+
+VerdictWord = Literal["complete", "retry", "snooze", "bury", "release", "park"]
+
+MAX_MESSAGE = 2_000
+MAX_TRACEBACK = 16_000
+MAX_DELAY_S = 366 * 86400
+
+
+class Directive(BaseException):
+    """Base of what a handler raises to say what should happen. No error: `except Exception` lets it pass."""
+
+
+class Retry(Directive):
+    """Run this task again after `delay` (seconds, timedelta or "5m"; None: as its backoff says)."""
+
+    def __init__(self, reason: str = "", *, delay: float | timedelta | str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = str(reason)
+        self.delay_s = None if delay is None else min(seconds(delay, "delay"), MAX_DELAY_S)
+
+
+class Reject(Directive):
+    """This task cannot be done: into the dead letters at once, with the reason."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = str(reason)
+
+
+class Snooze(Directive):
+    """Not now: run this task again after `delay` (seconds, timedelta or "5m"). Costs no attempt."""
+
+    def __init__(self, delay: float | timedelta | str) -> None:
+        super().__init__(delay)
+        self.delay_s = min(seconds(delay, "delay"), MAX_DELAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What happens to a task after an attempt."""
+
+    word: VerdictWord
+    delay_ms: int = 0
+    error: BaseException | None = None
+    """The error to record; for a directive raised because of an error, that error."""
+    reason: str = ""
+
+
+def decide(error: BaseException) -> Verdict:
+    """The verdict on an attempt that ended with an exception."""
+    if isinstance(error, Retry):
+        return Verdict("retry", round((error.delay_s or 0) * 1000), error.__cause__ or error, error.reason)
+    if isinstance(error, Snooze):
+        return Verdict("snooze", round(error.delay_s * 1000))
+    if isinstance(error, Reject):
+        return Verdict("bury", 0, error.__cause__ or error, error.reason)
+    return Verdict("bury", 0, error)
+
+
+def record(verdict: Verdict, *, attempt: int, at_ms: int, seconds: float, worker: str) -> dict[str, object]:
+    """What is kept of an ended attempt: plain, bounded data for `attempts:<id>` and for the dead letters."""
+    error = verdict.error
+    name = "" if error is None else _name(type(error))
+    return {
+        "outcome": "rejected" if isinstance(error, Reject) else "raised",
+        "type": name,
+        "message": clip(verdict.reason or _text(error), MAX_MESSAGE),
+        "traceback": _traceback(error),
+        "attempt": attempt,
+        "at": at_ms,
+        "seconds": round(seconds, 6),
+        "worker": worker,
+        "retry_in_ms": verdict.delay_ms if verdict.word == "retry" else None,
+    }
+
+
+def clip(text: str, most: int) -> str:
+    """At most `most` characters, cut in the middle: the ends of a traceback tell most. Surrogates are replaced."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n… {len(text) - most} characters left out …\n{text[-half:]}"
+
+
+def _name(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ in ("builtins", "distq.outcome") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(error: BaseException | None) -> str:
+    """str(error), whatever its `__str__` does."""
+    try:
+        return "" if error is None else str(error)
+    except Exception as broken:
+        return f"(its message cannot be shown: {type(broken).__name__})"
+
+
+def _traceback(error: BaseException | None) -> str:
+    if error is None or error.__traceback__ is None:
+        return ""
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=50)
+    except Exception:
+        lines = traceback.format_tb(error.__traceback__, limit=50)
+    return clip("".join(lines), MAX_TRACEBACK)

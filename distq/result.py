@@ -1,0 +1,161 @@
+"""The handle of one requested call: its state, its result, cancelling it. It waits by blocking on the broker's push."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from distq.broker import verbs
+from distq.errors import (
+    ResultNotKept,
+    ResultTimeout,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+    UnknownTask,
+)
+from distq.states import State
+
+if TYPE_CHECKING:
+    from distq.app import Distq
+
+R = TypeVar("R")
+_PENDING = object()
+
+
+class Handle(Generic[R]):
+    """One requested call. Cheap, picklable by its id: `app.result(id)` gives an equal one anywhere.
+
+    `created` is False when `.options(id=…)` met a live task of that id, which this handle then stands for.
+    """
+
+    __slots__ = ("_app", "created", "id", "queue")
+
+    def __init__(self, app: Distq, id: str, queue: str | None, created: bool = True) -> None:
+        self._app = app
+        self.id = id
+        self.queue = queue
+        self.created = created
+
+    def status(self) -> State:
+        """queued, scheduled, running, completed, dead, cancelled, expired or unknown."""
+        return self._state(self._look())
+
+    def get(self, timeout: float | None = None) -> R:
+        """The handler's return value; waits for it at most `timeout` seconds (None: for ever).
+
+        Raises TaskFailed, TaskCancelled or TaskExpired when it ended so, ResultTimeout when it has not ended in time,
+        ResultNotKept at once if the task keeps no result, and UnknownTask if the broker knows no such task.
+        """
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            value = self._ended(self._look())
+            if value is not _PENDING:
+                return cast("R", value)
+            left = _seconds_left(give_up)
+            if left <= 0:
+                raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
+            element = self._app.broker.wait_result(cast("str", self.queue), self.id, left)
+            if element is not None:
+                return cast("R", self._unwrap(element))
+
+    def cancel(self) -> bool:
+        """Ends the task if it still waits (queued, scheduled). False: it runs already, or has ended, or is unknown."""
+        return self._app.broker.run(verbs.cancel(self._prefix(), self.id, "handle")) == "cancelled"
+
+    async def astatus(self) -> State:
+        """`status()` for asyncio."""
+        return self._state(await self._alook())
+
+    async def aget(self, timeout: float | None = None) -> R:
+        """`get()` for asyncio."""
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            value = self._ended(await self._alook())
+            if value is not _PENDING:
+                return cast("R", value)
+            left = _seconds_left(give_up)
+            if left <= 0:
+                raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
+            element = await self._app.async_broker.wait_result(cast("str", self.queue), self.id, left)
+            if element is not None:
+                return cast("R", self._unwrap(element))
+
+    async def acancel(self) -> bool:
+        """`cancel()` for asyncio."""
+        await self._alook()
+        command = verbs.cancel(self._app.broker.prefix(cast("str", self.queue)), self.id, "handle")
+        return await self._app.async_broker.run(command) == "cancelled"
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and (other.id, other._app.name) == (self.id, self._app.name)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    # -- what the broker's answer means ------------------------------------------------------------------------------
+
+    def _prefix(self) -> str:
+        if self.queue is None:
+            self._look()
+        return self._app.broker.prefix(cast("str", self.queue))
+
+    def _look(self) -> verbs.Look:
+        if self.queue is not None:
+            return self._app.broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id))
+        queue, look = self._app.broker.find(self.id, self._app.queues_of(self.id))
+        return self._found(queue, look)
+
+    async def _alook(self) -> verbs.Look:
+        if self.queue is not None:
+            return await self._app.async_broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id))
+        queue, look = await self._app.async_broker.find(self.id, self._app.queues_of(self.id))
+        return self._found(queue, look)
+
+    def _found(self, queue: str, look: verbs.Look) -> verbs.Look:
+        if look.state != "unknown":
+            self.queue = queue
+        return look
+
+    def _state(self, look: verbs.Look) -> State:
+        if look.state != "ended":
+            return look.state
+        element = self._app.codec.unpack(cast("bytes", look.result))
+        word = element[0] if isinstance(element, list) and element else "unknown"
+        return verbs.ENDED.get(word, "unknown")
+
+    def _ended(self, look: verbs.Look) -> Any:
+        """The task's value, its error raised, or _PENDING while it has not ended."""
+        if look.state == "unknown":
+            raise UnknownTask(
+                f"no task {self.id} is known: it never was, or the time for which its result is kept is over", id=self.id
+            )
+        if look.state == "dead":
+            raise TaskFailed(id=self.id, type="Dead", message="the task is dead; its result's time is over (see `distq dlq`)")
+        return self._unwrap(look.result) if look.result is not None else _PENDING
+
+    def _unwrap(self, element: bytes) -> Any:
+        word, *rest = self._app.codec.unpack(element)
+        if word == "completed":
+            if not rest:
+                raise ResultNotKept(f"task {self.id} is completed, but keeps no result (result_ttl=0)", id=self.id)
+            return rest[0]
+        details = rest[0] if rest and isinstance(rest[0], dict) else {}
+        if word == "cancelled":
+            raise TaskCancelled(f"task {self.id} was cancelled by {details.get('by', 'somebody')}", id=self.id)
+        if word == "expired":
+            raise TaskExpired(f"task {self.id} could not start before it expired", id=self.id)
+        raise TaskFailed(
+            id=self.id,
+            type=str(details.get("type", "Error")),
+            message=str(details.get("message", "")),
+            traceback=str(details.get("traceback", "")),
+        )
+
+
+def _seconds_left(give_up: float | None) -> float:
+    """Seconds until `give_up`; a long time when there is no limit."""
+    return 3600.0 if give_up is None else give_up - time.monotonic()

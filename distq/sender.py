@@ -1,0 +1,159 @@
+"""Sending calls: from arguments to the broker. `.delay()` is the hot path of a producer.
+
+What is the same for every call with the same options is prepared once: the head of the message, and the front of the
+command in wire form. A call then costs binding, packing, one write and one read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from distq import message
+from distq.broker import verbs
+from distq.broker.scripts import script
+from distq.errors import ConfigurationError, PayloadTooLarge
+from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
+from distq.options import Call
+from distq.result import Handle
+
+if TYPE_CHECKING:
+    from distq.app import Distq
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BULK = 500
+"""Messages in one script call of `delay_many`: none takes the broker longer than a few milliseconds."""
+
+CREATED = b"created"
+
+
+class Sender(Generic[P, R]):
+    """A task with the options of a call. Keep and reuse it as you like."""
+
+    __slots__ = ("_app", "_bind", "_call", "_chain", "_front", "_head", "_item", "_seen", "_verb", "type")
+
+    def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
+        self.type = type
+        self._app, self._call, self._bind = app, call, bind
+        self._head = message.head(type, call.priority, call.result_ttl_s)
+        self._verb = script("enqueue")
+        self._front, self._item = self._fronts(call.options)
+        self._seen: list[Link] = []
+        self._chain: EnqueueCall | None = None
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """See `Task.delay`."""
+        self._bind(args, kwargs)
+        if self._app.middleware != self._seen:
+            self._see_middleware()
+        if self._chain is None:
+            return self._send(args, kwargs, self._call.headers)
+        return cast("Handle[R]", self._chain(self._outgoing(args, kwargs)))
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """See `Task.adelay`."""
+        self._bind(args, kwargs)
+        chain = enqueue_chain(self._app.middleware, self._asend_outgoing)
+        if chain is None:
+            return await self._asend(args, kwargs, self._call.headers)
+        return cast("Handle[R]", await chain(self._outgoing(args, kwargs)))
+
+    def delay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """See `Task.delay_many`."""
+        if self._call.id is not None:
+            raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
+        handles: list[Handle[R]] = []
+        batch: list[bytes] = []
+        prefix, queue = self._app.broker.open(self._call.queue), self._call.queue
+        chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
+        for position, item in enumerate(calls):
+            args, kwargs = _split(item, position)
+            self._bind(args, kwargs)
+            headers = self._call.headers
+            if chain is not None:
+                sent = chain(self._outgoing(args, kwargs))
+                args, kwargs, headers = sent.args, sent.kwargs, sent.headers
+            id = message.new_id(queue)
+            batch.append(self._item + verbs.enqueue_item(id, self._pack(args, kwargs, headers)))
+            handles.append(Handle(self._app, id, queue))
+            if len(batch) == BULK:
+                self._app.broker.run(verbs.enqueue(prefix, batch))
+                batch = []
+        if batch:
+            self._app.broker.run(verbs.enqueue(prefix, batch))
+        return handles
+
+    # -- one call ----------------------------------------------------------------------------------------------------
+
+    def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
+        app, queue = self._app, self._call.queue
+        broker = app.broker
+        if queue not in broker.opened:
+            broker.open(queue)
+        data = self._pack(args, kwargs, headers)
+        id = self._call.id
+        if id is None:
+            front, id = self._front, message.new_id(queue)
+        else:
+            front, _ = self._fronts(self._call.fresh_options())
+        reply = broker.exchange.run_script(self._verb, front + verbs.enqueue_item(id, data))
+        return Handle(app, id, queue, reply[0] == CREATED)
+
+    async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
+        app, queue = self._app, self._call.queue
+        data = self._pack(args, kwargs, headers)
+        id = self._call.id
+        if id is None:
+            item, id = self._item, message.new_id(queue)
+        else:
+            _, item = self._fronts(self._call.fresh_options())
+        return Handle(app, id, queue, await app.async_broker.enqueue(queue, item + verbs.enqueue_item(id, data)))
+
+    def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
+        data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)
+        if len(data) > self._app.max_payload:
+            raise PayloadTooLarge(
+                f"{self.type}: a message of {len(data)} bytes is above the limit of {self._app.max_payload}: store the "
+                "data elsewhere and pass its address, or raise Distq(max_payload=…)"
+            )
+        return data
+
+    def _fronts(self, options: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        prefix = self._app.broker.prefix(self._call.queue)
+        return verbs.enqueue_front(prefix, self.type, self._call.priority, verbs.enqueue_options(options))
+
+    # -- with middleware around it -----------------------------------------------------------------------------------
+
+    def _see_middleware(self) -> None:
+        self._seen = list(self._app.middleware)
+        self._chain = enqueue_chain(self._seen, self._send_outgoing)
+
+    def _outgoing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
+        return Outgoing(self.type, self._call.queue, args, dict(kwargs), dict(self._call.headers))
+
+    def _moved(self, outgoing: Outgoing) -> Sender[P, R]:
+        """This sender, or one for the queue and type that a middleware changed the call to."""
+        if (outgoing.queue, outgoing.type) == (self._call.queue, self.type):
+            return self
+        return Sender(self._app, outgoing.type, replace(self._call, queue=outgoing.queue), self._bind)
+
+    def _send_outgoing(self, outgoing: Outgoing) -> Handle[R]:
+        return self._moved(outgoing)._send(outgoing.args, outgoing.kwargs, outgoing.headers)
+
+    async def _asend_outgoing(self, outgoing: Outgoing) -> Handle[R]:
+        return await self._moved(outgoing)._asend(outgoing.args, outgoing.kwargs, outgoing.headers)
+
+
+def _split(item: object, position: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of one call of delay_many."""
+    if isinstance(item, tuple | list):
+        return tuple(item), {}
+    if isinstance(item, Mapping):
+        return (), dict(item)
+    raise TypeError(
+        f"delay_many: call {position} is {type(item).__name__}: give a tuple of positional or a mapping of keyword "
+        "arguments for each call"
+    )

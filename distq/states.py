@@ -1,0 +1,56 @@
+"""The states of a task and the arrows between them: one table, from which the picture and the tests are made.
+
+An arrow is exactly one script (`broker/lua/<verb>.lua`). "active" is a task that a worker holds; users see it as
+"running". A task that has none of these states is "unknown".
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+State = Literal["queued", "scheduled", "running", "completed", "dead", "cancelled", "expired", "unknown"]
+"""What `handle.status()` answers."""
+
+ENDINGS: tuple[State, ...] = ("completed", "dead", "cancelled", "expired")
+"""States in which a task stays, unless a dead one is replayed."""
+
+
+class Arrow(NamedTuple):
+    """One move: `verb` takes a task from `source` to `target`, `when` says under which condition."""
+
+    source: str
+    target: str
+    verb: str
+    when: str
+
+
+ARROWS = (
+    Arrow("none", "queued", "enqueue", "runnable now"),
+    Arrow("none", "scheduled", "enqueue", "delay= or eta="),
+    Arrow("scheduled", "queued", "tick", "its time has come (a step does it too)"),
+    Arrow("scheduled", "queued", "step", "its time has come"),
+    Arrow("queued", "active", "step", "a worker reserves it"),
+    Arrow("active", "completed", "step", "the handler returned"),
+    Arrow("active", "scheduled", "step", "retry or snooze with a delay"),
+    Arrow("active", "queued", "step", "given back, retried at once, or parked for an unknown type"),
+    Arrow("active", "dead", "step", "rejected, or its attempts are used up"),
+    Arrow("active", "completed", "settle", "the same verdicts, sent by the supervisor"),
+    Arrow("active", "scheduled", "settle", "the same"),
+    Arrow("active", "queued", "settle", "the same"),
+    Arrow("active", "dead", "settle", "the same"),
+    Arrow("active", "queued", "recover", "its worker left, died or lost its lease"),
+    Arrow("active", "dead", "recover", "it killed its worker max_deliveries times"),
+    Arrow("queued", "cancelled", "cancel", "on request"),
+    Arrow("scheduled", "cancelled", "cancel", "on request"),
+    Arrow("queued", "cancelled", "purge", "on request"),
+    Arrow("scheduled", "cancelled", "purge", "on request"),
+    Arrow("queued", "expired", "tick", "expires= has passed (a step does it too)"),
+    Arrow("queued", "expired", "step", "expires= has passed"),
+    Arrow("scheduled", "expired", "tick", "expires= has passed"),
+    Arrow("scheduled", "expired", "step", "expires= has passed"),
+    Arrow("queued", "dead", "tick", "no worker knew its type for 24 h"),
+    Arrow("queued", "dead", "step", "no worker knew its type for 24 h"),
+    Arrow("dead", "queued", "replay", "on request, with a fresh budget"),
+    Arrow("dead", "none", "purge_dead", "on request, or by age and number"),
+    Arrow("dead", "queued", "enqueue", "a new call with the id of a dead one replaces it"),
+)

@@ -1,0 +1,138 @@
+"""A declared task: the user's function, its options, and the ways to call it through the broker.
+
+The function stays an ordinary callable. Arguments are bound to its signature when `.delay()` is called, so a wrong one
+fails in the caller's stack.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
+
+from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
+from distq.result import Handle
+from distq.sender import Sender
+
+if TYPE_CHECKING:
+    from distq.app import Distq
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class Task(Generic[P, R, C]):
+    """A declared task with parameters P and result R. Calling it gives C: R, or a coroutine of R for `async def`."""
+
+    def __init__(self, app: Distq, function: Callable[P, C], declaration: Declaration) -> None:
+        self.app = app
+        self.function = function
+        self.declaration = declaration
+        self.type = declaration.type
+        self.signature = inspect.signature(function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.__wrapped__ = function
+        self.__name__ = getattr(function, "__name__", declaration.type)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
+        self.__module__ = function.__module__
+        self.__doc__ = function.__doc__
+        self._bind = binder(self.signature, self.__name__)
+        self._plain: Sender[P, R] | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Runs the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Enqueues a call; when this returns, the broker has it. One round trip.
+
+        Raises TypeError for arguments that do not fit the function, NotSerializable or PayloadTooLarge for ones that
+        cannot travel, BrokerUnavailable when the broker does not answer within the application's `timeout`.
+        """
+        return (self._plain or self._make_plain()).delay(*args, **kwargs)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """`delay` for asyncio. Calls made in the same turn of the event loop share one round trip."""
+        return await (self._plain or self._make_plain()).adelay(*args, **kwargs)
+
+    def delay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """Enqueues many calls, each a tuple of positional or a mapping of keyword arguments.
+
+        One round trip for every 500 of them. When it raises, those of earlier round trips are enqueued.
+        """
+        return (self._plain or self._make_plain()).delay_many(calls)
+
+    def options(self, **options: Unpack[CallOptions]) -> Sender[P, R]:
+        """The same task with options for the calls made through what this returns.
+
+        `delay` (seconds, timedelta, "5m") or `eta` (aware datetime): when it becomes ready. `expires` (like `delay`, or
+        an aware datetime): it does not start later. `priority`, `queue`, `retries`, `result_ttl`: instead of the
+        declared ones. `id`: a second call with the id of a live task returns that task. `headers`: small data for
+        `current().headers`.
+        """
+        return self._sender(cast("dict[str, Any]", options))
+
+    def rule_for(self, error: BaseException, headers: Mapping[str, Any]) -> RetryRule:
+        """The retry rule for this error: the nearest class in `retry_rules`, else the task's own budget."""
+        for cls in type(error).__mro__:
+            if cls in self.declaration.rules:
+                return self.declaration.rules[cls]
+        own = self._defaults()
+        return RetryRule(self.retries_of(headers), cast("Callable[[int], float]", own.backoff))
+
+    def retries_of(self, headers: Mapping[str, Any]) -> int:
+        """How many retries a call has, by its own options or by the declaration."""
+        said = headers.get("retries")
+        return said if isinstance(said, int) else cast("int", self._defaults().retries)
+
+    def result_ttl_s(self) -> int:
+        """For calls whose producer did not know the declaration."""
+        return cast("int", self._defaults().result_ttl_s)
+
+    def _defaults(self) -> Defaults:
+        queue = self.app.queues.get(self.declaration.queue, Defaults())
+        return self.declaration.said.over(queue).over(self.app.defaults)
+
+    def _make_plain(self) -> Sender[P, R]:
+        self._plain = self._sender({})
+        return self._plain
+
+    def _sender(self, options: Mapping[str, Any]) -> Sender[P, R]:
+        resolved = call(self.declaration, self.app.queues, self.app.defaults, options)
+        return Sender(self.app, self.type, resolved, self._bind)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.type}>"
+
+
+def binder(signature: inspect.Signature, name: str) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
+    """A check whether arguments fit, quick where they do; where not, the error is Python's own.
+
+    `Signature.bind` alone costs more than the rest of `.delay()`.
+    """
+    kinds = inspect.Parameter
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    plain = all(p.kind is kinds.POSITIONAL_OR_KEYWORD for p in parameters)
+    names = [p.name for p in positional]
+    most = len(positional)
+    least = sum(p.default is kinds.empty for p in positional)
+    required = frozenset(names[:least])
+    known = frozenset(names)
+
+    def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if plain:
+            given = len(args)
+            if not kwargs:
+                if least <= given <= most:
+                    return
+            elif given <= most and kwargs.keys() <= known and required <= {*names[:given], *kwargs}:
+                if kwargs.keys().isdisjoint(names[:given]):
+                    return
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}(): {error}") from None
+
+    return bind

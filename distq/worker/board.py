@@ -1,0 +1,258 @@
+"""The status board: anonymous shared memory, made before the fork, in which a child says what it does.
+
+The supervisor reads it when a child dies, hangs or is slow; it costs the broker nothing. Per slot:
+
+    header    64-bit words, each written by one side only, except where a lock is named below
+    name      the worker's name
+    entries   what the current batch holds, in order
+    verdicts  what is finished of it but not yet settled, in wire form
+    meters    counters that go on when the child is replaced
+
+One rule needs a lock, the slot's: *a task is started by the child, or given back by the supervisor, never both*. The
+child takes it to start a task, the supervisor to revoke what is not started. Its cost is in docs/decisions/0007.
+"""
+
+from __future__ import annotations
+
+import mmap
+from bisect import bisect_left
+from multiprocessing import get_context
+from multiprocessing.synchronize import Lock
+from time import monotonic_ns
+from typing import NamedTuple
+
+from distq.broker.verbs import NO_VERDICTS, Verdicts
+
+WORDS = 32
+NAME_BYTES = 256
+ENTRIES_BYTES = 64 << 10
+VERDICT_BYTES = 4 << 20
+"""Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
+TYPES = 1000
+STATUSES = ("success", "retry", "failed")
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+"""Upper bounds of the duration histogram, in seconds."""
+_STRIDE = len(STATUSES) + len(BUCKETS) + 1 + 1  # statuses, buckets with +Inf, sum in nanoseconds
+METER_BYTES = (TYPES + 1) * _STRIDE * 8
+SLOT_BYTES = -(-(WORDS * 8 + NAME_BYTES + ENTRIES_BYTES + VERDICT_BYTES + METER_BYTES) // 4096) * 4096
+HEAD_BYTES = 4096
+
+# words of a slot
+STATE, STEP, QUEUE, COUNT, STARTED, FINISHED, ALONE = range(7)
+VERDICTS, VERDICT_END, TAKEN, TAKEN_END, REVOKED = range(7, 12)
+BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, EPOCH, TASKS_DONE = range(12, 19)
+
+# states of a slot
+EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
+
+# words of the head
+ORDER, WATCHING = range(2)
+
+# orders to all children
+RUN, DRAIN, QUIT = range(3)
+
+
+class Batch(NamedTuple):
+    """What the supervisor sees of a slot's current batch, consistent under the lock."""
+
+    step: int
+    queue: int
+    entries: list[bytes]
+    started: int
+    finished: int
+    verdicts: Verdicts
+
+
+class Board:
+    """The shared memory of one host: a head and one slot per child."""
+
+    def __init__(self, slots: int) -> None:
+        self._map = mmap.mmap(-1, HEAD_BYTES + slots * SLOT_BYTES)
+        view = memoryview(self._map)
+        self.head = view[:64].cast("Q")
+        self.slots = [Slot(view[HEAD_BYTES + i * SLOT_BYTES : HEAD_BYTES + (i + 1) * SLOT_BYTES], i) for i in range(slots)]
+
+
+class Slot:
+    """One child's place. Methods are grouped by who may call them."""
+
+    def __init__(self, view: memoryview, index: int) -> None:
+        self.index = index
+        self.words = view[: WORDS * 8].cast("Q")
+        at = WORDS * 8
+        self._name = view[at : at + NAME_BYTES]
+        at += NAME_BYTES
+        self._entries = view[at : at + ENTRIES_BYTES]
+        at += ENTRIES_BYTES
+        self._verdicts = view[at : at + VERDICT_BYTES]
+        at += VERDICT_BYTES
+        self.cells = view[at : at + METER_BYTES].cast("Q")
+        self.lock: Lock = get_context("fork").Lock()
+
+    @property
+    def name(self) -> str:
+        """The worker's name in the broker."""
+        return bytes(self._name[: self.words[NAME_END]]).decode()
+
+    # -- the child ---------------------------------------------------------------------------------------------------
+
+    def enter(self, name: str, lease_until_ns: int) -> None:
+        """The child has registered under this name."""
+        raw = name.encode()
+        words = self.words
+        with self.lock:
+            self._name[: len(raw)] = raw
+            words[NAME_END] = len(raw)
+            words[STEP] = words[COUNT] = words[STARTED] = words[FINISHED] = 0
+            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            words[LEASE_UNTIL] = lease_until_ns
+            words[EPOCH] += 1
+            words[STATE] = IDLE
+
+    def begin(self, step: int, queue: int, entries: list[bytes], alone: bool) -> None:
+        """A batch was reserved; nothing of it is started."""
+        raw = b"\n".join(entries)
+        words = self.words
+        with self.lock:
+            self._entries[: len(raw)] = raw
+            words[ENTRIES_END] = len(raw)
+            words[STEP], words[QUEUE], words[COUNT], words[ALONE] = step, queue, len(entries), alone
+            words[STARTED] = words[FINISHED] = 0
+            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            words[BATCH_AT] = monotonic_ns()
+            words[STATE] = BUSY
+
+    def start(self, now_ns: int) -> bool:
+        """Claims the next task of the batch. False: it is not the child's any more, or the lease is over."""
+        words = self.words
+        with self.lock:
+            if words[REVOKED] or now_ns > words[LEASE_UNTIL]:
+                return False
+            words[STARTED] += 1
+            words[STARTED_AT] = now_ns
+            return True
+
+    def finish(self, verdict: bytes) -> None:
+        """The task that was started last has ended with this verdict."""
+        words = self.words
+        end = words[VERDICT_END]
+        new_end = end + len(verdict)
+        self._verdicts[end:new_end] = verdict
+        with self.lock:
+            words[VERDICT_END] = new_end
+            words[VERDICTS] += 1
+            words[FINISHED] += 1
+
+    def has_room(self, size: int) -> bool:
+        """Whether a verdict of this size can be noted before the next step."""
+        return self.words[VERDICT_END] + size <= VERDICT_BYTES
+
+    def close(self) -> tuple[Verdicts, int]:
+        """Ends the batch for the supervisor: verdicts that it has not taken, and how many entries it has not given back.
+
+        The second number counts the entries that are held but were not started, from the end of the batch.
+        """
+        words = self.words
+        with self.lock:
+            unstarted = 0 if words[REVOKED] else words[COUNT] - words[STARTED]
+            words[REVOKED] = 1
+            count, start, end = words[VERDICTS] - words[TAKEN], words[TAKEN_END], words[VERDICT_END]
+        return Verdicts(count, bytes(self._verdicts[start:end])), unstarted
+
+    def rest(self) -> None:
+        """Nothing is held."""
+        self.words[STATE] = IDLE
+
+    def leave(self) -> None:
+        """The child has given everything back and ends."""
+        self.words[STATE] = LEFT
+
+    # -- the supervisor ----------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """A new child is about to use the slot; the lock is freed if the last one died with it."""
+        if not self.lock.acquire(block=False):
+            self.lock.release()
+        else:
+            self.lock.release()
+        self.words[STATE] = STARTING
+        self.words[NAME_END] = self.words[COUNT] = self.words[STARTED] = self.words[FINISHED] = 0
+        self.words[VERDICTS] = self.words[VERDICT_END] = self.words[TAKEN] = self.words[TAKEN_END] = 0
+
+    def is_stuck(self, now_ns: int, limit_ns: int) -> bool:
+        """Whether a batch of several is older than the limit and nobody has revoked it."""
+        words = self.words
+        return (
+            words[STATE] == BUSY
+            and words[COUNT] > 1
+            and not words[REVOKED]
+            and now_ns - words[BATCH_AT] > limit_ns
+        )
+
+    def revoke(self) -> Batch | None:
+        """Takes what is finished and what is not started away from a busy child; None if it is just moving on."""
+        words = self.words
+        if not self.lock.acquire(block=False):
+            return None
+        try:
+            if words[REVOKED] or words[STATE] != BUSY:
+                return None
+            words[REVOKED] = 1
+            batch = self._read(0)
+            words[TAKEN], words[TAKEN_END] = words[VERDICTS], words[VERDICT_END]
+            return batch
+        finally:
+            self.lock.release()
+
+    def stop_starting(self) -> None:
+        """The lease is lost: nothing more of the batch may start."""
+        if self.lock.acquire(timeout=0.05):
+            self.words[LEASE_UNTIL] = 0
+            self.lock.release()
+
+    def autopsy(self) -> Batch:
+        """What a dead child leaves: verdicts that nobody has taken, and what was running."""
+        return self._read(self.words[TAKEN_END])
+
+    def _read(self, start: int) -> Batch:
+        words = self.words
+        raw = bytes(self._entries[: words[ENTRIES_END]])
+        entries = raw.split(b"\n")[: words[COUNT]] if words[COUNT] else []
+        count = words[VERDICTS] - (words[TAKEN] if start else 0)
+        verdicts = Verdicts(count, bytes(self._verdicts[start : words[VERDICT_END]])) if count else NO_VERDICTS
+        return Batch(words[STEP], words[QUEUE], entries, words[STARTED], words[FINISHED], verdicts)
+
+
+class Meters:
+    """A child's counters in its slot: by type and status, and a histogram of durations."""
+
+    def __init__(self, slot: Slot, types: list[str]) -> None:
+        self._cells = slot.cells
+        self._base = {name: min(index, TYPES) * _STRIDE for index, name in enumerate(types)}
+        self._status = {status: index for index, status in enumerate(STATUSES)}
+
+    def __call__(self, type: str, status: str, seconds: float) -> None:
+        """Counts one ended attempt."""
+        base = self._base[type]
+        cells = self._cells
+        cells[base + self._status[status]] += 1
+        cells[base + 3 + bisect_left(BUCKETS, seconds)] += 1
+        cells[base + _STRIDE - 1] += int(seconds * 1e9)
+
+
+class Reading(NamedTuple):
+    """The counters of one type over all slots."""
+
+    statuses: tuple[int, ...]
+    buckets: tuple[int, ...]
+    sum_s: float
+
+
+def read_meters(board: Board, position: int) -> Reading:
+    """Adds up the counters of the type at this position over all slots."""
+    base = min(position, TYPES) * _STRIDE
+    sums = [0] * _STRIDE
+    for slot in board.slots:
+        for i, value in enumerate(slot.cells[base : base + _STRIDE]):
+            sums[i] += value
+    return Reading(tuple(sums[:3]), tuple(sums[3:-1]), sums[-1] / 1e9)

@@ -1,0 +1,38 @@
+"""Adaptive fetch: how many messages a worker reserves, so that it starts the last of them within 10 ms.
+
+A moving average of how long tasks take here. It follows a slower mix at once and a faster one step by step, so that a
+few quick tasks never make a worker hoard slow ones.
+"""
+
+from __future__ import annotations
+
+WINDOW_S = 0.010
+MOST = 128
+MOST_BYTES = 1 << 20
+
+
+class Pace:
+    """How many to fetch next."""
+
+    def __init__(self) -> None:
+        self._average = WINDOW_S
+        self._known: set[str] = set()
+        self._last = 1
+
+    def want(self) -> int:
+        """A number from 1 to MOST, at most twice the last batch."""
+        fits = int(WINDOW_S / self._average) if self._average > 0 else MOST
+        return max(1, min(MOST, fits, self._last * 2))
+
+    def is_new(self, type: str) -> bool:
+        """Whether this type has never run here: then nothing is known of how long it takes."""
+        return type not in self._known
+
+    def note(self, types: set[str], count: int, seconds: float) -> None:
+        """`count` messages took `seconds` together."""
+        if count < 1:
+            return
+        average = seconds / count
+        self._average = average if average > self._average else self._average + (average - self._average) / 4
+        self._last = max(1, count) if self._known.issuperset(types) else 1
+        self._known |= types
