@@ -183,5 +183,11 @@ class Distq:
         """The same for asyncio, one connection per event loop."""
         return AsyncBroker(self.name, self.url, self.timeout)
 
+    def rebind(self, url: str) -> None:
+        """Uses another broker from now on; for doors that get one on the command line."""
+        self.url = resolve_url(url)
+        self.__dict__.pop("broker", None)
+        self.__dict__.pop("async_broker", None)
+
     def __repr__(self) -> str:
         return f"<Distq {self.name!r} at {mask(self.url)}>"

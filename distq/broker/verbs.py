@@ -62,8 +62,8 @@ class Renewal(NamedTuple):
     now_ms: int
     held: list[int]
     """For each worker how many entries the broker thinks it holds; -1: the worker is gone."""
-    expired: list[tuple[str, str]]
-    """Workers anywhere whose lease has ended, each with its end as the broker writes it."""
+    silent: list[tuple[str, str]]
+    """Workers anywhere that have not renewed for half a lease, each with its lease's end as the broker writes it."""
     keeper: str
 
 
@@ -72,6 +72,31 @@ class Tick(NamedTuple):
 
     is_keeper: bool
     wait_ms: int | None
+
+
+class Present(NamedTuple):
+    """One registered worker."""
+
+    name: str
+    lease_left_ms: int
+    host: str
+    info: str
+    holds: list[str]
+
+
+class Depths(NamedTuple):
+    """How many tasks of a queue are in each state."""
+
+    high: int
+    default: int
+    low: int
+    scheduled: int
+    running: int
+    dead: int
+    live: int
+    in_lanes: int
+    """Limited, or of a type that no worker knew: part of high, default and low."""
+    workers: int
 
 
 class Recovery(NamedTuple):
@@ -224,8 +249,8 @@ def renew(
 
 
 def _parse_renewal(reply: Reply) -> Renewal:
-    now_ms, held, expired, keeper = reply
-    names = _words(expired)
+    now_ms, held, silent, keeper = reply
+    names = _words(silent)
     return Renewal(now_ms, held, list(zip(names[::2], names[1::2], strict=True)), _word(keeper))
 
 
@@ -242,6 +267,24 @@ def _parse_tick(reply: Reply) -> Tick:
 def resign(prefix: str, host: str) -> Command[str]:
     """A supervisor leaves; answers who keeps the time from now on."""
     return _command("resign", prefix, _word, host)
+
+
+def workers(prefix: str) -> Command[list[Present]]:
+    """Who is registered."""
+    return _command("workers", prefix, _parse_workers)
+
+
+def _parse_workers(reply: Reply) -> list[Present]:
+    now_ms = reply[0]
+    return [
+        Present(_word(name), int(float(until)) - now_ms, _word(host), _word(info), _words(holds))
+        for name, until, host, info, holds in reply[1:]
+    ]
+
+
+def depths(prefix: str) -> Command[Depths]:
+    """How many tasks are in each state."""
+    return _command("depths", prefix, lambda reply: Depths(*reply))
 
 
 # -- people ---------------------------------------------------------------------------------------------------------

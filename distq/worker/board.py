@@ -40,10 +40,10 @@ HEAD_BYTES = 4096
 # words of a slot
 STATE, STEP, QUEUE, COUNT, STARTED, FINISHED, ALONE = range(7)
 VERDICTS, VERDICT_END, TAKEN, TAKEN_END, REVOKED = range(7, 12)
-BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, EPOCH, TASKS_DONE = range(12, 19)
+BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, PID = range(12, 18)
 
 # states of a slot
-EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
+EMPTY, STARTING, IDLE, BUSY, SETTLING, LEFT = range(6)
 
 # words of the head
 ORDER, WATCHING = range(2)
@@ -106,7 +106,6 @@ class Slot:
             words[STEP] = words[COUNT] = words[STARTED] = words[FINISHED] = 0
             words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
             words[LEASE_UNTIL] = lease_until_ns
-            words[EPOCH] += 1
             words[STATE] = IDLE
 
     def begin(self, step: int, queue: int, entries: list[bytes], alone: bool) -> None:
@@ -147,6 +146,21 @@ class Slot:
         """Whether a verdict of this size can be noted before the next step."""
         return self.words[VERDICT_END] + size <= VERDICT_BYTES
 
+    def hand_in(self) -> Verdicts:
+        """The verdicts that nobody has taken yet, to be settled in the middle of a batch."""
+        words = self.words
+        with self.lock:
+            words[STATE] = SETTLING  # the supervisor lets it be meanwhile
+            count, start, end = words[VERDICTS] - words[TAKEN], words[TAKEN_END], words[VERDICT_END]
+        return Verdicts(count, bytes(self._verdicts[start:end]))
+
+    def handed_in(self, step: int) -> None:
+        """They are settled, by the step of this number: their room is free."""
+        words = self.words
+        with self.lock:
+            words[STEP], words[STATE] = step, BUSY
+            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = 0
+
     def close(self) -> tuple[Verdicts, int]:
         """Ends the batch for the supervisor: verdicts that it has not taken, and how many entries it has not given back.
 
@@ -155,7 +169,7 @@ class Slot:
         words = self.words
         with self.lock:
             unstarted = 0 if words[REVOKED] else words[COUNT] - words[STARTED]
-            words[REVOKED] = 1
+            words[REVOKED], words[STATE] = 1, SETTLING
             count, start, end = words[VERDICTS] - words[TAKEN], words[TAKEN_END], words[VERDICT_END]
         return Verdicts(count, bytes(self._verdicts[start:end])), unstarted
 
@@ -209,6 +223,10 @@ class Slot:
         if self.lock.acquire(timeout=0.05):
             self.words[LEASE_UNTIL] = 0
             self.lock.release()
+
+    def extend(self, until_ns: int) -> None:
+        """The lease was renewed."""
+        self.words[LEASE_UNTIL] = until_ns
 
     def autopsy(self) -> Batch:
         """What a dead child leaves: verdicts that nobody has taken, and what was running."""

@@ -2,7 +2,8 @@
 -- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age.
 -- KEYS prefix
 -- ARGV host, lease ms, digest, number of types, types…, workers…
--- returns {now ms, lengths of the workers' processing lists (-1: gone), expired leases {worker, ms, …}, keeper or ""}
+-- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
+--   {worker, ms, …}, keeper or ""}
 -- uses clock head limit wake endings
 local host, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 redis.call('ZREM', WAKE, 'w')
@@ -32,5 +33,10 @@ end
 trim_dead()
 mark()
 local keeper, till = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until'))
-if not keeper or tonumber(till) < now then keeper = '' end
-return {now, held, redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100), keeper}
+if keeper == host then
+  redis.call('HSET', META, 'keeper_until', now + lease)
+elseif not keeper or tonumber(till) < now then
+  keeper = ''
+end
+local silent = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now + lease / 2, 'WITHSCORES', 'LIMIT', 0, 100)
+return {now, held, silent, keeper}

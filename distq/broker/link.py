@@ -1,0 +1,124 @@
+"""A connection for a selector loop: commands go out when they are given, answers come to callbacks, nothing blocks.
+
+For the supervisor, which must notice dead children while the broker hangs. After a failure it connects again, with
+growing pauses, and sends everything unanswered again, in order: its verbs recognize what they have already done.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from distq.broker.connect import ServerError, Wire
+from distq.broker.verbs import Command
+from distq.errors import BrokerUnavailable
+
+logger = logging.getLogger("distq.supervisor")
+
+Answer = Callable[[Any], None]
+
+
+class Link:
+    """One connection with a queue of commands, one outstanding at a time."""
+
+    def __init__(self, url: str, name: str, *, silence_s: float) -> None:
+        self._url, self._name, self._silence_s = url, name, silence_s
+        self._wire: Wire | None = None
+        self._commands: deque[tuple[Command[Any] | bytes, Answer]] = deque()
+        self._sent_at: float | None = None
+        self._retry_at, self._pause = 0.0, 0.02
+        self.failing_since: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is waiting for an answer."""
+        return not self._commands
+
+    def fileno(self) -> int | None:
+        """The socket, while there is one."""
+        return None if self._wire is None else self._wire.fileno()
+
+    def submit(self, command: Command[Any] | bytes, answer: Answer) -> None:
+        """Runs a command some time; `answer` gets what it parses to (or a plain command's reply)."""
+        self._commands.append((command, answer))
+        self.work()
+
+    def deadline(self) -> float:
+        """When `work` wants to be called again even if nothing is readable (monotonic seconds)."""
+        if not self._commands:
+            return float("inf")
+        if self._sent_at is None:
+            return self._retry_at
+        return self._sent_at + self._silence_s
+
+    def work(self) -> None:
+        """Sends what can be sent; gives up on a connection that has been silent for too long."""
+        now = time.monotonic()
+        if self._sent_at is not None and now > self._sent_at + self._silence_s:
+            self._failed(BrokerUnavailable("no answer in time"))
+        if not self._commands or self._sent_at is not None or now < self._retry_at:
+            return
+        command = self._commands[0][0]
+        try:
+            if self._wire is None:
+                self._wire = Wire(self._url, timeout=2.0, name=self._name)
+            self._wire.send(command if isinstance(command, bytes) else command.data)
+            self._sent_at = time.monotonic()
+        except BrokerUnavailable as error:
+            self._failed(error)
+
+    def readable(self) -> None:
+        """The socket is readable: takes the answer, then sends the next command."""
+        if self._wire is None:
+            return
+        if not self._commands or self._sent_at is None:
+            self._failed(BrokerUnavailable("closed by the broker"))
+            return
+        command, answer = self._commands[0]
+        try:
+            reply = self._wire.read(2.0)
+        except ServerError as error:
+            if error.code == "NOSCRIPT" and isinstance(command, Command):
+                self._load(command)
+            else:
+                self._failed(error)
+            return
+        except BrokerUnavailable as error:
+            self._failed(error)
+            return
+        self._commands.popleft()
+        self._sent_at, self._pause, self.failing_since = None, 0.02, None
+        answer(command.parse(reply) if isinstance(command, Command) else reply)
+        self.work()
+
+    def close(self) -> None:
+        """Drops the connection and everything that was not answered."""
+        self._commands.clear()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _load(self, command: Command[Any]) -> None:
+        assert self._wire is not None
+        try:
+            self._wire.request(command.verb.load_command())
+            self._wire.send(command.data)
+            self._sent_at = time.monotonic()
+        except (BrokerUnavailable, ServerError) as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self.failing_since is None:
+            self.failing_since = now
+            logger.warning("connection %s: %s", self._name, error)
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        self._sent_at = None
+        self._retry_at = now + self._pause * random.uniform(0.5, 1.0)
+        self._pause = min(self._pause * 2, 1.0)

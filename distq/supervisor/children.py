@@ -1,0 +1,170 @@
+"""Keeps the children alive: forks them through the template, notices their death, gives back what they held."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from distq.broker import verbs
+from distq.supervisor.service import NEVER, Service, Site
+from distq.worker import board
+from distq.worker.board import Slot
+
+logger = logging.getLogger("distq.supervisor")
+
+STABLE_S = 1.0
+"""A child that lived this long is replaced at once; one that did not, after a growing pause."""
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 10.0
+
+
+class Children(Service):
+    """The processes of all slots."""
+
+    def __init__(self, site: Site, channel: socket.socket, pokes: list[tuple[int, int]]) -> None:
+        self._site, self._channel, self._pokes = site, channel, pokes
+        slots = len(site.board.slots)
+        self._slot_of: dict[int, int] = {}
+        self._start_at = [0.0] * slots
+        self._pause = [0.0] * slots
+        self._born = [0.0] * slots
+        self._asked: set[int] = set()
+        self.is_ending = False
+
+    @property
+    def alive(self) -> int:
+        """How many children there are, or will be in a moment."""
+        return len(self._slot_of) + len(self._asked)
+
+    @property
+    def all_ready(self) -> bool:
+        """Every slot has a child that is registered."""
+        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY, board.SETTLING) for slot in self._site.board.slots)
+
+    def deadline(self) -> float:
+        """When the next child is to be started."""
+        if self.is_ending:
+            return NEVER
+        taken = {*self._slot_of.values(), *self._asked}
+        return min((at for slot, at in enumerate(self._start_at) if slot not in taken), default=NEVER)
+
+    def work(self, now: float) -> None:
+        """Starts a child in each free slot whose pause is over."""
+        if self.is_ending:
+            return
+        taken = {*self._slot_of.values(), *self._asked}
+        for slot, at in enumerate(self._start_at):
+            if slot not in taken and at <= now:
+                self._site.board.slots[slot].clear()
+                self._drain_pipe(slot)
+                self._asked.add(slot)
+                self._channel.sendall(json.dumps({"fork": slot}).encode() + b"\n")
+
+    def forked(self, slot: int, pid: int) -> None:
+        """The template has forked."""
+        self._asked.discard(slot)
+        self._slot_of[pid] = slot
+        self._born[slot] = time.monotonic()
+        self._site.board.slots[slot].words[board.PID] = pid
+        if self.is_ending:
+            self.poke_all()
+
+    def exited(self, pid: int, status: int, rss_kb: int) -> None:
+        """A child has died: its tasks go back at once, and its slot gets a new one."""
+        slot = self._slot_of.pop(pid, None)
+        if slot is None:
+            return
+        place = self._site.board.slots[slot]
+        if place.words[board.STATE] != board.LEFT:
+            self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
+        place.words[board.STATE] = board.EMPTY
+        now = time.monotonic()
+        if now - self._born[slot] >= STABLE_S:
+            self._pause[slot] = 0.0
+        else:
+            self._pause[slot] = min(MAX_PAUSE_S, self._pause[slot] * 2 or FIRST_PAUSE_S)
+        self._start_at[slot] = now + self._pause[slot]
+
+    def all_exited(self, how: str) -> None:
+        """The template has died, and all children with it."""
+        for pid in list(self._slot_of):
+            self.exited(pid, signal.SIGKILL, 0)
+        self._asked.clear()
+        logger.error("the template process died (%s)", how)
+
+    def use(self, channel: socket.socket) -> None:
+        """There is a new template."""
+        self._channel = channel
+
+    def poke_all(self) -> None:
+        """Makes every child look at the board."""
+        for _, writer in self._pokes:
+            try:
+                os.write(writer, b"p")
+            except BlockingIOError:
+                continue
+
+    def kill_all(self) -> None:
+        """Ends every child now."""
+        for pid in self._slot_of:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _drain_pipe(self, slot: int) -> None:
+        try:
+            os.read(self._pokes[slot][0], 4096)
+        except BlockingIOError:
+            return
+
+    def _recover(self, place: Slot, how: verbs.How, status: int, rss_kb: int) -> None:
+        """What it had finished is settled, what it had not started goes back; what ran is suspect, or charged."""
+        site, name = self._site, place.name
+        if not name:
+            return
+        batch = place.autopsy()
+        started = batch.entries[batch.finished : batch.started]
+        text = _how_it_ended(status)
+        if how == "died":
+            logger.error("worker %s %s%s", name, text, f" while it ran {started[0].decode()}" if started else "")
+        record = msgpack.packb(
+            {
+                "outcome": "killed", "type": "WorkerDied", "message": f"its worker {text}", "at": int(time.time() * 1000),
+                "worker": name, "rss_kb": rss_kb, "status": status,
+            }
+        )  # fmt: skip
+        for queue, prefix in enumerate(site.prefixes):
+            mine = queue == batch.queue
+            command = verbs.recover(
+                prefix, name, how,
+                max_deliveries=site.config.max_deliveries, record=record, step=batch.step if mine else -1,
+                started=started if mine else (), verdicts=batch.verdicts if mine else verbs.NO_VERDICTS,
+            )  # fmt: skip
+            site.link.submit(command, _report(name))
+
+
+def _report(name: str) -> Callable[[Any], None]:
+    def report(recovery: verbs.Recovery) -> None:
+        if recovery.buried:
+            logger.error("worker %s: its task is dead, it has killed its worker too often", name)
+
+    return report
+
+
+def _how_it_ended(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was killed by signal {number}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"

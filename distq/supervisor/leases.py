@@ -1,0 +1,101 @@
+"""Renews the leases of this host's workers, and takes back what workers of dead hosts held.
+
+A reaper must not act on a stopped clock. It acts on a lease that has ended by the broker's clock *and* that it has seen
+unchanged for two fifths of a lease by its own, in looks without a gap: a broker that paused, or whose clock was set,
+reaps nobody, because everybody renews every quarter of a lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple
+
+from distq.broker import verbs
+from distq.supervisor.service import Service, Site
+from distq.worker import board
+
+logger = logging.getLogger("distq.supervisor")
+
+
+class _Seen(NamedTuple):
+    until: str
+    first: float
+
+
+class Leases(Service):
+    """Renewal and reaping for all queues."""
+
+    def __init__(self, site: Site, keeper_is_missing: object) -> None:
+        self._site = site
+        self._lease_s = site.config.lease_ms / 1000
+        self._next = 0.0
+        self._seen: list[dict[str, _Seen]] = [{} for _ in site.prefixes]
+        self._looked = [0.0 for _ in site.prefixes]
+        self._missing = keeper_is_missing
+
+    def deadline(self) -> float:
+        """Every quarter of a lease."""
+        return self._next
+
+    def work(self, now: float) -> None:
+        """Renews in every queue."""
+        if now < self._next:
+            return
+        self._next = now + self._lease_s / 4
+        site = self._site
+        for queue in range(len(site.prefixes)):
+            self._renew(queue)
+
+    def _renew(self, queue: int) -> None:
+        site = self._site
+        named = [(slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)]
+        named = [(slot, name) for slot, name in named if name]
+        sent = time.monotonic_ns()
+        command = verbs.renew(
+            site.prefixes[queue], site.host, site.config.lease_ms, site.digest, site.types, [name for _, name in named]
+        )
+        site.link.submit(command, lambda renewal: self._renewed(queue, named, sent, renewal))
+
+    def _renewed(self, queue: int, named: list[tuple[board.Slot, str]], sent: int, renewal: verbs.Renewal) -> None:
+        until = sent + self._site.config.lease_ms * 1_000_000
+        for (slot, name), held in zip(named, renewal.held, strict=True):
+            if slot.name != name:
+                continue
+            if held < 0:
+                slot.stop_starting()
+            else:
+                slot.extend(until)
+        self._reap(queue, renewal.silent)
+        if not renewal.keeper and callable(self._missing):
+            self._missing(queue)
+
+    def _reap(self, queue: int, silent: list[tuple[str, str]]) -> None:
+        now = time.monotonic()
+        before = self._seen[queue] if now - self._looked[queue] < self._lease_s / 2 else {}
+        self._looked[queue] = now
+        seen: dict[str, _Seen] = {}
+        for worker, until in silent:
+            known = before.get(worker)
+            seen[worker] = known if known is not None and known.until == until else _Seen(until, now)
+            if now - seen[worker].first >= 0.4 * self._lease_s:
+                self.recover(queue, worker, until)
+        self._seen[queue] = seen
+
+    def recover(self, queue: int, worker: str, until: str) -> None:
+        """Takes back what a lost worker holds; the broker refuses while its lease runs or if it was renewed."""
+        command = verbs.recover(
+            self._site.prefixes[queue], worker, "lost", expected=until, max_deliveries=self._site.config.max_deliveries
+        )
+        self._site.link.submit(command, lambda recovery: self._recovered(queue, worker, recovery))
+
+    def _recovered(self, queue: int, worker: str, recovery: verbs.Recovery) -> None:
+        if recovery.word != "ok":
+            return
+        logger.warning(
+            "worker %s is lost: %d of its tasks go back, %d of them to run alone, %d are dead",
+            worker, recovery.released + recovery.suspected + recovery.charged - recovery.buried,
+            recovery.suspected + recovery.charged - recovery.buried, recovery.buried,
+        )  # fmt: skip
+        if recovery.left:
+            self.recover(queue, worker, "")

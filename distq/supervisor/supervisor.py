@@ -1,0 +1,316 @@
+"""The supervisor: one thread, one selector loop. It never imports the application and no handler can block it.
+
+Start: metrics port, board and pipes, template (imports the application), broker, children, "Worker started."
+End, at the first INT or TERM: children stop fetching and finish within the grace period; what is not done is given
+back; the link is emptied, the keeper's office handed on, the template ended. A second signal: at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from distq.broker import keys, verbs
+from distq.broker.connect import Wire
+from distq.broker.link import Link
+from distq.broker.scripts import encode
+from distq.config import WorkerConfig
+from distq.errors import BrokerUnavailable
+from distq.supervisor import host
+from distq.supervisor.children import Children
+from distq.supervisor.leases import Leases
+from distq.supervisor.metrics import MetricsDoor
+from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.template import Shared, run_template
+from distq.supervisor.timekeeper import Timekeeper
+from distq.supervisor.watch import Watch
+from distq.worker import board
+from distq.worker.board import Board
+
+logger = logging.getLogger("distq.supervisor")
+
+CONTROL_BLOCK_S = 25
+LAST_WORDS_S = 5.0
+"""How long the end waits for the broker to take back what is held; its lease does it otherwise."""
+
+EXIT_FAILED, EXIT_USAGE, EXIT_NO_BROKER = 1, 2, 3
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """One worker host. `run` returns the exit code."""
+
+    def __init__(self, config: WorkerConfig, say: Say, complain: Say, metrics: MetricsDoor | None) -> None:
+        self._config, self._say, self._complain, self._metrics = config, say, complain, metrics
+        self._selector = selectors.DefaultSelector()
+        self._identity = host.identify()
+        self._signals: list[int] = []
+        self._code: int | None = None
+        self._is_ready = False
+        self._give_up_at = NEVER
+        self._buffer = b""
+
+    def run(self) -> int:
+        """Works until it is told to end."""
+        self._catch_signals()
+        self._share()
+        self._start_template()
+        try:
+            facts = self._await_ready()
+            if facts is None:
+                return EXIT_USAGE if self._code is None else self._code
+            if not self._reach_broker(facts["url"]):
+                return EXIT_NO_BROKER
+            self._settle_in(facts)
+            self._loop()
+            self._finish()
+            return self._code or 0
+        finally:
+            self._end_template()
+            if self._metrics:
+                self._metrics.close()
+
+    # -- start -------------------------------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: self._signals.append(number))
+        signal.set_wakeup_fd(writer)
+        self._signal_pipe = reader
+        self._selector.register(reader, selectors.EVENT_READ, self._wake)
+
+    def _share(self) -> None:
+        """What children and supervisor have in common is made before the first fork."""
+        config = self._config
+        pokes = [os.pipe() for _ in range(config.processes)]
+        bell = os.pipe()
+        for reader, writer in (*pokes, bell):
+            os.set_blocking(reader, False)
+            os.set_blocking(writer, False)
+        self._shared = Shared(
+            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config
+        )  # fmt: skip
+        self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
+
+    def _start_template(self) -> None:
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._template = os.fork()
+        if self._template == 0:
+            ours.close()
+            self._selector.close()
+            run_template(theirs, self._shared, parent)
+        theirs.close()
+        self._channel = ours
+
+    def _await_ready(self) -> dict[str, Any] | None:
+        """The application's facts; None after an error or a signal."""
+        self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
+        self._facts: dict[str, Any] | None = None
+        while self._facts is None and self._code is None:
+            for key, _ in self._selector.select(1.0):
+                key.data()
+            if self._signals:
+                self._code = 0
+        return self._facts
+
+    def _reach_broker(self, url: str) -> bool:
+        try:
+            Wire(url, timeout=3.0, name="distq-supervisor").close()
+        except BrokerUnavailable as error:
+            self._complain(
+                f"{error}\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
+            )
+            return False
+        return True
+
+    def _settle_in(self, facts: dict[str, Any]) -> None:
+        config, shared = self._config, self._shared
+        prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
+        self._url = facts["url"]
+        self._link = Link(self._url, "distq-supervisor", silence_s=5.0)
+        self._control = Link(self._url, "distq-control", silence_s=CONTROL_BLOCK_S + 5.0)
+        site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
+        self._site = site
+        self._children = Children(site, self._channel, shared.pokes)
+        self._time = Timekeeper(site)
+        self._leases = Leases(site, self._time.tick)
+        self._watch = Watch(site)
+        self._services: list[Service] = [self._children, self._leases, self._time, self._watch]
+        self._listen()
+        for queue, prefix in enumerate(prefixes):
+            name = keys.known_queue(facts["name"], facts["queues"][queue])
+            self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None)
+            self._link.submit(verbs.workers(prefix), lambda present, queue=queue: self._find_orphans(queue, present))
+        if self._metrics:
+            self._metrics.start(shared.board, facts, self._url)
+
+    def _find_orphans(self, queue: int, present: list[verbs.Present]) -> None:
+        """Workers of a supervisor that lived on this machine and is gone: no need to wait for their lease."""
+        for worker in present:
+            identity = host.Identity.from_text(worker.info)
+            if identity is not None and identity.is_gone_from(self._identity):
+                self._leases.recover(queue, worker.name, "")
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while True:
+            now = time.monotonic()
+            for service in self._services:
+                service.work(now)
+            self._link.work()
+            self._control.work()
+            self._watch_sockets()
+            if self._children.is_ending and self._children.alive == 0:
+                return
+            if time.monotonic() >= self._give_up_at:
+                self._give_everything_back()
+            for key, _ in self._selector.select(self._pause()):
+                key.data()
+            self._say_when_ready()
+
+    def _pause(self) -> float | None:
+        due = min(
+            self._give_up_at, self._link.deadline(), self._control.deadline(), *(s.deadline() for s in self._services)
+        )  # fmt: skip
+        return None if due == NEVER else max(0.0, due - time.monotonic())
+
+    def _watch_sockets(self) -> None:
+        """Registers the sockets of the links, which change when a link connects again."""
+        wanted: dict[int, Callable[[], None]] = {}
+        for link in (self._link, self._control):
+            number = link.fileno()
+            if number is not None and number >= 0:
+                wanted[number] = link.readable
+        for key in list(self._selector.get_map().values()):
+            if getattr(key.data, "__self__", None) in (self._link, self._control) and wanted.pop(key.fd, None) != key.data:
+                self._selector.unregister(key.fd)
+        for number, readable in wanted.items():
+            self._selector.register(number, selectors.EVENT_READ, readable)
+
+    def _say_when_ready(self) -> None:
+        if not self._is_ready and self._children.all_ready:
+            self._is_ready = True
+            self._say("Worker started. Waiting for tasks...")
+
+    # -- what arrives ------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._signal_pipe, 4096)
+        if not hasattr(self, "_children"):
+            return
+        while self._signals:
+            self._obey(self._signals.pop(0))
+
+    def _obey(self, number: int) -> None:
+        """First INT or TERM: drain. Second: give everything back now."""
+        if not self._children.is_ending:
+            logger.info("%s: finishing what runs, within %g s", signal.Signals(number).name, self._config.grace_ms / 1000)
+            self._children.is_ending = True
+            self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
+            self._shared.board.head[board.ORDER] = board.DRAIN
+            self._children.poke_all()
+        else:
+            self._code = 128 + number
+            self._give_everything_back()
+
+    def _give_everything_back(self) -> None:
+        logger.warning("giving back what is not done")
+        self._give_up_at = NEVER
+        self._shared.board.head[board.ORDER] = board.QUIT
+        self._children.kill_all()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._shared.bell[0], 4096)
+        if hasattr(self, "_watch"):
+            self._watch.ring()
+
+    def _hear(self) -> None:
+        """Lines from the template."""
+        data = self._channel.recv(65536)
+        if not data:
+            self._template_is_gone()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "ready" in message:
+                self._facts = message["ready"]
+            elif "failed" in message:
+                self._complain(message["failed"])
+                self._code = EXIT_USAGE
+            elif "forked" in message:
+                self._children.forked(message["forked"], message["pid"])
+            elif "exited" in message:
+                self._children.exited(message["exited"], message["status"], message["rss"])
+
+    def _template_is_gone(self) -> None:
+        """All children are gone with it. While running, a new one is started; before that, it is an error."""
+        self._selector.unregister(self._channel)
+        self._channel.close()
+        _, status = os.waitpid(self._template, 0)
+        if not hasattr(self, "_children"):
+            if self._code is None:
+                self._complain(f"the application could not be loaded: its process ended with status {status}")
+                self._code = EXIT_USAGE
+            return
+        self._children.all_exited(f"status {status}")
+        if self._children.is_ending:
+            return
+        self._start_template()
+        self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
+        self._children.use(self._channel)
+
+    def _listen(self) -> None:
+        """Waits for orders on the control connection."""
+        places = [keys.key(prefix, "CONTROL", self._shared.host) for prefix in self._site.prefixes]
+        self._control.submit(encode("BZPOPMIN", *places, CONTROL_BLOCK_S), self._ordered)
+
+    def _ordered(self, reply: list[bytes] | None) -> None:
+        self._listen()
+        if reply is not None and reply[1] == b"tick":
+            place = reply[0].decode()
+            self._time.tick(next(i for i, prefix in enumerate(self._site.prefixes) if place.startswith(prefix)))
+
+    # -- end ---------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Empties the link and hands on the keeper's office."""
+        for prefix in self._site.prefixes:
+            self._link.submit(verbs.resign(prefix, self._shared.host), lambda keeper: None)
+        self._control.close()
+        give_up = time.monotonic() + LAST_WORDS_S
+        while not self._link.is_idle and time.monotonic() < give_up:
+            self._link.work()
+            self._watch_sockets()
+            for key, _ in self._selector.select(0.05):
+                key.data()
+        if not self._link.is_idle:
+            logger.warning("the broker did not answer; what was held comes back when its lease ends")
+        self._link.close()
+
+    def _end_template(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.close()
+        with contextlib.suppress(OSError):
+            os.kill(self._template, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._template, 0)

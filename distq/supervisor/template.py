@@ -1,0 +1,194 @@
+"""The template process: imports the application once and forks children that share its memory.
+
+It speaks JSON lines with the supervisor over a socket pair:
+    to the supervisor    {"ready": {...}} | {"failed": text} | {"forked": slot, "pid": n} | {"exited": pid, "status": n, "rss": kB}
+    from the supervisor  {"fork": slot}; the socket's end means: end
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from distq.app import Distq
+from distq.config import WorkerConfig
+from distq.errors import ConfigurationError, DistqError, did_you_mean
+from distq.loader import load
+from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor
+from distq.worker.board import Board
+from distq.worker.worker import Post, Worker
+
+logger = logging.getLogger("distq.supervisor")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the supervisor made before the fork."""
+
+    board: Board
+    pokes: list[tuple[int, int]]
+    """Per slot (read, write) ends of the pipe by which the supervisor calls a child."""
+    bell: tuple[int, int]
+    """Ends of the pipe by which children call the supervisor."""
+    host: str
+    info: str
+    config: WorkerConfig
+
+
+def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoReturn:
+    """The life of the template process. Never returns."""
+    code = 1
+    try:
+        die_with_parent(parent)
+        leave_signals_to_supervisor()
+        _Template(channel, shared).run()
+        code = 0
+    except DistqError as error:
+        _tell(channel, {"failed": str(error)})
+    except BaseException as error:
+        logger.exception("the template process failed")
+        _tell(channel, {"failed": f"{type(error).__name__}: {error}"})
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class _Template:
+    def __init__(self, channel: socket.socket, shared: Shared) -> None:
+        self._channel, self._shared = channel, shared
+        self._buffer = b""
+
+    def run(self) -> None:
+        config = self._shared.config
+        self._app = load(config.app, config.import_path)
+        if config.broker:
+            self._app.rebind(config.broker)
+        self._queues = _queues(self._app, config)
+        self._types = sorted(self._app.tasks)
+        self._digest = hashlib.sha1("\n".join(self._types).encode()).hexdigest()[:12]
+        if threading.active_count() > 1:
+            logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
+        gc.collect()
+        gc.freeze()
+        _tell(self._channel, {"ready": self._facts()})
+        self._serve()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self._app.name,
+            "url": self._app.url,
+            "queues": self._queues,
+            "types": self._types,
+            "digest": self._digest,
+        }
+
+    def _serve(self) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(writer)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._channel, selectors.EVENT_READ)
+            selector.register(reader, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self._channel:
+                        self._obey((selector.close, lambda: os.close(reader), lambda: os.close(writer)))
+                    else:
+                        os.read(reader, 4096)
+                self._report_deaths()
+
+    def _obey(self, cleanup: tuple[Callable[[], None], ...]) -> None:
+        data = self._channel.recv(65536)
+        if not data:
+            os._exit(0)
+        self._buffer += data
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            self._fork(json.loads(line)["fork"], cleanup)
+
+    def _fork(self, slot: int, cleanup: tuple[Callable[[], None], ...]) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            for close in cleanup:
+                close()
+            self._channel.close()
+            self._child(slot, parent)
+        _tell(self._channel, {"forked": slot, "pid": pid})
+
+    def _child(self, slot: int, parent: int) -> NoReturn:
+        code = 1
+        try:
+            die_with_parent(parent)
+            leave_signals_to_supervisor()
+            shared = self._shared
+            for index, (reader, writer) in enumerate(shared.pokes):
+                os.close(writer)
+                if index != slot:
+                    os.close(reader)
+            os.close(shared.bell[0])
+            post = Post(
+                board=shared.board,
+                slot=shared.board.slots[slot],
+                host=shared.host,
+                info=shared.info,
+                queues=self._queues,
+                lease_ms=shared.config.lease_ms,
+                poke=shared.pokes[slot][0],
+                bell=shared.bell[1],
+                types=self._types,
+                digest=self._digest,
+            )
+            Worker(self._app, post).run()
+            code = 0
+        except BaseException:
+            logger.exception("worker failed")
+        finally:
+            _flush()
+            os._exit(code)
+
+    def _report_deaths(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            _tell(self._channel, {"exited": pid, "status": status, "rss": usage.ru_maxrss})
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+
+
+def _tell(channel: socket.socket, message: dict[str, Any]) -> None:
+    channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _queues(app: Distq, config: WorkerConfig) -> list[str]:
+    """The queues to serve: the named ones, which must be declared, or all."""
+    for name in config.queues:
+        if name not in app.queues:
+            raise ConfigurationError(
+                f"queue {name!r} is not declared by {config.app}{did_you_mean(name, app.queues)}; "
+                f"there are: {', '.join(app.queues)}"
+            )
+    return list(dict.fromkeys(config.queues)) or list(app.queues)

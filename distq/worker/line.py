@@ -1,0 +1,156 @@
+"""A worker's line to the broker: one connection, a name, and numbered steps. It knows no messages and runs nothing.
+
+A step whose reply was lost is sent again with its number; the broker then settles nothing twice. When the broker is
+away the line waits for it, as long as the supervisor does not tell the worker to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import select
+import time
+from collections.abc import Callable, Sequence
+
+from distq.broker import keys, verbs
+from distq.broker.connect import ServerError, Wire
+from distq.broker.scripts import Script, encode
+from distq.errors import BrokerUnavailable, LayoutMismatch
+from distq.worker.board import QUIT, RUN
+
+logger = logging.getLogger("distq.worker")
+
+BLOCK_S = 20.0
+"""Longest wait for a marker. Only a safety net: whatever becomes runnable sets one."""
+REPLY_S = 5.0
+
+
+class Ended(Exception):
+    """The supervisor wants this worker to end now."""
+
+
+class Line:
+    """The registered connection of one worker to all its queues."""
+
+    def __init__(
+        self,
+        url: str,
+        prefixes: Sequence[str],
+        host: str,
+        info: str,
+        lease_ms: int,
+        types: Sequence[str],
+        digest: str,
+        limits: Sequence[dict[str, str]],
+        poke: int,
+        order: Callable[[], int],
+    ) -> None:
+        self._url, self._prefixes = url, list(prefixes)
+        self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
+        self._types, self._digest, self._limits = list(types), digest, list(limits)
+        self._poke, self._order = poke, order
+        self._wire: Wire | None = None
+        self.name = ""
+        self.registered_ns = 0
+        self._numbers = [0] * len(self._prefixes)
+
+    def register(self) -> None:
+        """Takes a fresh name and a lease for it in each queue. Raises LayoutMismatch."""
+        self.name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._numbers = [0] * len(self._prefixes)
+        self.registered_ns = time.monotonic_ns()
+        for prefix, limits in zip(self._prefixes, self._limits, strict=True):
+            command = verbs.register(
+                prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._types, limits
+            )
+            word, value = self._insist(command)
+            if word == "layout":
+                raise LayoutMismatch(f"the broker's keys have layout {value}, this release knows layout {keys.LAYOUT}")
+
+    def step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Step:
+        """Settles and reserves in one round trip."""
+        return self._insist(self._next_step(queue, want, room, verdicts))
+
+    def number(self, queue: int) -> int:
+        """The number of the last step."""
+        return self._numbers[queue]
+
+    def wait(self, want: int, room: int) -> tuple[int | None, verbs.Step | None]:
+        """Blocks until something may be runnable: (queue, what was reserved there).
+
+        With one queue the step is already behind the blocking pop, in the same write: the server runs it the instant
+        that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
+        """
+        wakes = [keys.key(p, name, d) for p in self._prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))]
+        block = encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
+        command = self._next_step(0, want, room, verbs.NO_VERDICTS) if len(self._prefixes) == 1 else None
+        try:
+            wire = self._connected()
+            wire.send(block + (command.data if command else b""))
+            if self._until_readable(wire):
+                marker = wire.read(REPLY_S)
+                if command is None:
+                    return self._queue_of(marker), None
+                return 0, command.parse(wire.read(REPLY_S))
+            self.drop()
+        except (BrokerUnavailable, ServerError) as error:
+            self._failed(error)
+        # The step may have been run all the same: the broker is asked again, unless leave() gives everything back.
+        if command is None or self._order() != RUN:
+            return None, None
+        return 0, self._insist(command)
+
+    def leave(self) -> None:
+        """Gives everything back and ends the name, in each queue."""
+        for prefix in self._prefixes:
+            left = 1
+            while left:
+                left = self._insist(verbs.recover(prefix, self.name, "left")).left
+        self.drop()
+
+    def drop(self) -> None:
+        """Closes the connection; the next call opens a new one."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _next_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Command[verbs.Step]:
+        self._numbers[queue] += 1
+        return verbs.step(
+            self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts
+        )  # fmt: skip
+
+    def _queue_of(self, marker: list[bytes] | None) -> int | None:
+        if marker is None:
+            return None
+        key = marker[0].decode()
+        return next(i for i, prefix in enumerate(self._prefixes) if key.startswith(prefix))
+
+    def _until_readable(self, wire: Wire) -> bool:
+        """False: the supervisor called, or the broker has been silent for longer than it may be."""
+        readable, _, _ = select.select([wire, self._poke], [], [], BLOCK_S + REPLY_S)
+        return wire in readable
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            self._wire = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+        return self._wire
+
+    def _insist(self, command: verbs.Command[verbs.T]) -> verbs.T:
+        """Runs a command until the broker has answered it, or the supervisor wants the worker to end."""
+        pause = 0.02
+        while True:
+            try:
+                return self._connected().run(command)
+            except (BrokerUnavailable, ServerError) as error:
+                self._failed(error, command.verb)
+                if self._order() == QUIT:
+                    raise Ended from error
+                select.select([self._poke], [], [], pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, 1.0)
+
+    def _failed(self, error: Exception, verb: Script | None = None) -> None:
+        logger.warning("%s: trying again (%s)", "broker away" if verb is None else verb.name, error)
+        self.drop()

@@ -1,0 +1,212 @@
+"""One worker process: fetch, run, settle, until told to end. Its children threads: none.
+
+1. registers under a fresh name and holds a lease, which the supervisor renews;
+2. reserves what it expects to start within 10 ms, and settles what it has done in the same round trip;
+3. runs one message after the other in the main thread, noting each verdict on the board;
+4. gives back what it has not started when a task turns out slow, when its lease is lost, or when it shall end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distq.app import Distq
+from distq.broker import keys
+from distq.broker.verbs import NO_VERDICTS, Step, Verdicts, verdict
+from distq.options import limit_text
+from distq.worker import board
+from distq.worker.board import Board, Meters, Slot
+from distq.worker.execute import Executor
+from distq.worker.line import Ended, Line
+from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
+
+logger = logging.getLogger("distq.worker")
+
+RECHECK_S = 0.05
+"""A queue that was empty is asked again after this long while others keep the worker busy."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """Where a worker works: what it shares with its supervisor, and its settings."""
+
+    board: Board
+    slot: Slot
+    host: str
+    info: str
+    queues: Sequence[str]
+    lease_ms: int
+    poke: int
+    """Readable end of the supervisor's pipe: a byte means "look at the board", the end means that it is gone."""
+    bell: int
+    """Writable end of the pipe that wakes the supervisor."""
+    types: Sequence[str]
+    digest: str
+
+
+class Worker:
+    """The loop of one child."""
+
+    def __init__(self, app: Distq, post: Post) -> None:
+        self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
+        prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
+        self._line = Line(
+            app.url, prefixes, post.host, post.info, post.lease_ms, post.types, post.digest,
+            [limits_of(app, queue) for queue in post.queues], post.poke, self._order,
+        )  # fmt: skip
+        self._executor = Executor(app, lambda: self._line.name, Meters(post.slot, list(post.types)))
+        self._pace = Pace()
+        self._queue = 0
+        self._empty: set[int] = set()
+        self._rechecked = time.monotonic()
+
+    def run(self) -> None:
+        """Works until the supervisor wants it to end; everything is given back by then."""
+        try:
+            self._register()
+            self._work()
+            self._line.leave()
+            self._slot.leave()
+        except Ended:
+            logger.warning("ending without the broker; its lease will give back what is held")
+        finally:
+            self._executor.close()
+
+    def _work(self) -> None:
+        verdicts = NO_VERDICTS
+        while True:
+            self._read_pokes()
+            ending = self._head[board.ORDER] != board.RUN
+            if ending and not verdicts.count:
+                return
+            step = self._fetch(verdicts, 0 if ending else self._pace.want())
+            verdicts = NO_VERDICTS
+            if step is None:
+                continue
+            if step.word != "ok":
+                logger.warning("worker %s has lost its lease; going on under a new name", self._line.name)
+                self._register()
+            elif step.entries:
+                verdicts = self._run_batch(step)
+                if time.monotonic_ns() > self._slot.words[board.LEASE_UNTIL]:
+                    self._settle_late(verdicts)
+                    verdicts = NO_VERDICTS
+
+    def _settle_late(self, verdicts: Verdicts) -> None:
+        """The lease is over by our clock although nobody may have noticed: what is done still counts if so."""
+        self._line.step(self._queue, 0, 0, verdicts)
+        self._line.leave()
+        self._register()
+
+    def _register(self) -> None:
+        self._line.register()
+        self._slot.enter(self._line.name, self._line.registered_ns + self._post.lease_ms * 1_000_000)
+
+    # -- fetching ----------------------------------------------------------------------------------------------------
+
+    def _fetch(self, verdicts: Verdicts, want: int) -> Step | None:
+        """The next batch: settles in the queue that was worked on, then asks those that may have work."""
+        previous = self._queue
+        if want:
+            self._choose_queue()
+        if verdicts.count and self._queue != previous:
+            settled = self._line.step(previous, 0, 0, verdicts)
+            if settled.word != "ok":
+                return settled
+            verdicts = NO_VERDICTS
+        if len(self._empty) < len(self._post.queues) or verdicts.count:
+            step = self._line.step(self._queue, want, MOST_BYTES, verdicts)
+            if not step.entries and step.word == "ok":
+                self._empty.add(self._queue)
+            return step
+        self._slot.rest()
+        self._empty.clear()
+        woken, waited = self._line.wait(want, MOST_BYTES)
+        if woken is not None:
+            self._queue = woken
+            self._empty = set(range(len(self._post.queues))) - {woken}
+        if waited is not None and not waited.entries and waited.word == "ok":
+            self._empty.add(self._queue)
+        return waited
+
+    def _choose_queue(self) -> None:
+        """The next queue in turn that is not known to be empty."""
+        queues = len(self._post.queues)
+        if queues == 1:
+            return
+        now = time.monotonic()
+        if self._empty and len(self._empty) < queues and now - self._rechecked > RECHECK_S:
+            self._rechecked = now
+            self._empty.clear()
+        for turn in range(1, queues + 1):
+            candidate = (self._queue + turn) % queues
+            if candidate not in self._empty:
+                self._queue = candidate
+                return
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def _run_batch(self, step: Step) -> Verdicts:
+        """Runs what it may of a batch; gives verdicts on what it ran, and on what it gives back."""
+        slot, queue = self._slot, self._queue
+        slot.begin(self._line.number(queue), queue, step.entries, step.alone)
+        if len(step.entries) > 1 and not self._head[board.WATCHING]:
+            os.write(self._post.bell, b"b")
+        name = self._post.queues[queue]
+        begun = last = time.monotonic()
+        types: set[str] = set()
+        ran = 0
+        for fence, (entry, raw) in enumerate(zip(step.entries, step.messages, strict=True), step.fence):
+            if self._head[board.ORDER] != board.RUN or last - begun > WINDOW_S or not slot.start(time.monotonic_ns()):
+                break
+            type, done = self._executor.run(name, entry, raw, fence)
+            if not slot.has_room(len(done)) and not self._flush(queue):
+                break
+            slot.finish(done)
+            types.add(type)
+            ran += 1
+            last = time.monotonic()
+        self._pace.note(types, ran, last - begun)
+        return self._close_batch(step.entries)
+
+    def _close_batch(self, entries: list[bytes]) -> Verdicts:
+        """What is done, and the rest goes back in front, in its order."""
+        done, unstarted = self._slot.close()
+        if not unstarted:
+            return done
+        back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(entries[-unstarted:])]
+        return Verdicts(done.count + len(back), done.items + b"".join(back))
+
+    def _flush(self, queue: int) -> bool:
+        """Settles what is noted, to make room; False when the worker is gone."""
+        noted = self._slot.hand_in()
+        step = self._line.step(queue, 0, 0, noted)
+        self._slot.handed_in(self._line.number(queue))
+        return step.word == "ok"
+
+    # -- the supervisor ----------------------------------------------------------------------------------------------
+
+    def _order(self) -> int:
+        return self._head[board.ORDER]
+
+    def _read_pokes(self) -> None:
+        """Takes the bytes out of the pipe; its end means that the supervisor is gone, and so is the lease soon."""
+        try:
+            while True:
+                if not os.read(self._post.poke, 64):
+                    os._exit(1)
+        except BlockingIOError:
+            return
+
+
+def limits_of(app: Distq, queue: str) -> dict[str, str]:
+    """For each type of a queue its limit as the broker keeps it; "" for none."""
+    return {
+        name: limit_text(task.declaration.rate) if task.declaration.rate else ""
+        for name, task in app.tasks.items()
+        if task.declaration.queue == queue
+    }
