@@ -205,6 +205,20 @@ class Exchange:
         """Sends a plain command, which must be idempotent."""
         return self._attempt(data, None)
 
+    def read_all(self, commands: list[bytes]) -> list[Reply]:
+        """Several reading commands in one round trip. Raises BrokerUnavailable, also for an error reply."""
+        if not commands:
+            return []
+        wire = self.take()
+        try:
+            wire.send(b"".join(commands))
+            replies = [wire.read() for _ in commands]
+        except ServerError as error:
+            wire.close()
+            raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+        self.give(wire)
+        return replies
+
     def take(self) -> Wire:
         """A connection for the caller alone, until `give` or `close`."""
         if self._pid != os.getpid():

@@ -1,0 +1,157 @@
+"""Reading what is in the broker, for people: dead letters, the life of a task, which applications there are.
+
+Everything that comes out is untrusted data; whoever shows it makes it harmless.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from distq.broker import keys, verbs
+from distq.broker.broker import Broker
+from distq.broker.connect import Exchange
+from distq.broker.scripts import encode
+from distq.message import PRIORITIES, Message, parse
+
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One dead task."""
+
+    id: str
+    queue: str
+    type: str
+    error: str
+    """Class of the last error."""
+    message: str
+    attempts: int
+    died_at_ms: int
+    enqueued_at_ms: int
+
+
+@dataclass(frozen=True)
+class DeadFilter:
+    """Which dead letters are meant; empty fields match all."""
+
+    ids: frozenset[str] = frozenset()
+    type: str = ""
+    error: str = ""
+    """Part of the error's class or message, in any letter case."""
+    older_than_s: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it means all."""
+        return self == DeadFilter()
+
+    def matches(self, letter: DeadLetter, now_ms: float) -> bool:
+        """Whether this one is meant."""
+        return (
+            (not self.ids or letter.id in self.ids)
+            and (not self.type or letter.type == self.type)
+            and (not self.error or self.error.lower() in f"{letter.error}: {letter.message}".lower())
+            and (not self.older_than_s or now_ms - letter.died_at_ms >= self.older_than_s * 1000)
+        )
+
+
+def dead_letters(broker: Broker, queue: str, wanted: DeadFilter) -> Iterator[DeadLetter]:
+    """The dead letters of a queue that a filter means, the newest first, read in pages."""
+    prefix, now_ms, start = broker.prefix(queue), time.time() * 1000, 0
+    place = keys.key(prefix, "DEAD_LETTERS")
+    while True:
+        pairs = broker.exchange.request(encode("ZREVRANGE", place, start, start + PAGE - 1, "WITHSCORES"))
+        ids, times = pairs[::2], [int(float(ms)) for ms in pairs[1::2]]
+        if not ids:
+            return
+        raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
+        attempts = broker.exchange.read_all(
+            [encode("LRANGE", keys.key(prefix, "ATTEMPTS", id.decode("utf-8", "replace")), -1, -1) for id in ids]
+        )
+        for id, at, raw, last in zip(ids, times, raws, attempts, strict=True):
+            letter = _letter(queue, id.decode("utf-8", "replace"), at, raw, last)
+            if letter is not None and wanted.matches(letter, now_ms):
+                yield letter
+        start += PAGE
+
+
+def _letter(queue: str, id: str, at: int, raw: bytes | None, last: list[bytes]) -> DeadLetter | None:
+    if raw is None:
+        return None
+    try:
+        message = parse(raw)
+    except ValueError:
+        message = Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")
+    record = unpack_record(last[0]) if last else {}
+    return DeadLetter(
+        id, queue, message.type, str(record.get("type", "")), str(record.get("message", "")), message.attempt + 1, at,
+        int(message.created_ms),
+    )  # fmt: skip
+
+
+def unpack_record(raw: bytes) -> dict[str, Any]:
+    """A record of an attempt; empty if it cannot be read."""
+    try:
+        record = msgpack.unpackb(raw, strict_map_key=False)
+    except Exception:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def attempts(broker: Broker, queue: str, id: str) -> list[dict[str, Any]]:
+    """Records of the ended attempts of a task, the oldest first."""
+    place = keys.key(broker.prefix(queue), "ATTEMPTS", id)
+    return [unpack_record(raw) for raw in broker.exchange.request(encode("LRANGE", place, 0, -1))]
+
+
+def describe(message: Message) -> dict[str, Any]:
+    """The head of a message, for people."""
+    return {
+        "type": message.type,
+        "priority": PRIORITIES[message.priority] if message.priority <= 2 else str(message.priority),
+        "attempt": message.attempt + 1,
+        "deliveries_lost": message.deliveries,
+        "enqueued_at_ms": int(message.created_ms),
+        "expires_at_ms": int(message.expires_ms) or None,
+    }
+
+
+def applications(url: str, timeout: float) -> dict[str, list[str]]:
+    """What exists on a broker: application -> queues."""
+    found: dict[str, list[str]] = {}
+    for member in Exchange(url, timeout).request(encode("SMEMBERS", keys.KNOWN_QUEUES)):
+        app, slash, queue = member.decode("utf-8", "replace").partition("/")
+        if slash:
+            found.setdefault(app, []).append(queue)
+    return {app: sorted(queues) for app, queues in sorted(found.items())}
+
+
+def replay(broker: Broker, queue: str, ids: Sequence[str]) -> int:
+    """Replays dead letters; answers how many."""
+    words = [word for page in _pages(ids) for word in broker.run(verbs.replay(broker.prefix(queue), page))]
+    return words.count("replayed")
+
+
+def purge_dead(broker: Broker, queue: str, ids: Sequence[str]) -> int:
+    """Deletes dead letters; answers how many."""
+    return sum(broker.run(verbs.purge_dead(broker.prefix(queue), page)) for page in _pages(ids))
+
+
+def purge(broker: Broker, queue: str, level: str) -> int:
+    """Cancels what waits at one priority, or is scheduled; answers how many were taken."""
+    taken = total = broker.run(verbs.purge(broker.prefix(queue), level, "purge"))
+    while taken:
+        taken = broker.run(verbs.purge(broker.prefix(queue), level, "purge"))
+        total += taken
+    return total
+
+
+def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), PAGE):
+        yield ids[start : start + PAGE]
