@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 
 from distq.broker import keys, verbs
 from distq.broker.broker import WAIT_SLICE_S, check_layout
-from distq.broker.connect import PASSING, ServerError, explain, mask
+from distq.broker.connect import PASSING, ServerError, explain, mask, settings
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerFull, BrokerUnavailable
 
@@ -43,13 +43,7 @@ class AsyncWire:
     async def open(self) -> AsyncWire:
         """Connects and begins to read."""
         pool = redis.asyncio.ConnectionPool.from_url(
-            self._url,
-            protocol=2,
-            client_name="distq-async",
-            socket_timeout=self._timeout,
-            socket_connect_timeout=self._timeout,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
+            self._url, retry=Retry(NoBackoff(), 0), **settings(self._url, self._timeout, "distq-async")
         )
         try:
             self._connection: Any = pool.make_connection()

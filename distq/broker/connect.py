@@ -74,6 +74,18 @@ def mask(url: str) -> str:
         return "(not an address)"
 
 
+def settings(url: str, timeout: float, name: str) -> dict[str, Any]:
+    """How every connection is opened: nothing of redis-py's defaults is left to its release."""
+    told: dict[str, Any] = {
+        "protocol": 2,
+        "client_name": name,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "health_check_interval": 0,
+    }
+    return told if url.startswith("unix:") else told | {"socket_keepalive": True}
+
+
 class Wire:
     """One connection, used by one thread.
 
@@ -85,14 +97,7 @@ class Wire:
         self._url, self._timeout = url, timeout
         try:
             self._connection = redis.ConnectionPool.from_url(
-                url,
-                protocol=2,
-                client_name=name,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                socket_keepalive=True,
-                health_check_interval=0,
-                retry=Retry(NoBackoff(), 0),
+                url, retry=Retry(NoBackoff(), 0), **settings(url, timeout, name)
             ).make_connection()
             self._connection.connect()
         except redis.RedisError as error:

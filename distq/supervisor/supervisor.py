@@ -238,10 +238,11 @@ class Supervisor:
         self._children.kill_all()
 
     def _ring(self) -> None:
+        """A child has registered ("r"), or begun a batch of several ("b")."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self._shared.bell[0], 4096)
-        if hasattr(self, "_watch"):
-            self._watch.ring()
+            rung = os.read(self._shared.bell[0], 4096)
+            if b"b" in rung:
+                self._watch.ring()
 
     def _hear(self) -> None:
         """Lines from the template."""

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -105,6 +106,7 @@ class Worker:
     def _register(self) -> None:
         self._line.register()
         self._slot.enter(self._line.name, self._line.registered_ns + self._post.lease_ms * 1_000_000)
+        self._ring(b"r")
 
     # -- fetching ----------------------------------------------------------------------------------------------------
 
@@ -155,7 +157,7 @@ class Worker:
         slot, queue = self._slot, self._queue
         slot.begin(self._line.number(queue), queue, step.entries, step.alone)
         if len(step.entries) > 1 and not self._head[board.WATCHING]:
-            os.write(self._post.bell, b"b")
+            self._ring(b"b")
         name = self._post.queues[queue]
         begun = last = time.monotonic()
         types: set[str] = set()
@@ -189,6 +191,11 @@ class Worker:
         return step.word == "ok"
 
     # -- the supervisor ----------------------------------------------------------------------------------------------
+
+    def _ring(self, why: bytes) -> None:
+        """Wakes the supervisor; a full pipe means that it is awake."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._post.bell, why)
 
     def _order(self) -> int:
         return self._head[board.ORDER]
