@@ -22,6 +22,9 @@ Argument = str | bytes | int
 Reply = Any
 """What RESP2 has: bytes, int, None, or a list of these."""
 
+_MARK = "-- the long way\n"
+"""A script may do its plain case above this line: the parts come after it, and cost nothing there."""
+
 _LUA = files("distq.broker") / "lua"
 
 
@@ -68,12 +71,23 @@ def script(name: str) -> Script:
     source = (_LUA / f"{name}.lua").read_text("utf-8")
     uses = re.search(r"^-- uses (.*)$", source, re.M)
     parts = [(_LUA / "parts" / f"{part}.lua").read_text("utf-8") for part in (uses[1].split() if uses else ())]
-    body = "\n".join([*parts, source])
-    names = [key for key in QUEUE_KEYS if re.search(rf"\b{key}\b", body)]
-    keys = "\n".join(f"local {key} = KEYS[1] .. '{QUEUE_KEYS[key]}'" for key in names)
-    text = f"{keys}\n{body}"
+    if _MARK in source:
+        short_way, long_way = source.split(_MARK)
+        pieces = [(short_way, ()), ("\n".join([*parts, long_way]), _keys_in(short_way))]
+    else:
+        pieces = [("\n".join([*parts, source]), ())]
+    text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
     return Script(name, text, hashlib.sha1(text.encode()).hexdigest(), moves)
+
+
+def _keys_in(text: str) -> tuple[str, ...]:
+    return tuple(key for key in QUEUE_KEYS if re.search(rf"\b{key}\b", text))
+
+
+def _name_keys(text: str, named: tuple[str, ...]) -> str:
+    """The names of the keys that this text mentions and that have none yet."""
+    return "".join(f"local {key} = KEYS[1] .. '{QUEUE_KEYS[key]}'\n" for key in _keys_in(text) if key not in named)
 
 
 def all_scripts() -> list[Script]:

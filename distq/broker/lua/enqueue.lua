@@ -5,7 +5,25 @@
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
 -- returns per message "created" | "duplicate"
 -- uses clock head limit wake ready endings
-local replies, counts, common = {}, {}, false
+
+-- The short way: one message without options, of a type without a lane, with an id of our own making. It is most of all
+-- calls, and takes a third of the time because nothing else is set up (docs/decisions/0011).
+local id = ARGV[4]
+if #ARGV == 5 and ARGV[3] == '' and redis.call('HEXISTS', LANES, ARGV[1]) == 0 then
+  if redis.call('EXISTS', RESULT .. id) == 1 then return {'duplicate'} end
+  local time = redis.call('TIME')
+  local now = math.floor(time[1] * 1000 + time[2] / 1000)
+  if redis.call('HSETNX', TASKS, id, struct.pack('>dd', now, 0) .. ARGV[5]) == 0 then return {'duplicate'} end
+  redis.call('RPUSH', QUEUE .. ARGV[2], id)
+  if redis.call('HINCRBY', LEDGER, 'enqueued ' .. ARGV[1], 1) == 1 and redis.call('HLEN', LEDGER) > 10000 then
+    redis.call('HDEL', LEDGER, 'enqueued ' .. ARGV[1])
+    redis.call('HINCRBY', LEDGER, 'enqueued (other)', 1)
+  end
+  redis.call('ZADD', WAKE, 0, 'w')
+  return {'created'}
+end
+-- the long way
+local replies, counts = {}, {}
 
 -- Ids given by users: is the call a repetition? If not, under which entry does the task live?
 local function entry_of(id, token)
@@ -48,7 +66,7 @@ local function add_with_options(id, type, message, options)
   return true
 end
 
--- The plain case: an id of our own making, to be run now.
+-- An id of our own making, to be run now.
 local function add(id, type, priority, message)
   if redis.call('EXISTS', RESULT .. id) == 1 then return false end
   if redis.call('HSETNX', TASKS, id, struct.pack('>dd', now, 0) .. message) == 0 then return false end
