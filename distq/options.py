@@ -235,10 +235,10 @@ def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | No
     if "delay" in options:
         told["delay"] = round(seconds(options["delay"], "delay") * 1000)
     if "eta" in options:
-        told["due"] = eta_ms(options["eta"])
+        told["due"] = eta_ms(options["eta"], "eta")
     expires = options.get("expires")
     if isinstance(expires, datetime):
-        told["expires"] = eta_ms(expires)
+        told["expires"] = eta_ms(expires, "expires")
     elif expires is not None:
         told["expires_in"] = _positive_ms(expires, "expires")
     elif known.expires_ms is not None:
