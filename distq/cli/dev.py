@@ -15,10 +15,11 @@ import typer
 
 from distq.cli import run as running
 from distq.cli.run import worker_config
-from distq.embedded import EmbeddedBroker
+from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError
 
 DATA = Path(".distq")
+DEFAULT_PORT = 6379
 
 
 def dev(
@@ -27,7 +28,9 @@ def dev(
     broker: str = typer.Option(None, "--broker", metavar="URL", help="Use this broker instead of an embedded one."),
     data: Path = typer.Option(DATA, "--data", help="Folder in which the embedded broker keeps its data."),
     ephemeral: bool = typer.Option(False, "--ephemeral", help="Keep no data."),
-    port: int = typer.Option(None, "--port", help="Also listen on this port of 127.0.0.1, for other programs."),
+    port: int = typer.Option(
+        None, "--port", min=1, max=65535, help="Port of 127.0.0.1 for other programs. [default: 6379, if it is free]"
+    ),
     reload: bool = typer.Option(True, "--reload/--no-reload", help="Restart the worker when the source changes."),
     metrics_port: int = running.MetricsPort,
     log_level: str = running.LogLevel,
@@ -43,18 +46,24 @@ def dev(
     worker_config(target=target, processes=processes, metrics_port=metrics_port)
     with contextlib.ExitStack() as stack:
         url = broker or os.environ.get("DISTQ_BROKER") or _start_broker(stack, None if ephemeral else data, port)
-        command = [sys.executable, "-m", "distq", "run", target, "-p", str(processes), "--log-level", log_level, "--grace", "5s"]
+        command = [sys.executable, "-m", "distq", "run", target, "--broker", url, "-p", str(processes)]
+        command += ["--log-level", log_level, "--grace", "5s"]
         if metrics_port is not None:
             command += ["--metrics-port", str(metrics_port)]
         raise typer.Exit(_Session(command, {**os.environ, "DISTQ_BROKER": url}, reload).run())
 
 
 def _start_broker(stack: contextlib.ExitStack, data: Path | None, port: int | None) -> str:
+    """An embedded broker. On 6379 every program finds it without being told."""
+    if port is None and is_free(DEFAULT_PORT):
+        port = DEFAULT_PORT
     embedded = stack.enter_context(EmbeddedBroker(data, port=port))
-    where = "no data is kept" if data is None else f"data in {data}/"
-    typer.echo(f"Broker: {embedded.url} ({where})")
-    hint = f"redis://127.0.0.1:{port}/0" if port else embedded.url
-    typer.echo(f"To enqueue from another program: export DISTQ_BROKER='{hint}'")
+    if data is not None:
+        (data / ".gitignore").write_text("*\n")
+    url = f"redis://127.0.0.1:{port}/0" if port else embedded.url
+    typer.echo(f"Broker at {url} ({Path(embedded.program).name}, {'keeps nothing' if data is None else f'data in {data}/'})")
+    if port != DEFAULT_PORT:
+        typer.echo(f"For other programs: export DISTQ_BROKER='{url}'")
     return embedded.url
 
 

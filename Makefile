@@ -1,0 +1,46 @@
+# Every target installs what it needs into .venv, on a machine that has Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint dev bench chaos clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    real work through two worker processes; ends by itself within a minute"
+	@echo "make test    the whole test suite"
+	@echo "make lint    style, types, floors"
+	@echo "make dev     broker and worker with reload on examples/shop"
+	@echo "make bench   the figures of docs/performance.md, measured here"
+	@echo "make chaos   kills workers while they work, and counts what is lost"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("distq needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python -m examples.shop.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dev: $(READY)
+	$(BIN)/distq dev examples.shop.app:app
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos
+
+clean:
+	rm -rf $(VENV) .distq demo-output
