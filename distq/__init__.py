@@ -1,13 +1,13 @@
 """distq: a task queue on Redis and Valkey that is fast and loses nothing.
 
-    from distq import Distq
+from distq import Distq
 
-    app = Distq("shop")
+app = Distq("shop")
 
-    @app.task
-    def send_email(to: str, subject: str) -> None: ...
+@app.task
+def send_email(to: str, subject: str) -> None: ...
 
-    send_email.delay("a@example.com", subject="Hi")
+send_email.delay("a@example.com", subject="Hi")
 """
 
 from distq.app import Distq

@@ -15,15 +15,15 @@ CAP_S = 3600.0
 MAX_DELAY_S = 30 * 86400.0
 
 
-def exponential(
-    base: float = BASE_S, *, factor: float = 2.0, cap: float = CAP_S, jitter: float | str = 0.0
-) -> Backoff:
+def exponential(base: float = BASE_S, *, factor: float = 2.0, cap: float = CAP_S, jitter: float | str = 0.0) -> Backoff:
     """factor^n · base seconds after n failed attempts: 200, 400, 800 ms …, at most `cap`.
 
     `jitter`: 0 none; "full" a random part of the delay (as AWS's "full jitter"); a fraction f spreads it over ±f.
     """
     if not (base > 0 and factor >= 1 and cap > 0):
-        raise ConfigurationError(f"exponential({base!r}, factor={factor!r}, cap={cap!r}): all must be positive, factor >= 1")
+        raise ConfigurationError(
+            f"exponential({base!r}, factor={factor!r}, cap={cap!r}): all must be positive, factor >= 1"
+        )
     spread = _jitter(jitter)
 
     def delay(attempt: int) -> float:
@@ -57,7 +57,7 @@ def resolve(value: object) -> Backoff:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_DELAY_S:
         return constant(float(value))
     if callable(value) and not isinstance(value, type):
-        return value  # type: ignore[no-any-return]
+        return value
     hint = did_you_mean(value, _NAMED) if isinstance(value, str) else ""
     raise ConfigurationError(
         f"backoff={value!r:.80}: give exponential, linear, constant, seconds, or a callable attempt -> seconds{hint}"

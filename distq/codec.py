@@ -1,7 +1,7 @@
 """What travels: arguments and results as msgpack with extension types of our own. Never pickle, no import by name.
 
-Native in msgpack: None, bool, 64-bit integers, float, str, bytes, list, dict. The rest are extensions; "array" and "map"
-below are msgpack values inside the extension's bytes:
+Native in msgpack: None, bool, 64-bit integers, float, str, bytes, list, dict. The rest are extensions; "array" and
+"map" below are msgpack values inside the extension's bytes:
 
      0 integer beyond 64 bits: two's complement, big-endian
      1 tuple    2 set    3 frozenset: array of the members
@@ -325,7 +325,7 @@ _BASES: tuple[tuple[type, Plain], ...] = (
     (bool, bool),
     (int, int.__int__),
     (float, float.__float__),
-    (str, lambda value: str.__str__(value)),
+    (str, str.__str__),
     (bytes, bytes),
     (tuple, tuple),
     (list, list),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import re
 import shutil
 import socket
@@ -70,7 +69,9 @@ class EmbeddedBroker:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     @property
@@ -138,7 +139,7 @@ def find_server() -> str:
 def _version(program: str) -> tuple[int, ...]:
     """(major, minor) of a server; (0, 0) when it cannot be run here."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10).stdout
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0, 0)
     match = re.search(r"v=(\d+)\.(\d+)", said)
@@ -147,7 +148,7 @@ def _version(program: str) -> tuple[int, ...]:
 
 def _short_folder() -> str | None:
     """Where a socket's path stays below the kernel's limit."""
-    return None if len(tempfile.gettempdir()) < MAX_SOCKET_PATH - 30 else "/tmp"
+    return None if len(tempfile.gettempdir()) < MAX_SOCKET_PATH - 30 else "/tmp"  # noqa: S108 (mkdtemp makes a private folder in it)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ def configure(level: str, format: str) -> None:
 
 def _json_formatter() -> logging.Formatter:
     try:
-        from pythonjsonlogger.json import JsonFormatter
+        from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 (extra `json`)
     except ImportError:
         raise ConfigurationError("--log-format json needs the extra: pip install 'distq[json]'") from None
     return JsonFormatter(

@@ -63,7 +63,7 @@ def parse(raw: bytes) -> Message:
         end = _HEAD.size + size
         if len(raw) < end:
             raise ValueError("the message is cut off")
-        return Message(*head, raw[_HEAD.size : end].decode(), raw[end:])
+        return Message._make((*head, raw[_HEAD.size : end].decode(), raw[end:]))
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"not a message: {error}") from None
 

@@ -21,7 +21,8 @@ from distq.rate import Rate
 Duration = float | timedelta | str
 """Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
 
-RetryRules = Mapping[type[BaseException], "int | RetryRule"]
+ExceptionClass = type[BaseException]
+RetryRules = Mapping[ExceptionClass, "int | RetryRule"]
 
 MAX_RETRIES = 1000
 MAX_TTL_S = 366 * 86400
@@ -97,7 +98,9 @@ class Defaults:
 
     def over(self, other: Defaults) -> Defaults:
         """These, and where they say nothing, `other`."""
-        return Defaults(*(mine if mine is not None else theirs for mine, theirs in zip(self._all(), other._all(), strict=True)))
+        return Defaults(
+            *(mine if mine is not None else theirs for mine, theirs in zip(self._all(), other._all(), strict=True))
+        )
 
     def _all(self) -> tuple[Any, ...]:
         return (self.priority, self.retries, self.backoff, self.result_ttl_s, self.expires_ms)
@@ -113,7 +116,7 @@ class Declaration:
     type: str
     queue: str
     said: Defaults
-    rules: Mapping[type[BaseException], RetryRule] = field(default_factory=dict)
+    rules: Mapping[ExceptionClass, RetryRule] = field(default_factory=dict)
     rate: Rate | None = None
 
 
@@ -181,7 +184,7 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     check_names(options, TaskOptions.__annotations__, "@app.task")
     rate = options.get("rate")
     if rate is not None and not isinstance(rate, str):
-        raise ConfigurationError(f"rate={rate!r:.80}: give text such as \"10/s\" or \"100/m burst 20\"")
+        raise ConfigurationError(f'rate={rate!r:.80}: give text such as "10/s" or "100/m burst 20"')
     return Declaration(
         type=message.check_type(options.get("type", name)),
         queue=message.check_place(options.get("queue", "default"), "queue"),
@@ -205,7 +208,8 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     queue = options.get("queue", declared.queue)
     if queue not in queues:
         raise UnknownQueue(
-            f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; declare it with app.queue({queue!r:.80})"
+            f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; "
+            f"declare it with app.queue({queue!r:.80})"
         )
     if declared.rate is not None and queue != declared.queue:
         raise ConfigurationError(

@@ -104,7 +104,9 @@ def clip(text: str, most: int) -> str:
 
 
 def _name(cls: type) -> str:
-    return cls.__qualname__ if cls.__module__ in ("builtins", "distq.outcome") else f"{cls.__module__}.{cls.__qualname__}"
+    return (
+        cls.__qualname__ if cls.__module__ in ("builtins", "distq.outcome") else f"{cls.__module__}.{cls.__qualname__}"
+    )
 
 
 def _text(error: BaseException | None) -> str:

@@ -31,7 +31,8 @@ class Rate:
         count = float(match[1]) if match else 0.0
         if match is None or not 0 < count <= 1e9:
             raise ConfigurationError(
-                f'rate={text!r:.80} is no rate: give a number per s, m, h or d, such as "10/s", "0.5/s" or "100/m burst 20"'
+                f"rate={text!r:.80} is no rate: give a number per s, m, h or d, "
+                'such as "10/s", "0.5/s" or "100/m burst 20"'
             )
         per_ms = _PER_MS[match[2]]
         burst = int(match[3]) if match[3] is not None else max(1, math.floor(count / per_ms * 100))

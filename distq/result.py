@@ -131,10 +131,13 @@ class Handle(Generic[R]):
         """The task's value, its error raised, or _PENDING while it has not ended."""
         if look.state == "unknown":
             raise UnknownTask(
-                f"no task {self.id} is known: it never was, or the time for which its result is kept is over", id=self.id
+                f"no task {self.id} is known: it never was, or the time for which its result is kept is over",
+                id=self.id,
             )
         if look.state == "dead":
-            raise TaskFailed(id=self.id, type="Dead", message="the task is dead; its result's time is over (see `distq dlq`)")
+            raise TaskFailed(
+                id=self.id, type="Dead", message="the task is dead; its result's time is over (see `distq dlq`)"
+            )
         return self._unwrap(look.result) if look.result is not None else _PENDING
 
     def _unwrap(self, element: bytes) -> Any:

@@ -127,9 +127,13 @@ def binder(signature: inspect.Signature, name: str) -> Callable[[tuple[Any, ...]
             if not kwargs:
                 if least <= given <= most:
                     return
-            elif given <= most and kwargs.keys() <= known and required <= {*names[:given], *kwargs}:
-                if kwargs.keys().isdisjoint(names[:given]):
-                    return
+            elif (
+                given <= most
+                and kwargs.keys() <= known
+                and kwargs.keys().isdisjoint(names[:given])
+                and required <= {*names[:given], *kwargs}
+            ):
+                return
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -42,11 +42,11 @@ class AsyncWire:
 
     async def open(self) -> AsyncWire:
         """Connects and begins to read."""
-        pool = redis.asyncio.ConnectionPool.from_url(
+        pool: Any = redis.asyncio.ConnectionPool.from_url(
             self._url, retry=Retry(NoBackoff(), 0), **settings(self._url, self._timeout, "distq-async")
         )
         try:
-            self._connection: Any = pool.make_connection()
+            self._connection = pool.make_connection()
             await self._connection.connect()
         except (redis.RedisError, OSError) as error:
             raise BrokerUnavailable(explain(self._url, error)) from error

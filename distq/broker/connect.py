@@ -13,7 +13,7 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -29,6 +29,7 @@ from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
 DEFAULT_URL = "redis://localhost:6379/0"
 T = TypeVar("T")
 
+_parse_url: Callable[[str], Any] = redis.connection.parse_url
 _SCHEMES = ("redis", "rediss", "unix")
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
 
@@ -55,7 +56,7 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
             f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://… or unix:///path"
         )
     try:
-        redis.connection.parse_url(url)
+        _parse_url(url)
     except ValueError as error:
         raise ConfigurationError(f"broker {mask(url)!r}: {error}") from None
     return url
@@ -96,14 +97,13 @@ class Wire:
     def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
         self._url, self._timeout = url, timeout
         try:
-            self._connection = redis.ConnectionPool.from_url(
-                url, retry=Retry(NoBackoff(), 0), **settings(url, timeout, name)
-            ).make_connection()
+            pool: Any = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **settings(url, timeout, name))
+            self._connection = pool.make_connection()
             self._connection.connect()
         except redis.RedisError as error:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
-        self._sock: socket.socket = cast("Any", self._connection)._sock
+        self._sock: socket.socket = self._connection._sock
         self._limit: float | None = -1.0
         self._set_limit(timeout)
 

@@ -78,7 +78,7 @@ def script(name: str) -> Script:
         pieces = [("\n".join([*parts, source]), ())]
     text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
-    return Script(name, text, hashlib.sha1(text.encode()).hexdigest(), moves)
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), moves)
 
 
 def _keys_in(text: str) -> tuple[str, ...]:
@@ -92,4 +92,6 @@ def _name_keys(text: str, named: tuple[str, ...]) -> str:
 
 def all_scripts() -> list[Script]:
     """Every verb, by name."""
-    return [script(item.name[:-4]) for item in sorted(_LUA.iterdir(), key=lambda f: f.name) if item.name.endswith(".lua")]
+    return [
+        script(item.name[:-4]) for item in sorted(_LUA.iterdir(), key=lambda f: f.name) if item.name.endswith(".lua")
+    ]

@@ -6,7 +6,7 @@ selector loop (`Link`). What it answers is parsed into plain values, so that no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -34,7 +34,7 @@ class Command(Generic[T_co]):
 class Verdicts(NamedTuple):
     """Verdicts in wire form, five arguments each (see lua/parts/settle.lua)."""
 
-    count: int
+    number: int
     items: bytes
 
 
@@ -197,7 +197,7 @@ def step(
     verb = script("step")
     data = b"".join(
         (
-            verb.command_head(prefix.encode(), 5 + 5 * verdicts.count),
+            verb.command_head(prefix.encode(), 5 + 5 * verdicts.number),
             encode_items((worker, number, want, room, digest)),
             verdicts.items,
         )
@@ -213,7 +213,7 @@ def _parse_step(reply: Reply) -> Step:
 def settle(prefix: str, worker: str, number: int, verdicts: Verdicts) -> Command[tuple[str, int]]:
     """A supervisor settles for its busy child: (word, late)."""
     verb = script("settle")
-    data = verb.command_head(prefix.encode(), 2 + 5 * verdicts.count) + encode_items((worker, number)) + verdicts.items
+    data = verb.command_head(prefix.encode(), 2 + 5 * verdicts.number) + encode_items((worker, number)) + verdicts.items
     return Command(verb, data, lambda reply: (_word(reply[0]), int(reply[1])))
 
 
@@ -232,7 +232,7 @@ def recover(
     """Takes back what a worker holds and ends its name."""
     verb = script("recover")
     items = encode_items((worker, how, expected, max_deliveries, record, step, len(started), *started))
-    data = verb.command_head(prefix.encode(), 7 + len(started) + 5 * verdicts.count) + items + verdicts.items
+    data = verb.command_head(prefix.encode(), 7 + len(started) + 5 * verdicts.number) + items + verdicts.items
     return Command(verb, data, lambda reply: Recovery(reply[0].decode(), *reply[1:]))
 
 
@@ -301,7 +301,7 @@ def _parse_look(reply: Reply) -> Look:
 
 
 def cancel(prefix: str, id: str, who: str) -> Command[str]:
-    """"cancelled", or why not: "running", "ended", "unknown"."""
+    """ "cancelled", or why not: "running", "ended", "unknown"."""
     return _command("cancel", prefix, _word, id, who)
 
 
@@ -322,8 +322,3 @@ def purge(prefix: str, level: str, who: str) -> Command[int]:
 
 ENDED: Mapping[str, State] = {"completed": "completed", "dead": "dead", "cancelled": "cancelled", "expired": "expired"}
 """The first word of a result element, as a state."""
-
-
-def all_prefixes(app: str, queues: Iterable[str]) -> list[str]:
-    """The prefixes of several queues."""
-    return [keys.prefix(app, queue) for queue in queues]

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from distq import __version__
 from distq.cli import dev, dlq, queues, run, tasks
 from distq.errors import BrokerError, ConfigurationError, DistqError, NotSerializable, PayloadTooLarge, UnknownQueue
 
@@ -34,15 +35,15 @@ app.add_typer(dlq.app, name="dlq")
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"distq {version('distq')}")
+        typer.echo(f"distq {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version and end."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and end."
+    ),
 ) -> None:
     return None
 

@@ -61,7 +61,9 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, port: int | No
     if data is not None:
         (data / ".gitignore").write_text("*\n")
     url = f"redis://127.0.0.1:{port}/0" if port else embedded.url
-    typer.echo(f"Broker at {url} ({Path(embedded.program).name}, {'keeps nothing' if data is None else f'data in {data}/'})")
+    typer.echo(
+        f"Broker at {url} ({Path(embedded.program).name}, {'keeps nothing' if data is None else f'data in {data}/'})"
+    )
     if port != DEFAULT_PORT:
         typer.echo(f"For other programs: export DISTQ_BROKER='{url}'")
     return embedded.url
@@ -91,10 +93,12 @@ class _Session:
 
     def _changes(self) -> Iterator[set[str]]:
         try:
-            from watchfiles import PythonFilter, watch
+            from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `dev`)
         except ImportError:
             raise ConfigurationError("reload needs watchfiles: pip install 'distq[dev]', or use --no-reload") from None
-        for changes in watch(".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=False):
+        for changes in watch(
+            ".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=False
+        ):
             yield {os.path.relpath(path) for _, path in changes}
 
     def _start(self) -> None:

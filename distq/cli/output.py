@@ -25,7 +25,9 @@ def clean(value: object, most: int = 300) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = ()) -> None:
     """A table on standard output; columns named in `numbers` are set right."""
-    shown = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    shown = Table(
+        title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
     for name in columns:
         shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=name in ("id", *numbers))
     for row in rows:

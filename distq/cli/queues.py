@@ -59,8 +59,10 @@ def purge(
     found = target.find_app(app, broker, name)
     known = [*found.queues, *found.broker.known_queues()]
     if queue not in known:
-        raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(dict.fromkeys(known))}")
-    levels = LEVELS
+        raise UnknownQueue(
+            f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(dict.fromkeys(known))}"
+        )
+    levels: tuple[str, ...] = LEVELS
     if scheduled:
         levels = ("scheduled",)
     elif priority is not None:

@@ -20,21 +20,44 @@ class PortUnavailable(DistqError):
     """The given metrics port is in use."""
 
 
-Target = typer.Argument(None, metavar="MODULE:APP", envvar="DISTQ_APP", help="The application, e.g. myapp:app.", show_default=False)
+Target = typer.Argument(
+    None, metavar="MODULE:APP", envvar="DISTQ_APP", help="The application, e.g. myapp:app.", show_default=False
+)
 Processes = typer.Option(
-    None, "--processes", "-p", "--concurrency", "-c", envvar="DISTQ_PROCESSES", help="Worker processes. [default: one per core]"
+    None,
+    "--processes",
+    "-p",
+    "--concurrency",
+    "-c",
+    envvar="DISTQ_PROCESSES",
+    help="Worker processes. [default: one per core]",
 )
 Queues = typer.Option(
-    "", "--queues", "-Q", envvar="DISTQ_QUEUES", metavar="A,B", help="Queues to serve. [default: all that the application declares]"
+    "",
+    "--queues",
+    "-Q",
+    envvar="DISTQ_QUEUES",
+    metavar="A,B",
+    help="Queues to serve. [default: all that the application declares]",
 )
 BrokerUrl = typer.Option(None, "--broker", metavar="URL", help="Broker, instead of the application's own.")
 MetricsPort = typer.Option(
-    None, "--metrics-port", envvar="DISTQ_METRICS_PORT", help="Port of /metrics; 0 for none. [default: 8080 or the next free one]"
+    None,
+    "--metrics-port",
+    envvar="DISTQ_METRICS_PORT",
+    help="Port of /metrics; 0 for none. [default: 8080 or the next free one]",
 )
 Grace = typer.Option("30s", "--grace", envvar="DISTQ_GRACE", help="Time to finish what runs after TERM or INT.")
-Lease = typer.Option("15s", "--lease", envvar="DISTQ_LEASE", help="After this long without a sign of life, others take over.")
+Lease = typer.Option(
+    "15s", "--lease", envvar="DISTQ_LEASE", help="After this long without a sign of life, others take over."
+)
 MaxDeliveries = typer.Option(
-    3, "--max-deliveries", envvar="DISTQ_MAX_DELIVERIES", min=1, max=255, help="A task that kills its process this often is dead."
+    3,
+    "--max-deliveries",
+    envvar="DISTQ_MAX_DELIVERIES",
+    min=1,
+    max=255,
+    help="A task that kills its process this often is dead.",
 )
 LogLevel = typer.Option("INFO", "--log-level", "-l", envvar="DISTQ_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
 LogFormat = typer.Option("text", "--log-format", envvar="DISTQ_LOG_FORMAT", help="text or json.")
@@ -85,7 +108,9 @@ def worker_config(
 ) -> WorkerConfig:
     """The settings of the command line, checked."""
     if not target:
-        raise ConfigurationError("which application? give it as module:app, e.g. `distq run myapp:app`, or set $DISTQ_APP")
+        raise ConfigurationError(
+            "which application? give it as module:app, e.g. `distq run myapp:app`, or set $DISTQ_APP"
+        )
     if processes is not None and not 1 <= processes <= 1024:
         raise ConfigurationError(f"--processes {processes}: give a number from 1 to 1024")
     if metrics_port is not None and not 0 <= metrics_port <= 65535:

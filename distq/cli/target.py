@@ -11,7 +11,9 @@ from distq.errors import ConfigurationError
 from distq.loader import load
 
 App = typer.Option(None, "--app", envvar="DISTQ_APP", metavar="MODULE:APP", help="The application, imported from here.")
-Broker = typer.Option(None, "--broker", metavar="URL", help="The broker. [default: $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR, localhost]")
+Broker = typer.Option(
+    None, "--broker", metavar="URL", help="The broker. [default: $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR, localhost]"
+)
 Name = typer.Option(None, "--name", help="The application's name on the broker, if there are several and no --app.")
 
 TIMEOUT_S = 2.0
@@ -29,7 +31,9 @@ def find_app(app: str | None, broker: str | None, name: str | None) -> Distq:
     known = applications(url, TIMEOUT_S)
     if name is None:
         if len(known) > 1:
-            raise ConfigurationError(f"several applications are on {mask(url)}: {', '.join(known)}; choose with --name or --app")
+            raise ConfigurationError(
+                f"several applications are on {mask(url)}: {', '.join(known)}; choose with --name or --app"
+            )
         if not known:
             raise ConfigurationError(f"no application has used {mask(url)} yet; name one with --app or --name")
         name = next(iter(known))

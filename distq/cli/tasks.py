@@ -21,7 +21,9 @@ NOT_THERE_YET = 6
 
 def enqueue(
     type: str = typer.Argument(..., metavar="TYPE"),
-    payload: str = typer.Argument("", metavar="JSON", help="An object becomes keyword arguments, anything else one argument."),
+    payload: str = typer.Argument(
+        "", metavar="JSON", help="An object becomes keyword arguments, anything else one argument."
+    ),
     priority: str = typer.Option(None, "--priority", help="high, default or low."),
     queue: str = typer.Option(None, "--queue", "-Q"),
     delay: str = typer.Option(None, "--delay", help="Start after this long: 10s, 5m, 2d."),
@@ -46,7 +48,14 @@ def enqueue(
       distq enqueue add '{"a": 1, "b": 2}' --wait
     """
     found = target.find_app(app, broker, name)
-    said = {"priority": _priority(priority), "queue": queue, "delay": delay, "expires": expires, "id": id, "retries": retries}
+    said = {
+        "priority": _priority(priority),
+        "queue": queue,
+        "delay": delay,
+        "expires": expires,
+        "id": id,
+        "retries": retries,
+    }
     options: Any = {key: value for key, value in said.items() if value is not None}
     if queue and queue not in found.queues:
         found.queue(queue)
@@ -134,11 +143,23 @@ def show(
     attempts = facts.pop("attempts")
     for key, value in facts.items():
         if value not in (None, "", [], {}):
-            shown = output.moment(value) if key.endswith("_at_ms") else value if isinstance(value, str) else output.json_text(value)
+            shown = (
+                output.moment(value)
+                if key.endswith("_at_ms")
+                else value
+                if isinstance(value, str)
+                else output.json_text(value)
+            )
             typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, 2000)}")
     if attempts:
         rows = [
-            (a.get("attempt", ""), output.moment(a.get("at")), a.get("outcome", ""), a.get("type", ""), a.get("message", ""))
+            (
+                a.get("attempt", ""),
+                output.moment(a.get("at")),
+                a.get("outcome", ""),
+                a.get("type", ""),
+                a.get("message", ""),
+            )
             for a in attempts
         ]
         typer.echo()

@@ -21,10 +21,10 @@ def retry(context: Context, call_next: AttemptCall) -> Any:
         if context.message.attempt >= rule.retries:
             raise Reject(wish.reason or "asked for a retry, but none is left") from wish.__cause__ or wish
         if wish.delay_s is None:
-            wish.delay_s = delay_ms(rule.backoff, context.attempt) / 1000
+            wish.delay_s = delay_ms(rule.resolved(), context.attempt) / 1000
         raise
     except BaseException as error:
         rule = context.task.rule_for(error, context.headers)
         if context.message.attempt >= rule.retries:
             raise
-        raise Retry(delay=delay_ms(rule.backoff, context.attempt) / 1000) from error
+        raise Retry(delay=delay_ms(rule.resolved(), context.attempt) / 1000) from error

@@ -47,7 +47,9 @@ class Children(Service):
     @property
     def all_ready(self) -> bool:
         """Every slot has a child that is registered."""
-        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY, board.SETTLING) for slot in self._site.board.slots)
+        return all(
+            slot.words[board.STATE] in (board.IDLE, board.BUSY, board.SETTLING) for slot in self._site.board.slots
+        )
 
     def deadline(self) -> float:
         """When the next child is to be started."""
@@ -138,7 +140,8 @@ class Children(Service):
             logger.error("worker %s %s%s", name, text, f" while it ran {started[0].decode()}" if started else "")
         record = msgpack.packb(
             {
-                "outcome": "killed", "type": "WorkerDied", "message": f"its worker {text}", "at": int(time.time() * 1000),
+                "outcome": "killed", "type": "WorkerDied", "message": f"its worker {text}",
+                "at": int(time.time() * 1000),
                 "worker": name, "rss_kb": rss_kb, "status": status,
             }
         )  # fmt: skip

@@ -49,7 +49,9 @@ class Leases(Service):
 
     def _renew(self, queue: int) -> None:
         site = self._site
-        named = [(slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)]
+        named = [
+            (slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)
+        ]
         named = [(slot, name) for slot, name in named if name]
         sent = time.monotonic_ns()
         command = verbs.renew(

@@ -71,7 +71,7 @@ def _bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("0.0.0.0", port))
+        listener.bind(("0.0.0.0", port))  # noqa: S104 (scrapers come from elsewhere; it shows numbers only)
         listener.listen(64)
     except OSError as error:
         listener.close()
@@ -136,9 +136,7 @@ class _Collector(Collector):
         processed = CounterMetricFamily(
             "distributedq_processed", "Ended attempts by status and type", labels=["status", "type"]
         )
-        duration = HistogramMetricFamily(
-            "distributedq_task_duration_seconds", "Duration of attempts", labels=["type"]
-        )
+        duration = HistogramMetricFamily("distributedq_task_duration_seconds", "Duration of attempts", labels=["type"])
         for position, name in enumerate(self._types):
             reading = read_meters(self._board, position)
             for status, value in zip(STATUSES, reading.statuses, strict=True):

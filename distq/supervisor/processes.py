@@ -1,4 +1,4 @@
-"""What every process below the supervisor has in common: it dies with its parent and leaves signals to the supervisor."""
+"""What every process below the supervisor has in common: it dies with its parent and leaves signals to that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent dies (Linux). Elsewhere the pipes' end is what it notices."""
+    """Asks the kernel to kill this process when its parent dies (Linux). Elsewhere it notices the end of its pipe."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died in between

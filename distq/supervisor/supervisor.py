@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from distq.broker import keys, verbs
@@ -156,7 +157,7 @@ class Supervisor:
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
             self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None)
-            self._link.submit(verbs.workers(prefix), lambda present, queue=queue: self._find_orphans(queue, present))
+            self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue))
         if self._metrics:
             self._metrics.start(shared.board, facts, self._url)
 
@@ -199,7 +200,10 @@ class Supervisor:
             if number is not None and number >= 0:
                 wanted[number] = link.readable
         for key in list(self._selector.get_map().values()):
-            if getattr(key.data, "__self__", None) in (self._link, self._control) and wanted.pop(key.fd, None) != key.data:
+            if (
+                getattr(key.data, "__self__", None) in (self._link, self._control)
+                and wanted.pop(key.fd, None) != key.data
+            ):
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)
@@ -222,7 +226,9 @@ class Supervisor:
     def _obey(self, number: int) -> None:
         """First INT or TERM: drain. Second: give everything back now."""
         if not self._children.is_ending:
-            logger.info("%s: finishing what runs, within %g s", signal.Signals(number).name, self._config.grace_ms / 1000)
+            logger.info(
+                "%s: finishing what runs, within %g s", signal.Signals(number).name, self._config.grace_ms / 1000
+            )
             self._children.is_ending = True
             self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
             self._shared.board.head[board.ORDER] = board.DRAIN

@@ -1,7 +1,8 @@
 """The template process: imports the application once and forks children that share its memory.
 
 It speaks JSON lines with the supervisor over a socket pair:
-    to the supervisor    {"ready": {...}} | {"failed": text} | {"forked": slot, "pid": n} | {"exited": pid, "status": n, "rss": kB}
+    to the supervisor    {"ready": {...}} | {"failed": text} | {"forked": slot, "pid": n}
+                         | {"exited": pid, "status": n, "rss": kB}
     from the supervisor  {"fork": slot}; the socket's end means: end
 """
 
@@ -76,7 +77,7 @@ class _Template:
             self._app.rebind(config.broker)
         self._queues = _queues(self._app, config)
         self._types = sorted(self._app.tasks)
-        self._digest = hashlib.sha1("\n".join(self._types).encode()).hexdigest()[:12]
+        self._digest = hashlib.sha1("\n".join(self._types).encode(), usedforsecurity=False).hexdigest()[:12]
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
         gc.collect()

@@ -66,7 +66,7 @@ class Watch(Service):
         if batch is None:
             return
         verdicts = given_back(batch)
-        if verdicts.count:
+        if verdicts.number:
             site = self._site
             command = verbs.settle(site.prefixes[batch.queue], name, next(site.numbers), verdicts)
             site.link.submit(command, lambda answer: None)
@@ -75,4 +75,4 @@ class Watch(Service):
 def given_back(batch: Batch) -> Verdicts:
     """What is finished of a batch, and the release of what is not started, in an order that keeps theirs."""
     back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(batch.entries[batch.started :])]
-    return Verdicts(batch.verdicts.count + len(back), batch.verdicts.items + b"".join(back))
+    return Verdicts(batch.verdicts.number + len(back), batch.verdicts.items + b"".join(back))

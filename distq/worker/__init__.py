@@ -1,0 +1,1 @@
+"""The work of one process: fetch, run, settle."""

@@ -70,7 +70,9 @@ class Board:
         self._map = mmap.mmap(-1, HEAD_BYTES + slots * SLOT_BYTES)
         view = memoryview(self._map)
         self.head = view[:64].cast("Q")
-        self.slots = [Slot(view[HEAD_BYTES + i * SLOT_BYTES : HEAD_BYTES + (i + 1) * SLOT_BYTES], i) for i in range(slots)]
+        self.slots = [
+            Slot(view[HEAD_BYTES + i * SLOT_BYTES : HEAD_BYTES + (i + 1) * SLOT_BYTES], i) for i in range(slots)
+        ]
 
 
 class Slot:
@@ -162,7 +164,7 @@ class Slot:
             words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = 0
 
     def close(self) -> tuple[Verdicts, int]:
-        """Ends the batch for the supervisor: verdicts that it has not taken, and how many entries it has not given back.
+        """Ends the batch for the supervisor: the verdicts not taken yet, and how many entries it has not given back.
 
         The second number counts the entries that are held but were not started, from the end of the batch.
         """
@@ -196,12 +198,7 @@ class Slot:
     def is_stuck(self, now_ns: int, limit_ns: int) -> bool:
         """Whether a batch of several is older than the limit and nobody has revoked it."""
         words = self.words
-        return (
-            words[STATE] == BUSY
-            and words[COUNT] > 1
-            and not words[REVOKED]
-            and now_ns - words[BATCH_AT] > limit_ns
-        )
+        return words[STATE] == BUSY and words[COUNT] > 1 and not words[REVOKED] and now_ns - words[BATCH_AT] > limit_ns
 
     def revoke(self) -> Batch | None:
         """Takes what is finished and what is not started away from a busy child; None if it is just moving on."""

@@ -60,7 +60,9 @@ class Executor:
         try:
             args, kwargs, headers = self._unpack_call(message.body)
         except DecodeError as error:
-            return message.type, self._failed(entry, message.type, message.attempt + 1, Verdict("bury", 0, error), started)
+            return message.type, self._failed(
+                entry, message.type, message.attempt + 1, Verdict("bury", 0, error), started
+            )
         id = entry.partition(b" ")[0].decode()
         context = Context(id, queue, message, fence, task, args, kwargs, headers, self._meter)
         token = CURRENT.set(context)

@@ -83,7 +83,9 @@ class Line:
         With one queue the step is already behind the blocking pop, in the same write: the server runs it the instant
         that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
         """
-        wakes = [keys.key(p, name, d) for p in self._prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))]
+        wakes = [
+            keys.key(p, name, d) for p in self._prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))
+        ]
         block = encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
         command = self._next_step(0, want, room, verbs.NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
@@ -130,8 +132,9 @@ class Line:
 
     def _until_readable(self, wire: Wire) -> bool:
         """False: the supervisor called, or the broker has been silent for longer than it may be."""
-        readable, _, _ = select.select([wire, self._poke], [], [], BLOCK_S + REPLY_S)
-        return wire in readable
+        number = wire.fileno()
+        readable, _, _ = select.select([number, self._poke], [], [], BLOCK_S + REPLY_S)
+        return number in readable
 
     def _connected(self) -> Wire:
         if self._wire is None:

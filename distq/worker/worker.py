@@ -82,7 +82,7 @@ class Worker:
         while True:
             self._read_pokes()
             ending = self._head[board.ORDER] != board.RUN
-            if ending and not verdicts.count:
+            if ending and not verdicts.number:
                 return
             step = self._fetch(verdicts, 0 if ending else self._pace.want())
             verdicts = NO_VERDICTS
@@ -115,12 +115,12 @@ class Worker:
         previous = self._queue
         if want:
             self._choose_queue()
-        if verdicts.count and self._queue != previous:
+        if verdicts.number and self._queue != previous:
             settled = self._line.step(previous, 0, 0, verdicts)
             if settled.word != "ok":
                 return settled
             verdicts = NO_VERDICTS
-        if len(self._empty) < len(self._post.queues) or verdicts.count:
+        if len(self._empty) < len(self._post.queues) or verdicts.number:
             step = self._line.step(self._queue, want, MOST_BYTES, verdicts)
             if not step.entries and step.word == "ok":
                 self._empty.add(self._queue)
@@ -181,7 +181,7 @@ class Worker:
         if not unstarted:
             return done
         back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(entries[-unstarted:])]
-        return Verdicts(done.count + len(back), done.items + b"".join(back))
+        return Verdicts(done.number + len(back), done.items + b"".join(back))
 
     def _flush(self, queue: int) -> bool:
         """Settles what is noted, to make room; False when the worker is gone."""
