@@ -35,15 +35,16 @@ _WATCHDOG = 'read -r server; read -r never; kill -TERM "$server" 2>/dev/null; rm
 class EmbeddedBroker:
     """A broker of one's own, as a context manager; `url` is its address.
 
-    `directory` keeps its data (None: none is kept). `port` makes it listen on 127.0.0.1 too. Raises ConfigurationError
-    when there is no server to run, the folder is in use, or the port is taken.
+    `directory` keeps its data (None: none is kept). `port` makes it listen on 127.0.0.1 too. `program` is the server to
+    run, if not the first one found. Raises ConfigurationError when there is no server to run, the folder is in use, or
+    the port is taken.
     """
 
-    def __init__(self, directory: Path | None = None, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, port: int | None = None, program: str | None = None) -> None:
         self._directory, self._port = directory, port
         self._stack = contextlib.ExitStack()
         self._server: subprocess.Popen[bytes] | None = None
-        self.program = find_server()
+        self.program = program or find_server()
         self.url = ""
 
     def __enter__(self) -> EmbeddedBroker:

@@ -185,7 +185,7 @@ def register(
     """Begins a worker: ["ok", now] or ["layout", the other layout]."""
     pairs = [item for pair in limits.items() for item in pair]
     return _command(
-        "register", prefix, lambda reply: [str(reply[0], "utf-8"), str(reply[1])],
+        "register", prefix, lambda reply: [_word(reply[0]), str(reply[1]) if isinstance(reply[1], int) else _word(reply[1])],
         keys.LAYOUT, worker, host, lease_ms, digest, info, len(types), *types, *pairs,
     )  # fmt: skip
 

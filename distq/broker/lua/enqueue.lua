@@ -1,4 +1,4 @@
--- enqueue: none -> queued | scheduled
+-- enqueue: none -> queued | scheduled, dead -> queued
 -- Adds messages. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- KEYS prefix
 -- ARGV per message: type, priority name, options, id, message without its first two head fields

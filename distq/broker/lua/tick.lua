@@ -1,4 +1,4 @@
--- tick: scheduled -> queued, queued -> expired | dead
+-- tick: scheduled -> queued | expired, queued -> expired | dead
 -- The keeper's script: does what is due and says when to come again. Any supervisor becomes keeper when there is none.
 -- KEYS prefix
 -- ARGV host, lease ms

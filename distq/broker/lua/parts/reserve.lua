@@ -55,6 +55,7 @@ local function take_from_lanes(level, want, digest)
         if redis.call('HGET', LANES, lane) ~= 'limited' and redis.call('EXISTS', LANE .. 'high:' .. lane,
             LANE .. 'default:' .. lane, LANE .. 'low:' .. lane) == 0 then
           redis.call('HDEL', LANES, lane)
+          lost_a_lane = true
         end
       end
     end

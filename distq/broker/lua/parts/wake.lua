@@ -3,6 +3,7 @@
 -- supervisor) waits for it on its own clock; who sets an earlier time wakes the keeper through its control key.
 local LEVELS = {'high', 'default', 'low'}
 local pokes_keeper = true -- not in the keeper's own script
+local lost_a_lane = false -- the last lane may be gone, but not yet the markers for it
 
 local function announce(due)
   local armed, keeper = unpack(redis.call('HMGET', META, 'armed', 'keeper'))
@@ -16,19 +17,21 @@ end
 
 -- Lanes are runnable for those groups of workers that know the type, and only while their limit has a token.
 local function mark_lanes()
+  local runnable = {}
   for level = 1, 3 do
     for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. LEVELS[level])) do
       local limit = read_limit(lane)
       local free, next_ms = 1, 0
       if limit then free, next_ms = tokens(limit) end
-      if free < 1 then
-        announce(next_ms)
-      else
-        for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
-          if redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') end
-        end
-      end
+      if free < 1 then announce(next_ms) else runnable[#runnable + 1] = lane end
     end
+  end
+  for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
+    local knows_one = false
+    for _, lane in ipairs(runnable) do
+      knows_one = knows_one or redis.call('SISMEMBER', TYPES .. digest, lane) == 1
+    end
+    if knows_one then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') else redis.call('ZREM', WAKE_GROUP .. digest, 'w') end
   end
 end
 
@@ -37,5 +40,5 @@ local function mark()
       SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
     redis.call('ZADD', WAKE, 0, 'w')
   end
-  if redis.call('HLEN', LANES) > 0 then mark_lanes() end
+  if lost_a_lane or redis.call('HLEN', LANES) > 0 then mark_lanes() end
 end

@@ -1,0 +1,163 @@
+"""recover: what a worker held comes back when it left, died or was lost; poison pays alone."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+
+from distq.broker import verbs
+from tests.support import states
+from tests.support.arrows import arrow
+from tests.support.room import Room, Worker, completed, retried
+
+RECORD = msgpack.packb({"outcome": "killed", "type": "WorkerDied"})
+
+
+def hold(room: Room, number: int = 1) -> tuple[list[str], Worker]:
+    ids, worker = [room.enqueue() for _ in range(number)], room.register()
+    room.step(worker, number)
+    return ids, worker
+
+
+@arrow("active", "queued", "recover")
+def test_a_worker_that_leaves_gives_back_in_order_and_nothing_is_charged(room: Room) -> None:
+    ids, worker = hold(room, 3)
+    recovery = room.recover(worker, "left")
+    assert (recovery.released, recovery.suspected, recovery.charged) == (3, 0, 0)
+    assert room.lists()[room.key("QUEUE", "default")] == ids
+    assert not room.redis.exists(room.key("PROCESSING", worker.name), room.key("WORKER", worker.name))
+    assert room.redis.zcard(room.key("LEASES")) == 0
+
+
+def test_of_a_dead_worker_only_what_had_started_is_suspect(room: Room) -> None:
+    ids, worker = hold(room, 3)
+    recovery = room.recover(worker, "died", step=worker.number, started=[ids[1].encode(), ids[0].encode()])
+    assert (recovery.released, recovery.suspected, recovery.charged) == (1, 2, 0)
+    assert room.lists()[room.key("SUSPECTS", "default")] == ids[:2]
+    assert room.lists()[room.key("QUEUE", "default")] == ids[2:]
+
+
+def test_one_that_ran_alone_is_charged(room: Room) -> None:
+    ids, worker = hold(room, 2)
+    recovery = room.recover(worker, "died", step=worker.number, started=[ids[0].encode()], record=RECORD)
+    assert (recovery.released, recovery.charged) == (1, 1)
+    assert room.head(ids[0]).deliveries == 1
+    assert room.head(ids[0]).attempt == 0
+    assert room.head(ids[1]).deliveries == 0
+    assert room.attempts(ids[0]) == [{"outcome": "killed", "type": "WorkerDied"}]
+
+
+def test_a_suspect_is_reserved_singly_and_told_to_run_alone(room: Room) -> None:
+    ids, worker = hold(room, 3)
+    room.recover(worker, "died", step=worker.number, started=[ids[0].encode(), ids[1].encode()])
+    other = room.register()
+    step = room.step(other, 10)
+    assert ([e.decode() for e in step.entries], step.alone) == ([ids[0]], True)
+    step = room.step(other, 10, [completed(ids[0])])
+    assert ([e.decode() for e in step.entries], step.alone) == ([ids[1]], True)
+
+
+def test_a_suspect_that_completes_or_fails_properly_is_none_any_more(room: Room) -> None:
+    ids, worker = hold(room, 2)
+    room.recover(worker, "lost")
+    other = room.register()
+    room.step(other, 10)
+    room.step(other, 10, [retried(ids[0], 0)])
+    assert ids[0] in room.lists()[room.key("QUEUE", "default")]
+
+
+@arrow("active", "dead", "recover")
+def test_the_third_death_is_the_tasks_own(room: Room) -> None:
+    id = room.enqueue()
+    for death in range(3):
+        worker = room.register()
+        room.step(worker, 1)
+        assert room.where(id) == "active"
+        room.recover(worker, "died", step=worker.number, started=[id.encode()], record=RECORD)
+        assert room.where(id) == ("dead" if death == 2 else "queued")
+    assert room.attempts(id)[-1]["message"] == "killed its worker 3 times"
+    assert room.head(id).attempt == 0
+
+
+def test_one_delivery_means_at_most_once(room: Room) -> None:
+    ids, worker = hold(room, 1)
+    room.recover(worker, "died", step=worker.number, started=[ids[0].encode()], max_deliveries=1)
+    assert room.where(ids[0]) == "dead"
+
+
+def test_verdicts_that_it_left_behind_are_applied(room: Room) -> None:
+    ids, worker = hold(room, 2)
+    left = verbs.Verdicts(1, completed(ids[0], 7))
+    room.recover(worker, "died", step=worker.number, started=[ids[1].encode()], verdicts=left)
+    assert [room.where(id) for id in ids] == ["completed", "queued"]
+
+
+def test_verdicts_of_an_older_step_are_not_applied_again(room: Room) -> None:
+    """Its last step arrived although nobody saw the reply: what the board says is of the step before."""
+    ids, worker = hold(room, 1)
+    old_step = worker.number
+    room.step(worker, 1, [retried(ids[0], 0)])
+    recovery = room.recover(
+        worker, "died", step=old_step, started=[ids[0].encode()], verdicts=verbs.Verdicts(1, completed(ids[0]))
+    )  # fmt: skip
+    assert (recovery.released, recovery.charged) == (1, 0)
+    assert room.where(ids[0]) == "queued"
+    assert room.head(ids[0]).attempt == 1
+
+
+def test_a_lost_worker_is_charged_only_for_what_was_to_run_alone(room: Room) -> None:
+    id = room.enqueue()
+    for deliveries in (0, 1, 2):
+        worker = room.register()
+        room.step(worker, 1)
+        room.recover(worker, "lost")
+        assert room.head(id).deliveries == deliveries
+
+
+def test_a_lease_that_was_renewed_meanwhile_protects(room: Room) -> None:
+    ids, worker = hold(room)
+    before = room.snapshot()
+    assert room.recover(worker, "lost", expected="12345").word == "alive"
+    assert room.snapshot() == before
+    until = room.redis.zscore(room.key("LEASES"), worker.name)
+    assert room.recover(worker, "lost", expected=f"{until:.0f}").word == "ok"
+    assert room.where(ids[0]) == "queued"
+
+
+@pytest.mark.parametrize("state", states.all_but())
+@pytest.mark.parametrize("how", ["left", "died", "lost"])
+def test_a_worker_that_is_gone_gives_nothing_back(room: Room, state: str, how: verbs.How) -> None:
+    states.MAKE[state](room)
+    gone = room.register()
+    room.recover(gone, "left")
+    before = room.snapshot()
+    assert room.recover(gone, how).word == "gone"
+    assert room.snapshot() == before
+
+
+def test_what_is_held_comes_back_even_if_the_lease_entry_vanished(room: Room) -> None:
+    ids, worker = hold(room)
+    room.redis.delete(room.key("LEASES"), room.key("WORKER", worker.name))
+    assert room.recover(worker, "lost").word == "ok"
+    assert room.where(ids[0]) == "queued"
+
+
+def test_more_than_one_call_takes_is_taken_by_several(room: Room) -> None:
+    ids = [room.enqueue() for _ in range(600)]
+    worker = room.register()
+    for _ in range(6):
+        room.step(worker, 100)
+    assert room.recover(worker, "left").left == 100
+    assert room.recover(worker, "left").left == 0
+    assert room.lists()[room.key("QUEUE", "default")] == ids
+
+
+def test_a_full_broker_lets_it_pass(room: Room) -> None:
+    ids, worker = hold(room)
+    try:
+        room.redis.config_set("maxmemory", 1)
+        assert room.recover(worker, "lost").suspected == 1
+    finally:
+        room.redis.config_set("maxmemory", 0)
+    assert room.where(ids[0]) == "queued"
+    assert room.redis.zscore(room.key("LEASES"), worker.name) is None

@@ -1,0 +1,60 @@
+"""renew: a supervisor renews the leases of its children, and sees who is silent."""
+
+from __future__ import annotations
+
+from distq.broker import verbs
+from tests.support import states
+from tests.support.room import Room, Worker
+
+
+def renew(room: Room, *workers: Worker, host: str = "host", digest: str = "job") -> verbs.Renewal:
+    return room.run(verbs.renew(room.prefix, host, 15_000, digest, ["job"], [worker.name for worker in workers]))
+
+
+def test_leases_are_moved_on_and_what_is_held_is_counted(room: Room) -> None:
+    _, worker = states.held(room)
+    idle = room.register()
+    room.pass_time(10_000)
+    assert renew(room, worker, idle).held == [1, 0]
+    assert room.redis.zscore(room.key("LEASES"), worker.name) > room.now_ms() + 14_000  # type: ignore[operator]
+
+
+def test_a_worker_that_was_reaped_is_not_brought_back(room: Room) -> None:
+    _, worker = states.held(room)
+    room.recover(worker, "lost")
+    assert renew(room, worker).held == [-1]
+    assert room.redis.zscore(room.key("LEASES"), worker.name) is None
+
+
+def test_who_is_silent_for_half_a_lease_is_named_with_its_leases_end(room: Room) -> None:
+    silent, loud = room.register(), room.register()
+    room.pass_time(8_000)
+    renewal = renew(room, loud)
+    assert [name for name, _ in renewal.silent] == [silent.name]
+    until = renewal.silent[0][1]
+    assert room.recover(silent, "lost", expected=until).word == "ok"
+
+
+def test_a_group_that_nobody_renews_is_forgotten_with_its_marker(room: Room) -> None:
+    other = room.register(["other"])
+    room.redis.zadd(room.key("WAKE_GROUP", other.digest), {"w": 0})
+    room.redis.delete(room.key("TYPES", other.digest))
+    renew(room)
+    assert not room.redis.sismember(room.key("GROUPS"), other.digest)
+    assert not room.redis.exists(room.key("WAKE_GROUP", other.digest))
+
+
+def test_a_lost_marker_is_set_again(room: Room) -> None:
+    room.enqueue()
+    room.redis.delete(room.key("WAKE"))
+    renew(room)
+    assert room.redis.exists(room.key("WAKE"))
+
+
+def test_whether_there_is_a_keeper(room: Room) -> None:
+    assert renew(room).keeper == ""
+    room.tick("host")
+    assert renew(room).keeper == "host"
+    room.pass_time(15_001)
+    assert renew(room, host="other").keeper == ""
+    assert renew(room, host="host").keeper == "host"

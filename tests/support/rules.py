@@ -1,0 +1,121 @@
+"""What must be true after every script: checked after each test, and after each step of the state machine test."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from distq.broker import keys
+from tests.support.room import LEVELS, Room
+
+
+def check_no_leaks(room: Room) -> None:
+    """Every key has a TTL, or is on the list of those that may stand (keys.PERMANENT)."""
+    for name in [key.decode() for key in room.redis.scan_iter(count=1000)]:
+        if room.redis.ttl(name) == -1:
+            assert any(pattern.match(name) for pattern in keys.PERMANENT), f"{name} has no TTL and is on no list"
+
+
+def check_places(room: Room) -> None:
+    """Every live task is in exactly one place; what else is in a list is a known ghost, or of a task that is over."""
+    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}  # type: ignore[union-attr]
+    places: Counter[str] = Counter()
+    for name, entries in room.lists().items():
+        places.update(entry for entry in entries if entry in live)
+        if "processing_queue:" in name:
+            assert set(entries) <= live, f"{name} holds what is over"
+            continue
+        level = next(level for level in LEVELS if f":{level}" in name)
+        ghosts = {entry.decode() for entry in room.redis.smembers(room.key("GHOSTS", level))}  # type: ignore[union-attr]
+        assert set(entries) - live <= ghosts, f"{name} holds entries that are over, but are no ghosts"
+    places.update(entry.decode() for entry in room.redis.zrange(room.key("DELAYED"), 0, -1))  # type: ignore[union-attr]
+    assert places == Counter(live), f"places {places}, live {live}"
+
+
+def check_ghosts(room: Room) -> None:
+    """A ghost is in a list of its priority, and not alive: so that depths can be corrected by their number."""
+    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}  # type: ignore[union-attr]
+    lists = room.lists()
+    for level in LEVELS:
+        waiting = [e for name, entries in lists.items() if f":{level}" in name for e in entries]
+        for ghost in room.redis.smembers(room.key("GHOSTS", level)):  # type: ignore[union-attr]
+            assert ghost.decode() in waiting, f"ghost {ghost!r} is in no list of {level}"
+            assert ghost.decode() not in live, f"ghost {ghost!r} is alive"
+
+
+def check_generations(room: Room) -> None:
+    """A generation stands for a live entry, and an id is never alive under two."""
+    live = [entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))]  # type: ignore[union-attr]
+    ids = Counter(keys.id_of(entry) for entry in live)
+    assert all(number == 1 for number in ids.values()), f"alive twice: {ids}"
+    numbered = {keys.id_of(entry): entry for entry in live if " " in entry}
+    kept = {k.decode(): v.decode() for k, v in room.redis.hgetall(room.key("GENERATIONS")).items()}  # type: ignore[union-attr]
+    assert kept == numbered
+
+
+def check_lanes(room: Room) -> None:
+    """A lane that holds entries is known at its priority, and is a lane."""
+    for name, entries in room.lists().items():
+        if ":lane:" in name and entries:
+            level, lane = name.split(":lane:")[1].split(":", 1)
+            assert room.redis.sismember(room.key("LANES_AT", level), lane), f"{name} is forgotten"
+            assert room.redis.hexists(room.key("LANES"), lane), f"{lane} is no lane"
+
+
+def check_marker(room: Room) -> None:
+    """The marker rule. Runnable now: a marker exists. Not runnable: none does. Later: somebody is armed for it."""
+    lists = room.lists()
+    ready = any(entries for name, entries in lists.items() if ":queue:" in name or ":suspects:" in name)
+    assert bool(room.redis.exists(room.key("WAKE"))) == ready, f"something is ready: {ready}, marker: {not ready}"
+    armed = room.redis.hget(room.key("META"), "armed")
+    armed_ms = float("inf") if armed is None else float(armed)  # type: ignore[arg-type]
+    for name in ("DELAYED", "DEADLINES"):
+        first = room.redis.zrange(room.key(name), 0, 0, withscores=True)
+        assert not first or armed_ms <= first[0][1], f"{name} is due at {first}, armed for {armed_ms}"  # type: ignore[index]
+    _check_lane_markers(room, lists, armed_ms)
+
+
+def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float) -> None:
+    now_us = room.now_ms() * 1000
+    groups = [digest.decode() for digest in room.redis.smembers(room.key("GROUPS"))]  # type: ignore[union-attr]
+    runnable: set[str] = set()
+    for name, entries in lists.items():
+        if ":lane:" not in name or not entries:
+            continue
+        lane = name.split(":lane:")[1].split(":", 1)[1]
+        limit = room.redis.hget(room.key("LIMITS"), lane)
+        if limit is not None:
+            interval, burst, tat = map(float, limit.split())  # type: ignore[union-attr]
+            next_us = tat - (burst - 1) * interval
+            if next_us > now_us + 2000:
+                assert armed_ms <= next_us / 1000 + 1, (
+                    f"{lane} has its next token at {next_us / 1000}, armed {armed_ms}"
+                )
+                continue
+            if next_us > now_us - 100_000 and armed_ms < float("inf"):
+                continue  # it became runnable while we look; the keeper is armed for it
+        runnable.add(lane)
+    for digest in groups:
+        knows = any(room.redis.sismember(room.key("TYPES", digest), lane) for lane in runnable)
+        marked = bool(room.redis.exists(room.key("WAKE_GROUP", digest)))
+        if knows:
+            assert marked, f"{runnable} can run for group {digest}, but there is no marker"
+
+
+def check_ledger(room: Room) -> None:
+    """Every enqueued task is in one state: the counts add up."""
+    total: Counter[str] = Counter()
+    for event_type, number in room.ledger().items():
+        total[event_type.split(" ", 1)[0]] += number
+    live = room.redis.hlen(room.key("TASKS"))
+    came = total["enqueued"] + total["replayed"]
+    went = total["completed"] + total["dead"] + total["cancelled"] + total["expired"]
+    assert came == went + live, f"{came} came, {went} went, {live} live: {total}"  # type: ignore[operator]
+
+
+ALL = (check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger)
+
+
+def check_rules(room: Room) -> None:
+    """All of them."""
+    for check in ALL:
+        check(room)
