@@ -132,6 +132,19 @@ def applications(url: str, timeout: float) -> dict[str, list[str]]:
     return {app: sorted(queues) for app, queues in sorted(found.items())}
 
 
+def ledger(broker: Broker, queue: str) -> dict[str, dict[str, int]]:
+    """What has happened in a queue since it was made: type -> event -> how often.
+
+    Events: enqueued, completed, retried, dead, replayed, cancelled, expired.
+    """
+    words = broker.exchange.request(encode("HGETALL", keys.key(broker.prefix(queue), "LEDGER")))
+    counts: dict[str, dict[str, int]] = {}
+    for field, number in zip(words[::2], words[1::2], strict=True):
+        event, _, type = field.decode("utf-8", "replace").partition(" ")
+        counts.setdefault(type, {})[event] = int(number)
+    return counts
+
+
 def replay(broker: Broker, queue: str, ids: Sequence[str]) -> int:
     """Replays dead letters; answers how many."""
     words = [word for page in _pages(ids) for word in broker.run(verbs.replay(broker.prefix(queue), page))]
