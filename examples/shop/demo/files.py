@@ -53,7 +53,9 @@ def picture(n: int) -> Image.Image:
     for _ in range(9):
         size = chance.randrange(height // 10, height // 3)
         x, y = chance.randrange(width), chance.randrange(height // 3, height)
-        shade = f"hsl({(hue + chance.randrange(60, 300)) % 360},{chance.randrange(35, 80)}%,{chance.randrange(35, 75)}%)"
+        shade = (
+            f"hsl({(hue + chance.randrange(60, 300)) % 360},{chance.randrange(35, 80)}%,{chance.randrange(35, 75)}%)"
+        )
         draw.ellipse((x - size, y - size, x + size, y + size), fill=shade)
     return image.filter(ImageFilter.GaussianBlur(1.5))
 
@@ -73,6 +75,8 @@ def make_database(path: Path, months: int) -> list[str]:
         for _ in range(ORDERS_PER_MONTH + chance.randrange(100))
     ]  # fmt: skip
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, placed TEXT, customer TEXT, product INTEGER, cents INTEGER)")
+        database.execute(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, placed TEXT, customer TEXT, product INTEGER, cents INTEGER)"
+        )
         database.executemany("INSERT INTO orders (placed, customer, product, cents) VALUES (?, ?, ?, ?)", rows)
     return names

@@ -1,8 +1,8 @@
 """A real HTTP server on this machine: the partner who gets webhooks, and two services that are asked.
 
-    POST /webhook                     fails for some orders, always in the same way (`mood`), until it is repaired
-    GET  /address/<order>             an address service; notes when it was called
-    GET  /stock/<warehouse>/<product> how many are there
+POST /webhook                     fails for some orders, always in the same way (`mood`), until it is repaired
+GET  /address/<order>             an address service; notes when it was called
+GET  /stock/<warehouse>/<product> how many are there
 """
 
 from __future__ import annotations

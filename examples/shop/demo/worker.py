@@ -59,7 +59,9 @@ class WorkerHost:
     def check(self) -> None:
         """Raises WorkerFailed if it has ended."""
         if self._process.poll() is not None:
-            raise WorkerFailed(f"`distq run` ended by itself with code {self._process.returncode}:\n{self.last_words()}")
+            raise WorkerFailed(
+                f"`distq run` ended by itself with code {self._process.returncode}:\n{self.last_words()}"
+            )
 
     def last_words(self) -> str:
         """The end of its log."""
