@@ -65,7 +65,7 @@ def make_thumbnail(photo: str, width: int) -> str:
     name = f"{Path(photo).stem}-{width}.jpg"
     with Image.open(FILES / "photos" / photo) as image:
         image.thumbnail((width, width))
-        image.convert("RGB").save(FILES / "thumbnails" / name, quality=85)
+        image.convert("RGB").save(place("thumbnails", name), quality=85)
     return name
 
 
@@ -93,7 +93,7 @@ def export_orders(month: str) -> int:
         rows = database.execute(
             "SELECT id, placed, customer, product, cents FROM orders WHERE placed LIKE ? ORDER BY id", (f"{month}-%",)
         ).fetchall()
-    with (FILES / "exports" / f"orders-{month}.csv").open("w", newline="", encoding="utf-8") as file:
+    with place("exports", f"orders-{month}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "placed", "customer", "product", "cents"))
         writer.writerows(rows)
@@ -103,7 +103,7 @@ def export_orders(month: str) -> int:
 @app.task(type="reminder")
 def remind(order: int, due: datetime) -> None:
     """Notes a basket that was left behind; enqueue it with `remind.options(eta=due)`."""
-    with (FILES / "reminders.csv").open("a", encoding="utf-8") as file:
+    with place("reminders.csv").open("a", encoding="utf-8") as file:
         file.write(f"{order},{due.isoformat()},{datetime.now(UTC).isoformat()}\n")
 
 
@@ -123,3 +123,10 @@ async def check_stock(product: int) -> int:
             return int(json.load(answer)["pieces"])
 
     return sum(await asyncio.gather(*(asyncio.to_thread(ask, warehouse) for warehouse in WAREHOUSES)))
+
+
+def place(*names: str) -> Path:
+    """Where a file is to be written."""
+    path = FILES.joinpath(*names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns the exit code: 0 if all its claims are true."""
     options = parse(arguments)
     console = Console(highlight=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without “✓” shows "?"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
@@ -56,8 +58,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def play(console: Console, folder: Path, amounts: Amounts) -> int:
     """Sets the stage, works, checks, tells."""
-    begun, sent = time.monotonic(), Sent()
+    sent = Sent()
     with ExitStack() as stack:
+        progress = Progress(app, amounts.planned(), console)
+        progress.say("makes photos and a database; starts mail server, HTTP server, broker")
         files.make_folder(folder)
         mail = stack.enter_context(MailServer(folder / "mail"))
         partners = stack.enter_context(Partners())
@@ -74,16 +78,17 @@ def play(console: Console, folder: Path, amounts: Amounts) -> int:
         }
         worker = stack.enter_context(WorkerHost(broker.url, settings, folder / "worker.log"))
 
-        with Progress(app, amounts.planned(), console) as progress:
-            progress.say("a broker and `distq run` with two worker processes are ready")
+        progress.say("`distq run` is ready, with two worker processes")
+        with progress:
             enqueue_backlog(sent, amounts, photos, months)
             progress.say("a backlog waits (newsletters, exports, photos); now orders come in")
             place_orders(sent, amounts, worker.check)
             progress.say("the last order was placed")
             progress.wait_until(webhooks_have_ended, "the end of all webhooks", worker.check)
-            progress.say(f"dead webhooks: {dead_letters()}")
+            for line in dead_letters():
+                progress.say(f"dead: {line}")
             partners.repair()
-            progress.say("the partner is repaired: distq dlq replay --type webhook")
+            progress.say("the partner is repaired; $ distq dlq replay --type webhook")
             progress.say(replay(broker.url))
             progress.wait_until(all_is_done, "the end of all tasks", worker.check)
             progress.say("all is done")
@@ -104,7 +109,7 @@ def play(console: Console, folder: Path, amounts: Amounts) -> int:
         )
     summary.show_table(console, records)
     summary.show_files(console, folder)
-    return summary.show_claims(console, check_all(records), time.monotonic() - begun)
+    return summary.show_claims(console, check_all(records), progress.elapsed)
 
 
 def webhooks_have_ended(counts: Counts) -> bool:
@@ -118,11 +123,11 @@ def all_is_done(counts: Counts) -> bool:
     return all(events["enqueued"] == events.get("completed", 0) for events in counts.values())
 
 
-def dead_letters() -> str:
-    """How many there are, by their last error."""
+def dead_letters() -> list[str]:
+    """How many webhooks are dead, by their last error."""
     letters = inspect.dead_letters(app.broker, "default", inspect.DeadFilter(type="webhook"))
     reasons = Counter(letter.message for letter in letters)
-    return ", ".join(f"{number} × “{reason}”" for reason, number in reasons.most_common())
+    return [f"{number} webhooks: {reason}" for reason, number in reasons.most_common()]
 
 
 def replay(broker: str) -> str:

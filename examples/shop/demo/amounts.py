@@ -4,44 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WIDTHS = (64, 160, 320)
+"""Of the thumbnails of each photo."""
+
 
 @dataclass(frozen=True)
 class Amounts:
     """How many of each kind, and how quickly orders come in."""
 
     newsletters: int
-    orders: int
-    """Each has an e-mail; each of the following belongs to some of them."""
-    orders_per_s: float
-    webhooks: int
-    stocks: int
     addresses: int
-    reminders: int
     photos: int
-    """Each in three widths."""
     months: int
     """Of old orders to export."""
+    orders: int
+    """Each has an e-mail and a webhook, each 2nd asks for the stock, each 10th has a reminder."""
+    orders_per_s: float
 
     def planned(self) -> dict[str, int]:
         """How many tasks of each type there will be."""
         return {
             "email": self.orders,
-            "newsletter": self.newsletters,
+            "webhook": self.orders,
+            "stock": self.orders // 2,
+            "reminder": self.orders // 10,
             "thumbnail": self.photos * len(WIDTHS),
-            "webhook": self.webhooks,
-            "stock": self.stocks,
             "address": self.addresses,
-            "reminder": self.reminders,
+            "newsletter": self.newsletters,
             "export": self.months,
         }
 
 
-WIDTHS = (64, 160, 320)
-
-ALL = Amounts(
-    newsletters=1000, orders=500, orders_per_s=50, webhooks=300, stocks=200, addresses=100, reminders=40, photos=20,
-    months=12,
-)  # fmt: skip
-FEW = Amounts(
-    newsletters=200, orders=80, orders_per_s=50, webhooks=50, stocks=20, addresses=30, reminders=10, photos=4, months=3
-)
+ALL = Amounts(newsletters=2000, addresses=150, photos=30, months=12, orders=600, orders_per_s=50)
+FEW = Amounts(newsletters=400, addresses=30, photos=4, months=3, orders=80, orders_per_s=50)

@@ -40,44 +40,38 @@ class Sent:
 
 
 def enqueue_backlog(sent: Sent, amounts: Amounts, photos: Sequence[str], months: Sequence[str]) -> None:
-    """Newsletters and exports at low, thumbnails at default priority: many at once."""
-    newsletters = send_newsletter.delay_many((customer(n), 7) for n in range(amounts.newsletters))
-    sent.mails += [handle.id for handle in newsletters]
+    """Many at once: newsletters and exports at low priority, addresses and thumbnails at the default one."""
+    readers = ((address("reader", n), 7) for n in range(amounts.newsletters))
+    sent.mails += [handle.id for handle in send_newsletter.delay_many(readers)]
     export_orders.delay_many((month,) for month in months)
+    check_address.delay_many((order,) for order in range(amounts.addresses))
     sent.thumbnails = [(photo, width) for photo in photos for width in WIDTHS]
     make_thumbnail.delay_many(sent.thumbnails)
 
 
-def place_orders(sent: Sent, amounts: Amounts, tick: Callable[[], None]) -> None:
-    """Orders one by one, as quickly as customers place them; `tick` is called after each."""
+def place_orders(sent: Sent, amounts: Amounts, check: Callable[[], None]) -> None:
+    """Orders one by one, as quickly as customers place them; `check` may raise meanwhile."""
     begun = time.monotonic()
     for n in range(amounts.orders):
         time.sleep(max(0.0, begun + n / amounts.orders_per_s - time.monotonic()))
-        place_order(sent, amounts, n)
-        tick()
+        place_order(sent, n)
+        check()
 
 
-def place_order(sent: Sent, amounts: Amounts, n: int) -> None:
-    """What has to be done for the n-th order: always an e-mail, and one thing or another."""
+def place_order(sent: Sent, n: int) -> None:
+    """What has to be done for the n-th order."""
     order = FIRST_ORDER + n
-    sent.mails.append(send_email.delay(customer(n), f"Your order {order}", "Thank you! It is on its way.").id)
-    if is_among(n, amounts.webhooks, amounts.orders):
-        sent.webhooks[post_webhook.delay(order, event="placed").id] = order
-    if is_among(n, amounts.stocks, amounts.orders):
-        sent.stocks[n] = check_stock.delay(n)
-    if is_among(n, amounts.addresses, amounts.orders):
-        check_address.delay(order)
-    if is_among(n, amounts.reminders, amounts.orders):
-        due = datetime.now(UTC) + timedelta(milliseconds=500 + len(sent.reminders) * 379 % 4000)
+    mail = send_email.delay(address("customer", n), f"Your order {order}", text="Thank you! It is on its way.")
+    sent.mails.append(mail.id)
+    sent.webhooks[post_webhook.delay(order, event="placed").id] = order
+    if n % 2 == 1:
+        sent.stocks[n] = check_stock.delay(product=n)
+    if n % 10 == 9:
+        due = datetime.now(UTC) + timedelta(milliseconds=500 + n * 37 % 3500)
         remind.options(eta=due).delay(order, due)
         sent.reminders[order] = due
 
 
-def customer(n: int) -> str:
-    """An address; each 25th is at a provider that greylists."""
-    return f"customer-{n}{GREYLISTS if n % 25 == 9 else '@home.example'}"
-
-
-def is_among(n: int, part: int, whole: int) -> bool:
-    """Whether n is one of `part` numbers that lie evenly among `whole`."""
-    return (n + 1) * part // whole > n * part // whole
+def address(name: str, n: int) -> str:
+    """An e-mail address; each 25th is at a provider that greylists."""
+    return f"{name}-{n}{GREYLISTS if n % 25 == 9 else '@home.example'}"

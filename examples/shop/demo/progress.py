@@ -5,6 +5,7 @@ All numbers come from the broker's ledger. One thread reads and draws; `say` and
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,8 +18,9 @@ from rich.table import Table
 
 from distq import Distq
 from distq.broker import inspect
+from distq.message import PRIORITIES
 
-DRAW_S, LINE_S = 0.15, 1.0
+DRAW_S, LINE_S = 0.125, 1.0
 MOST_S = 120.0
 
 Counts = Mapping[str, Mapping[str, int]]
@@ -40,13 +42,14 @@ def total(counts: Counts, event: str) -> int:
 
 
 class Progress:
-    """Shows how far it is, from entering to leaving."""
+    """Shows how far it is, from entering to leaving; `say` works before and after, too."""
 
     def __init__(self, app: Distq, planned: Mapping[str, int], console: Console) -> None:
         self._app, self._planned, self._console = app, planned, console
         self._begun = time.monotonic()
         self._end = threading.Event()
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        in_place = sys.stdout.isatty() and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False, transient=True) if in_place else None
         self._thread = threading.Thread(target=self._draw_on, name="progress", daemon=True)
 
     def __enter__(self) -> Progress:
@@ -63,9 +66,14 @@ class Progress:
         if self._live:
             self._live.stop()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the demo began."""
+        return time.monotonic() - self._begun
+
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(f"[dim]{self._elapsed():5.1f} s[/]  {text}", highlight=False)
+        self._console.print(f"[dim]{self.elapsed:5.1f} s[/]  {text}", soft_wrap=True)
 
     def wait_until(self, condition: Callable[[Counts], bool], what: str, check: Callable[[], None]) -> None:
         """Returns when the condition is true of the ledger; `check` may raise meanwhile."""
@@ -76,39 +84,45 @@ class Progress:
                 raise TookTooLong(f"not within {MOST_S:g} s: {what}")
             time.sleep(0.05)
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._begun
-
     def _draw_on(self) -> None:
-        done_before = 0
-        pause = DRAW_S if self._live else LINE_S
-        while not self._end.wait(pause):
-            counts = read_ledger(self._app)
-            if self._live:
-                self._live.update(self._table(counts), refresh=True)
-            else:
-                done = total(counts, "completed")
-                self.say(self._line(counts, (done - done_before) / LINE_S))
-                done_before = done
+        if self._live:
+            while not self._end.wait(DRAW_S):
+                self._live.update(self._table(read_ledger(self._app)), refresh=True)
+        else:
+            while not self._end.wait(LINE_S):
+                self.say(self._line(read_ledger(self._app)))
 
-    def _line(self, counts: Counts, per_s: float) -> str:
-        done, dead = total(counts, "completed"), total(counts, "dead") - total(counts, "replayed")
-        return (
-            f"{done:5} of {sum(self._planned.values())} done · {per_s:3.0f}/s · {total(counts, 'retried')} retried · "
-            f"{dead} dead"
-        )
+    def _line(self, counts: Counts) -> str:
+        done, planned = total(counts, "completed"), sum(self._planned.values())
+        dead = total(counts, "dead") - total(counts, "replayed")
+        return f"[dim]{done:5,} of {planned:,} done, {total(counts, 'retried')} retried, {dead} dead[/]"
 
     def _table(self, counts: Counts) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("", width=10)
-        table.add_column("", width=30)
+        for name in ("", "priority", ""):
+            table.add_column(name)
         for name in ("done", "waiting", "retried", "dead"):
-            table.add_column(name, justify="right", width=7)
+            table.add_column(name, justify="right", min_width=7)
+        table.add_row()
         for type, planned in self._planned.items():
             events = counts.get(type, {})
             done, dead = events.get("completed", 0), events.get("dead", 0) - events.get("replayed", 0)
-            waiting = events.get("enqueued", 0) - done - dead
-            bar = ProgressBar(total=planned, completed=done, width=30)
-            numbers = (str(done), *(str(n) if n else "[dim]·[/]" for n in (waiting, events.get("retried", 0), dead)))
-            table.add_row(type, bar, *numbers)
+            table.add_row(
+                type,
+                f"[dim]{self._priority(type)}[/]",
+                ProgressBar(total=planned, completed=done, width=20),
+                f"{done:,}",
+                some(events.get("enqueued", 0) - done - dead),
+                some(events.get("retried", 0)),
+                some(dead, "red"),
+            )
         return table
+
+    def _priority(self, type: str) -> str:
+        said = self._app.tasks[type].declaration.said.priority
+        return "default" if said is None else PRIORITIES[said]
+
+
+def some(value: int, style: str = "") -> str:
+    """A number; nothing is a faint dot."""
+    return f"[{style}]{value:,}[/]" if value and style else f"{value:,}" if value else "[dim]·[/]"

@@ -37,7 +37,7 @@ class Records:
 def read_reminders(path: Path) -> dict[int, float]:
     """Order -> seconds from when it was due until it was noted. One that was noted twice is left out."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(file, ("order", "due", "noted")))
     times = Counter(row["order"] for row in rows)
     return {
         int(row["order"]): (datetime.fromisoformat(row["noted"]) - datetime.fromisoformat(row["due"])).total_seconds()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 READY = "Worker started. Waiting for tasks..."
+PROCESSES = 2
 START_S, STOP_S = 20.0, 30.0
 
 
@@ -24,7 +25,7 @@ class WorkerHost:
 
     def __init__(self, broker: str, settings: Mapping[str, str], log: Path) -> None:
         command = [sys.executable, "-m", "distq", "run", "examples.shop.app:app"]
-        self._command = [*command, "-p", "2", "--broker", broker, "--metrics-port", "0"]
+        self._command = [*command, "-p", str(PROCESSES), "--broker", broker, "--metrics-port", "0"]
         self._settings, self._log = settings, log
 
     def __enter__(self) -> WorkerHost:
