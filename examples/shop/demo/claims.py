@@ -196,7 +196,7 @@ def mail_overtook_newsletters(entries: Collection[Entry], most: int = 30) -> Cla
     return Claim(
         "e-mails (high) overtook newsletters (low)",
         worst <= most and len(passed) > 0,
-        f"{len(passed)} did, past all but {worst} at most",
+        f"{len(passed)} did; at most {worst} went first",
     )
 
 
@@ -209,7 +209,7 @@ def rate_was_kept(calls: Sequence[float], rate: Rate, number: int) -> Claim:
     return Claim(
         f"the rate limit of {rate.count:g} per second held",
         busiest <= allowed and len(times) == number,
-        f"{len(times)} in {seconds:.1f} s, at most {busiest} in one",
+        f"{len(times)} in {seconds:.1f} s, at most {busiest} in 1 s",
     )
 
 

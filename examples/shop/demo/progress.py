@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,6 +20,7 @@ from distq import Distq
 from distq.broker import inspect
 from distq.message import PRIORITIES
 
+EVENTS = ("enqueued", "completed", "retried", "dead", "replayed")
 DRAW_S, LINE_S = 0.125, 1.0
 MOST_S = 120.0
 
@@ -93,36 +94,40 @@ class Progress:
                 self.say(self._line(read_ledger(self._app)))
 
     def _line(self, counts: Counts) -> str:
-        done, planned = total(counts, "completed"), sum(self._planned.values())
-        dead = total(counts, "dead") - total(counts, "replayed")
-        return f"[dim]{done:5,} of {planned:,} done, {total(counts, 'retried')} retried, {dead} dead[/]"
+        done, _, retried, dead = standing(total(counts, event) for event in EVENTS)
+        return f"[dim]{done:5,} of {sum(self._planned.values()):,} done, {retried} retried, {dead} dead[/]"
 
-    def _table(self, counts: Counts) -> Table:
+    def _table(self, counts: Counts) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for name in ("", "priority", ""):
             table.add_column(name)
         for name in ("done", "waiting", "retried", "dead"):
             table.add_column(name, justify="right", min_width=7)
-        table.add_row()
         for type, planned in self._planned.items():
-            events = counts.get(type, {})
-            done, dead = events.get("completed", 0), events.get("dead", 0) - events.get("replayed", 0)
-            table.add_row(
-                type,
-                f"[dim]{self._priority(type)}[/]",
-                ProgressBar(total=planned, completed=done, width=20),
-                f"{done:,}",
-                some(events.get("enqueued", 0) - done - dead),
-                some(events.get("retried", 0)),
-                some(dead, "red"),
-            )
-        return table
+            numbers = standing(counts.get(type, {}).get(event, 0) for event in EVENTS)
+            table.add_row(type, f"[dim]{self._priority(type)}[/]", bar(planned, numbers[0]), *map(some, numbers))
+        numbers = standing(total(counts, event) for event in EVENTS)
+        table.add_row("[bold]all[/]", "", bar(sum(self._planned.values()), numbers[0]), *map(some, numbers))
+        return Group("", table)
 
     def _priority(self, type: str) -> str:
         said = self._app.tasks[type].declaration.said.priority
         return "default" if said is None else PRIORITIES[said]
 
 
-def some(value: int, style: str = "") -> str:
+def standing(numbers: Iterable[int]) -> tuple[int, int, int, int]:
+    """How many are done, wait (or run), were retried, and are dead now; from the numbers of EVENTS."""
+    enqueued, completed, retried, dead, replayed = numbers
+    return completed, enqueued - completed - dead + replayed, retried, dead - replayed
+
+
+def bar(planned: int, done: int) -> ProgressBar:
+    """How far it is."""
+    return ProgressBar(
+        total=planned, completed=done, width=20, style="bright_black", complete_style="cyan", finished_style="green"
+    )
+
+
+def some(value: int) -> str:
     """A number; nothing is a faint dot."""
-    return f"[{style}]{value:,}[/]" if value and style else f"{value:,}" if value else "[dim]·[/]"
+    return f"{value:,}" if value else "[dim]·[/]"

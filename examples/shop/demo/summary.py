@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.shop.demo.claims import Claim
-from examples.shop.demo.progress import some, total
+from examples.shop.demo.progress import EVENTS, some, total
 from examples.shop.demo.records import Records
-
-EVENTS = ("enqueued", "completed", "retried", "dead", "replayed")
 
 FILES = {
     "mail": "{} e-mails as the mail server got them (.eml)",
@@ -40,8 +38,8 @@ def show_table(console: Console, records: Records) -> None:
     console.print("\n[bold]What happened[/]")
     console.print(table)
     console.print(
-        "[dim]p50, p95: from enqueueing to the end, with all waiting and retries; of reminders:\n"
-        "from when they were due.[/]",
+        "[dim]p50, p95: from enqueueing to the end, waiting and retries included;\n"
+        "reminders: from when they were due.[/]",
         soft_wrap=True,
     )
 
