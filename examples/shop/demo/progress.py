@@ -99,15 +99,16 @@ class Progress:
 
     def _table(self, counts: Counts) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        width = max(8, min(50, self._console.width - 60))
         for name in ("", "priority", ""):
             table.add_column(name)
         for name in ("done", "waiting", "retried", "dead"):
             table.add_column(name, justify="right", min_width=7)
         for type, planned in self._planned.items():
             numbers = standing(counts.get(type, {}).get(event, 0) for event in EVENTS)
-            table.add_row(type, f"[dim]{self._priority(type)}[/]", bar(planned, numbers[0]), *map(some, numbers))
+            table.add_row(type, f"[dim]{self._priority(type)}[/]", bar(planned, numbers[0], width), *map(some, numbers))
         numbers = standing(total(counts, event) for event in EVENTS)
-        table.add_row("[bold]all[/]", "", bar(sum(self._planned.values()), numbers[0]), *map(some, numbers))
+        table.add_row("[bold]all[/]", "", bar(sum(self._planned.values()), numbers[0], width), *map(some, numbers))
         return Group("", table)
 
     def _priority(self, type: str) -> str:
@@ -121,10 +122,10 @@ def standing(numbers: Iterable[int]) -> tuple[int, int, int, int]:
     return completed, enqueued - completed - dead + replayed, retried, dead - replayed
 
 
-def bar(planned: int, done: int) -> ProgressBar:
+def bar(planned: int, done: int, width: int) -> ProgressBar:
     """How far it is."""
     return ProgressBar(
-        total=planned, completed=done, width=20, style="bright_black", complete_style="cyan", finished_style="green"
+        total=planned, completed=done, width=width, style="bright_black", complete_style="cyan", finished_style="green"
     )
 
 
