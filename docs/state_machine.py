@@ -1,0 +1,78 @@
+"""Writes docs/state-machine.md from the table `distq.states.ARROWS`, so that the picture cannot differ from the code.
+
+    python docs/state_machine.py            write the file
+    python docs/state_machine.py --check    exit 1 if the file is not what would be written
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from distq.states import ARROWS, ENDINGS
+
+TARGET = Path(__file__).with_name("state-machine.md")
+
+TEXT = """\
+# The states of a task
+
+<!-- Written by docs/state_machine.py from distq.states.ARROWS. Change the table, then run the script. -->
+
+Every arrow is one Lua script, so it happens as a whole or not at all. `active` is a task that a worker holds;
+`handle.status()` calls it `running`. A task with none of these states is `unknown`: it never was, or the time of its
+result is over.
+
+{picture}
+
+A task stays in {endings}. Only a dead one can come back: by `replay`, or by a new call with its id.
+
+## The arrows
+
+{table}
+"""
+
+
+def picture() -> str:
+    """The Mermaid diagram: one line per pair of states, with the verbs that make the move."""
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for arrow in ARROWS:
+        verbs.setdefault((arrow.source, arrow.target), []).append(arrow.verb)
+    lines = [f"    {_dot(source)} --> {_dot(target)}: {', '.join(names)}" for (source, target), names in verbs.items()]
+    lines += [f"    {ending} --> [*]" for ending in ENDINGS if (ending, "none") not in verbs]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
+
+
+def table() -> str:
+    """The arrows as they are declared, each with a link to its script."""
+    rows = [
+        f"| {a.source} | {a.target} | [`{a.verb}`](../distq/broker/lua/{a.verb}.lua) | {a.when} |" for a in ARROWS
+    ]
+    return "\n".join(["| from | to | script | when |", "|---|---|---|---|", *rows])
+
+
+def text() -> str:
+    """The whole file."""
+    endings = [f"`{ending}`" for ending in ENDINGS]
+    return TEXT.format(picture=picture(), table=table(), endings=", ".join(endings[:-1]) + f" and {endings[-1]}")
+
+
+def _dot(state: str) -> str:
+    return "[*]" if state == "none" else state
+
+
+def main(arguments: list[str]) -> int:
+    """Writes or checks; the exit code."""
+    if arguments not in ([], ["--check"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    if not arguments:
+        TARGET.write_text(text(), "utf-8")
+        return 0
+    if TARGET.exists() and TARGET.read_text("utf-8") == text():
+        return 0
+    print(f"{TARGET.name} is not what {Path(__file__).name} writes: run it", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
