@@ -1,7 +1,7 @@
 """Writes docs/state-machine.md from the table `distq.states.ARROWS`, so that the picture cannot differ from the code.
 
-    python docs/state_machine.py            write the file
-    python docs/state_machine.py --check    exit 1 if the file is not what would be written
+python docs/state_machine.py            write the file
+python docs/state_machine.py --check    exit 1 if the file is not what would be written
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ result is over.
 
 {picture}
 
-A task stays in {endings}. Only a dead one can come back: by `replay`, or by a new call with its id.
+A task stays in {endings}. Only a dead one leaves that state again. A new call with the `id=` of an
+ended task begins a new task (see [protocol](protocol.md#when-id-meets-a-task)); it is drawn from the start, except for
+a dead one, which it replaces.
 
 ## The arrows
 
@@ -44,9 +46,7 @@ def picture() -> str:
 
 def table() -> str:
     """The arrows as they are declared, each with a link to its script."""
-    rows = [
-        f"| {a.source} | {a.target} | [`{a.verb}`](../distq/broker/lua/{a.verb}.lua) | {a.when} |" for a in ARROWS
-    ]
+    rows = [f"| {a.source} | {a.target} | [`{a.verb}`](../distq/broker/lua/{a.verb}.lua) | {a.when} |" for a in ARROWS]
     return "\n".join(["| from | to | script | when |", "|---|---|---|---|", *rows])
 
 
