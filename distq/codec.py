@@ -42,6 +42,8 @@ BIG_INT, TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID, 
 MAX_INT_BYTES = 8192
 """A longer integer is refused: turning one into text takes time that grows with its square."""
 MAX_DEPTH = 400
+MAX_NESTED = 32
+"""Extensions in each other. Reading one takes 42 kB of the C stack, and a stack that overflows kills the process."""
 
 Plain = Callable[[Any], Any]
 
@@ -57,9 +59,7 @@ class Codec:
         self._classes: dict[str, type] = {}
         self._pending: list[Callable[..., Any]] = []
         self._local = threading.local()
-        self._unpack = partial(
-            msgpack.unpackb, ext_hook=self._from_extension, strict_map_key=False, raw=False, timestamp=3
-        )
+        self._unpack = self._unpacker(0)
 
     # -- packing -----------------------------------------------------------------------------------------------------
 
@@ -92,31 +92,36 @@ class Codec:
         try:
             return self._local.packer
         except AttributeError:
-            self._local.packer = msgpack.Packer(default=self._to_extension, strict_types=True, use_bin_type=True)
+            default = partial(self._to_extension, 0)
+            self._local.packer = msgpack.Packer(default=default, strict_types=True, use_bin_type=True)
             return self._local.packer
 
-    def _inner(self, value: Any) -> bytes:
-        """A value inside an extension; the thread's packer is busy with what is around it."""
-        return msgpack.packb(value, default=self._to_extension, strict_types=True, use_bin_type=True)  # type: ignore[no-any-return]
+    def _inner(self, value: Any, level: int = 0) -> bytes:
+        """A value inside `level` extensions; the thread's packer is busy with what is around it."""
+        if level > MAX_NESTED:
+            raise RecursionError
+        default = partial(self._to_extension, level)
+        return msgpack.packb(value, default=default, strict_types=True, use_bin_type=True)  # type: ignore[no-any-return]
 
-    def _to_extension(self, value: Any) -> Any:
-        """For msgpack: what it does not know itself."""
+    def _to_extension(self, level: int, value: Any) -> Any:
+        """For msgpack: what it does not know itself. `level`: inside how many extensions."""
         encode = _ENCODERS.get(type(value))
         if encode is not None:
             code, content = encode(value)
-            return msgpack.ExtType(code, content if isinstance(content, bytes) else self._inner(content))
+            return msgpack.ExtType(code, content if isinstance(content, bytes) else self._inner(content, level + 1))
         if isinstance(value, Enum):
-            return msgpack.ExtType(ENUM, self._inner([_name(type(value)), value.value]))
+            return msgpack.ExtType(ENUM, self._inner([_name(type(value)), value.value], level + 1))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return msgpack.ExtType(DATACLASS, self._inner([_name(type(value)), fields]))
+            return msgpack.ExtType(DATACLASS, self._inner([_name(type(value)), fields], level + 1))
         if _is_model(value):
-            return msgpack.ExtType(MODEL, self._inner([_name(type(value)), value.model_dump(mode="python")]))
+            fields = value.model_dump(mode="python", round_trip=True)
+            return msgpack.ExtType(MODEL, self._inner([_name(type(value)), fields], level + 1))
         for base, plain in _BASES:
             if isinstance(value, base):
                 simple = plain(value)
                 is_native = type(simple) not in _ENCODERS or (type(simple) is int and -(1 << 63) <= simple < 1 << 64)
-                return simple if is_native else self._to_extension(simple)
+                return simple if is_native else self._to_extension(level, simple)
         raise TypeError(f"{type(value).__name__} is not serializable")
 
     # -- unpacking ---------------------------------------------------------------------------------------------------
@@ -141,18 +146,25 @@ class Codec:
                 return call[0], call[1], call[2] if size == 3 else {}
         raise DecodeError("a call is [args], [args, kwargs] or [args, kwargs, headers]")
 
-    def _from_extension(self, code: int, data: bytes) -> Any:
+    def _unpacker(self, level: int) -> Callable[[bytes], Any]:
+        hook = partial(self._from_extension, level)
+        return partial(msgpack.unpackb, ext_hook=hook, strict_map_key=False, raw=False, timestamp=3)
+
+    def _from_extension(self, level: int, code: int, data: bytes) -> Any:
         if code == BIG_INT:
             if len(data) > MAX_INT_BYTES:
                 raise ValueError("an integer is too long")
             return int.from_bytes(data, "big", signed=True)
         if code == UUID:
             return uuid.UUID(bytes=bytes(data))
+        if level == MAX_NESTED:
+            raise RecursionError
+        unpack = self._unpacker(level + 1)
         decode = _DECODERS.get(code)
         if decode is not None:
-            return decode(self._unpack(data))
+            return decode(unpack(data))
         if code in (ENUM, DATACLASS, MODEL):
-            name, content = self._unpack(data)
+            name, content = unpack(data)
             known = self._class(name)
             return content if known is None else _REBUILD[code](known, content)
         raise ValueError(f"extension {code} is unknown")
@@ -219,7 +231,7 @@ class Codec:
             found = self._find(path + name, child, above | {id(value)}, depth + 1)
             if found is not None:
                 return found
-        return f"{path}: {problem}"
+        return f"{path if len(path) < 400 else path[:200] + '…'}: {problem}"
 
     def _problem(self, value: Any) -> str | None:
         try:
@@ -228,7 +240,9 @@ class Codec:
             return "str with lone surrogates is not serializable; encode it to bytes"
         except OverflowError:
             return "int is too large to be serializable; pass it as text"
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RecursionError) or "recursion" in str(error):
+                return f"nested too deeply: at most {MAX_NESTED} tuples, sets or objects in each other, and 1000 lists"
             return f"{type(value).__name__} is not serializable; {_hint(value)}"
         return None
 
@@ -289,6 +303,25 @@ def _rebuild_dataclass(cls: type, content: dict[str, Any]) -> Any:
     return value
 
 
+def _rebuild_model(cls: Any, content: Any) -> Any:
+    try:
+        return cls.model_validate(content, by_alias=True, by_name=True)
+    except TypeError:  # pydantic before 2.11 has no by_name
+        return cls.model_validate(content)
+
+
+def _members(kind: Plain) -> Plain:
+    """Reads a set; members of an unknown class may have become mappings, and those fit into a list only."""
+
+    def read(content: Any) -> Any:
+        try:
+            return kind(content)
+        except TypeError:
+            return content
+
+    return read
+
+
 _ENCODERS: dict[type, Callable[[Any], tuple[int, Any]]] = {
     int: _big_int,
     tuple: lambda value: (TUPLE, list(value)),
@@ -304,8 +337,8 @@ _ENCODERS: dict[type, Callable[[Any], tuple[int, Any]]] = {
 
 _DECODERS: dict[int, Plain] = {
     TUPLE: tuple,
-    SET: set,
-    FROZENSET: frozenset,
+    SET: _members(set),
+    FROZENSET: _members(frozenset),
     DATETIME: _read_datetime,
     DATE: date.fromisoformat,
     TIME: lambda content: time.fromisoformat(content[0]).replace(fold=content[1]),
@@ -317,8 +350,10 @@ _DECODERS: dict[int, Plain] = {
 _REBUILD: dict[int, Callable[[Any, Any], Any]] = {
     ENUM: lambda cls, content: cls(content),
     DATACLASS: _rebuild_dataclass,
-    MODEL: lambda cls, content: cls.model_validate(content),
+    MODEL: _rebuild_model,
 }
+
+_combine, _from_ordinal = datetime.combine, date.fromordinal  # freezegun replaces a module's `datetime` and `date`
 
 _BASES: tuple[tuple[type, Plain], ...] = (
     (PurePath, lambda value: msgpack.ExtType(PATH, msgpack.packb(value.as_posix()))),
@@ -332,12 +367,24 @@ _BASES: tuple[tuple[type, Plain], ...] = (
     (dict, dict),
     (frozenset, frozenset),
     (set, set),
+    (datetime, lambda value: _combine(value.date(), value.timetz())),
+    (date, lambda value: _from_ordinal(value.toordinal())),
+    (timedelta, lambda value: timedelta(value.days, value.seconds, value.microseconds)),
+    (Decimal, Decimal),
+    (uuid.UUID, lambda value: uuid.UUID(int=value.int)),
 )
-"""Subclasses of builtins (namedtuple, OrderedDict, defaultdict …) travel as what they extend."""
+"""Subclasses (namedtuple, OrderedDict, a driver's own UUID …) travel as what they extend."""
 
 
 def _children(value: Any) -> list[tuple[str, Any]]:
     """What a value consists of, each with the piece that it adds to the path."""
+    try:
+        return _parts(value)
+    except Exception:  # it cannot even be looked at, such as a proxy for nothing
+        return []
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return [(f"[{key!r:.40}]", key) for key in value if not isinstance(key, str)] + [
             (f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r:.40}]", child)
@@ -355,6 +402,13 @@ def _children(value: Any) -> list[tuple[str, Any]]:
 
 
 def _hint(value: Any) -> str:
+    try:
+        return _advice(value)
+    except Exception:
+        return "pass plain data instead of the object"
+
+
+def _advice(value: Any) -> str:
     if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | type):
         return "pass a name and look it up in the handler"
     if isinstance(value, types.GeneratorType | map | filter | range):
