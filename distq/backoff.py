@@ -34,12 +34,16 @@ def exponential(base: float = BASE_S, *, factor: float = 2.0, cap: float = CAP_S
 
 def linear(step: float = 1.0, *, cap: float = CAP_S, jitter: float | str = 0.0) -> Backoff:
     """n · step seconds after n failed attempts, at most `cap`."""
+    if not (step >= 0 and cap > 0):
+        raise ConfigurationError(f"linear({step!r}, cap={cap!r}): give a step of at least 0 and a cap above 0")
     spread = _jitter(jitter)
     return lambda attempt: spread(min(cap, step * attempt))
 
 
 def constant(delay: float = 1.0, *, jitter: float | str = 0.0) -> Backoff:
     """The same delay each time."""
+    if not delay >= 0:
+        raise ConfigurationError(f"constant({delay!r}): give at least 0 seconds")
     spread = _jitter(jitter)
     return lambda attempt: spread(delay)
 

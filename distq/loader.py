@@ -18,7 +18,7 @@ def load(target: str, import_path: str = ".") -> Distq:
     """
     module_name, colon, attribute = target.partition(":")
     if not module_name or module_name.endswith(".py") or "/" in module_name:
-        hint = module_name.removesuffix(".py").replace("/", ".").strip(".")
+        hint = module_name.removesuffix(".py").replace("/", ".").strip(".") or "module"
         raise LoadError(f"{target!r} is no module:app; did you mean {hint + ':' + (attribute or 'app')!r}?")
     path = os.path.abspath(import_path)
     if path not in sys.path:
@@ -58,6 +58,6 @@ def _place(error: BaseException) -> str:
     """The last place of the traceback that lies in the user's code."""
     if isinstance(error, SyntaxError):
         return f"({error.filename}:{error.lineno})"
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(__file__) + os.sep
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<frozen"))]
     return f"({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

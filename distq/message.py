@@ -30,7 +30,7 @@ _HEAD = struct.Struct(">ddIHBBBBB")
 _SENT = struct.Struct(">IHBBBBB")
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,%d}\Z" % MAX_NAME)
 _PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,%d}\Z" % MAX_ID)
+_ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}\Z" % MAX_ID)
 _GENERATED = re.compile(r"([A-Za-z0-9_-]{1,64})\.[0-9a-f]{20}\Z")
 
 PRIORITIES: tuple[str, str, str] = ("low", "default", "high")
@@ -88,7 +88,7 @@ def queue_of(id: str) -> str | None:
 
 def check_id(id: object) -> str:
     """A user's id, if it can be one."""
-    if not isinstance(id, str) or not _ID.match(id) or len(id.encode(errors="replace")) > MAX_ID:
+    if not isinstance(id, str) or not _ID.match(id) or len(id.encode()) > MAX_ID:
         raise ConfigurationError(
             f"id={id!r:.80} cannot be an id: use 1 to {MAX_ID} bytes without spaces or control characters"
         )

@@ -189,9 +189,15 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         type=message.check_type(options.get("type", name)),
         queue=message.check_place(options.get("queue", "default"), "queue"),
         said=defaults(options),
-        rules={cls: _rule(cls, rule) for cls, rule in dict(options.get("retry_rules", {})).items()},
+        rules=_rules(options.get("retry_rules", {})),
         rate=None if rate is None else Rate.parse(rate),
     )
+
+
+def _rules(rules: object) -> dict[ExceptionClass, RetryRule]:
+    if not isinstance(rules, Mapping):
+        raise ConfigurationError(f"retry_rules={rules!r:.80}: give a mapping, such as {{TimeoutError: 10}}")
+    return {cls: _rule(cls, rule) for cls, rule in rules.items()}
 
 
 def _rule(cls: object, rule: object) -> RetryRule:
@@ -206,7 +212,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     """The options of one call, checked and resolved."""
     check_names(options, CallOptions.__annotations__, "options()")
     queue = options.get("queue", declared.queue)
-    if queue not in queues:
+    if not isinstance(queue, str) or queue not in queues:
         raise UnknownQueue(
             f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; "
             f"declare it with app.queue({queue!r:.80})"
@@ -218,7 +224,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
         )
     said = defaults({name: value for name, value in options.items() if name in ("priority", "retries", "result_ttl")})
     known = said.over(declared.said).over(queues[queue]).over(app)
-    headers = dict(options.get("headers", {}))
+    headers = _headers(options.get("headers", {}))
     if said.retries is not None:
         headers["retries"] = said.retries
     return Call(
@@ -229,6 +235,12 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
         options=_script_options(options, known, declared.rate),
         headers=headers,
     )
+
+
+def _headers(headers: object) -> dict[str, Any]:
+    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
+        raise ConfigurationError(f"headers={headers!r:.80}: give a mapping with text keys")
+    return dict(headers)
 
 
 def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | None) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def clip(text: str, most: int) -> str:
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= most:
         return text
-    half = most // 2
-    return f"{text[:half]}\n… {len(text) - most} characters left out …\n{text[-half:]}"
+    half = (most - 50) // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
 def _name(cls: type) -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from distq.errors import ConfigurationError
 
+MAX_BURST = 1_000_000
+
 _PER_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smhd])(?:\s+burst\s+(\d+))?\s*\Z")
 
@@ -35,9 +37,9 @@ class Rate:
                 'such as "10/s", "0.5/s" or "100/m burst 20"'
             )
         per_ms = _PER_MS[match[2]]
-        burst = int(match[3]) if match[3] is not None else max(1, math.floor(count / per_ms * 100))
-        if not 1 <= burst <= 1_000_000:
-            raise ConfigurationError(f"rate={text!r:.80}: a burst is at least 1 and at most 1000000")
+        burst = int(match[3]) if match[3] is not None else min(max(1, math.floor(count * 100 / per_ms)), MAX_BURST)
+        if not 1 <= burst <= MAX_BURST:
+            raise ConfigurationError(f"rate={text!r:.80}: a burst is at least 1 and at most {MAX_BURST}")
         return cls(count, per_ms, burst)
 
     @property
@@ -47,7 +49,7 @@ class Rate:
 
     def __str__(self) -> str:
         unit = next(name for name, ms in _PER_MS.items() if ms == self.per_ms)
-        return f"{self.count:g}/{unit} burst {self.burst}"
+        return f"{self.count:.15g}/{unit} burst {self.burst}"
 
 
 class Grant(NamedTuple):
