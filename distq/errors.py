@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 
 class DistqError(Exception):
@@ -97,6 +99,10 @@ class TaskFailed(TaskError):
         self.type = type
         self.message = message
         self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        again = partial(TaskFailed, id=self.id, type=self.type, message=self.message, traceback=self.traceback)
+        return again, (), vars(self)
 
 
 class TaskCancelled(TaskError):
