@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
+from distq.errors import ConfigurationError
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
 from distq.result import Handle
 from distq.sender import Sender
@@ -30,12 +31,12 @@ class Task(Generic[P, R, C]):
         self.function = function
         self.declaration = declaration
         self.type = declaration.type
-        self.signature = inspect.signature(function)
+        self.signature = _signature(function)
         self.is_async = inspect.iscoroutinefunction(function)
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", declaration.type)
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
-        self.__module__ = function.__module__
+        self.__module__ = getattr(function, "__module__", None) or ""
         self.__doc__ = function.__doc__
         self._bind = binder(self.signature, self.__name__)
         self._plain: Sender[P, R] | None = None
@@ -104,6 +105,19 @@ class Task(Generic[P, R, C]):
 
     def __repr__(self) -> str:
         return f"<Task {self.type}>"
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"{function.__qualname__} is a generator: calling it runs nothing; return a list instead"
+        )
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        raise ConfigurationError(
+            f"{function!r:.80} does not tell its parameters; call it in a function of yours"
+        ) from None
 
 
 def binder(signature: inspect.Signature, name: str) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:

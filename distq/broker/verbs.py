@@ -185,9 +185,13 @@ def register(
     """Begins a worker: ["ok", now] or ["layout", the other layout]."""
     pairs = [item for pair in limits.items() for item in pair]
     return _command(
-        "register", prefix, lambda reply: [_word(reply[0]), str(reply[1]) if isinstance(reply[1], int) else _word(reply[1])],
+        "register", prefix, _parse_registration,
         keys.LAYOUT, worker, host, lease_ms, digest, info, len(types), *types, *pairs,
     )  # fmt: skip
+
+
+def _parse_registration(reply: Reply) -> list[str]:
+    return [_word(item) if isinstance(item, bytes) else str(item) for item in reply]
 
 
 def step(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from distq import message
@@ -23,7 +25,7 @@ def test_a_plain_call_is_ready_at_once(room: Room) -> None:
 
 @arrow("none", "scheduled", "enqueue")
 @pytest.mark.parametrize("options", [{"delay": 60_000}, {"due": 99_999_999_999_999}])
-def test_a_delayed_call_waits_for_its_time(room: Room, options: dict[str, int]) -> None:
+def test_a_delayed_call_waits_for_its_time(room: Room, options: dict[str, Any]) -> None:
     id = room.enqueue(**options)
     assert room.where(id) == "scheduled"
     assert not room.lists().get(room.key("QUEUE", "default"))
@@ -36,7 +38,7 @@ def test_a_time_in_the_past_is_now(room: Room, due: int) -> None:
 
 @pytest.mark.parametrize(("priority", "level"), [(2, "high"), (1, "default"), (0, "low")])
 @pytest.mark.parametrize("options", [{}, {"expires_in": 60_000}])
-def test_it_waits_in_the_list_of_its_priority(room: Room, priority: int, level: str, options: dict[str, int]) -> None:
+def test_it_waits_in_the_list_of_its_priority(room: Room, priority: int, level: str, options: dict[str, Any]) -> None:
     id = room.enqueue(priority=priority, **options)
     assert room.lists()[room.key("QUEUE", level)] == [id]
 
@@ -131,7 +133,7 @@ def test_a_full_broker_refuses_it_whole(room: Room) -> None:
     before = room.snapshot()
     try:
         room.redis.config_set("maxmemory", 1)
-        with pytest.raises(ServerError, match="^OOM"):
+        with pytest.raises(ServerError, match=r"^OOM"):
             room.send("default.0123456789abcdef0123")
     finally:
         room.redis.config_set("maxmemory", 0)

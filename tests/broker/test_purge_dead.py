@@ -31,7 +31,7 @@ def test_anything_else_stays_as_it_is(room: Room, state: str) -> None:
 def test_dead_letters_end_by_age(room: Room) -> None:
     old, young = states.dead(room), states.dead(room)
     died = room.redis.zscore(room.key("DEAD_LETTERS"), old)
-    room.redis.zadd(room.key("DEAD_LETTERS"), {old: died - MONTH_MS - 1000})  # type: ignore[operator]
+    room.redis.zadd(room.key("DEAD_LETTERS"), {old: died - MONTH_MS - 1000})
     room.run(verbs.renew(room.prefix, "host", 15_000, "d", [], []))
     assert [room.redis.hexists(room.key("DEAD"), id) for id in (old, young)] == [False, True]
     assert room.attempts(old) == []

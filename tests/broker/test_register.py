@@ -8,7 +8,7 @@ from tests.support.room import Room
 
 def test_it_holds_a_lease_and_announces_its_types(room: Room) -> None:
     worker = room.register(["a", "b"])
-    assert room.redis.zscore(room.key("LEASES"), worker.name) >= room.now_ms() + 14_000  # type: ignore[operator]
+    assert room.redis.zscore(room.key("LEASES"), worker.name) >= room.now_ms() + 14_000
     assert room.redis.smembers(room.key("TYPES", worker.digest)) == {b"a", b"b"}
     assert room.redis.sismember(room.key("GROUPS"), worker.digest)
     assert room.redis.hget(room.key("META"), "layout") == b"%d" % keys.LAYOUT
@@ -26,10 +26,10 @@ def test_the_last_declared_limit_wins_and_keeps_what_was_taken(room: Room) -> No
     first = room.register(["mail"], {"mail": "60000000 1"})
     room.enqueue("mail", limit="60000000 1")
     assert len(room.step(first).entries) == 1
-    tat = float(room.redis.hget(room.key("LIMITS"), "mail").split()[2])  # type: ignore[union-attr]
+    tat = float(room.redis.hget(room.key("LIMITS"), "mail").split()[2])
     room.register(["mail"], {"mail": "1000000 5"})
-    assert room.redis.hget(room.key("LIMITS"), "mail").split()[:2] == [b"1000000", b"5"]  # type: ignore[union-attr]
-    assert float(room.redis.hget(room.key("LIMITS"), "mail").split()[2]) == tat  # type: ignore[union-attr]
+    assert room.redis.hget(room.key("LIMITS"), "mail").split()[:2] == [b"1000000", b"5"]
+    assert float(room.redis.hget(room.key("LIMITS"), "mail").split()[2]) == tat
 
 
 def test_a_limit_that_is_no_longer_declared_ends_and_its_tasks_run(room: Room) -> None:

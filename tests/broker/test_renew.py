@@ -16,7 +16,7 @@ def test_leases_are_moved_on_and_what_is_held_is_counted(room: Room) -> None:
     idle = room.register()
     room.pass_time(10_000)
     assert renew(room, worker, idle).held == [1, 0]
-    assert room.redis.zscore(room.key("LEASES"), worker.name) > room.now_ms() + 14_000  # type: ignore[operator]
+    assert room.redis.zscore(room.key("LEASES"), worker.name) > room.now_ms() + 14_000
 
 
 def test_a_worker_that_was_reaped_is_not_brought_back(room: Room) -> None:

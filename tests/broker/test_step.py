@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from distq.broker import verbs
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import Room, buried, completed, released, retried, verdict
 
 
-def entries_of(step: object) -> list[str]:
-    return [entry.decode() for entry in step.entries]  # type: ignore[attr-defined]
+def entries_of(step: verbs.Step) -> list[str]:
+    return [entry.decode() for entry in step.entries]
 
 
 @arrow("queued", "active", "step")
@@ -298,7 +299,7 @@ def test_a_full_broker_lets_a_step_pass(room: Room) -> None:
 def test_results_and_attempts_end_some_time(room: Room) -> None:
     id, worker = states.held(room)
     room.step(worker, 0, [completed(id, ttl_ms=90_000)])
-    assert 80_000 < room.redis.pttl(room.key("RESULT", id)) <= 90_000  # type: ignore[operator]
+    assert 80_000 < room.redis.pttl(room.key("RESULT", id)) <= 90_000
 
 
 def test_the_last_hundred_completed_are_listed(room: Room) -> None:

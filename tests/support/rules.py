@@ -17,7 +17,7 @@ def check_no_leaks(room: Room) -> None:
 
 def check_places(room: Room) -> None:
     """Every live task is in exactly one place; what else is in a list is a known ghost, or of a task that is over."""
-    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}  # type: ignore[union-attr]
+    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}
     places: Counter[str] = Counter()
     for name, entries in room.lists().items():
         places.update(entry for entry in entries if entry in live)
@@ -25,30 +25,30 @@ def check_places(room: Room) -> None:
             assert set(entries) <= live, f"{name} holds what is over"
             continue
         level = next(level for level in LEVELS if f":{level}" in name)
-        ghosts = {entry.decode() for entry in room.redis.smembers(room.key("GHOSTS", level))}  # type: ignore[union-attr]
+        ghosts = {entry.decode() for entry in room.redis.smembers(room.key("GHOSTS", level))}
         assert set(entries) - live <= ghosts, f"{name} holds entries that are over, but are no ghosts"
-    places.update(entry.decode() for entry in room.redis.zrange(room.key("DELAYED"), 0, -1))  # type: ignore[union-attr]
+    places.update(entry.decode() for entry in room.redis.zrange(room.key("DELAYED"), 0, -1))
     assert places == Counter(live), f"places {places}, live {live}"
 
 
 def check_ghosts(room: Room) -> None:
     """A ghost is in a list of its priority, and not alive: so that depths can be corrected by their number."""
-    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}  # type: ignore[union-attr]
+    live = {entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))}
     lists = room.lists()
     for level in LEVELS:
         waiting = [e for name, entries in lists.items() if f":{level}" in name for e in entries]
-        for ghost in room.redis.smembers(room.key("GHOSTS", level)):  # type: ignore[union-attr]
+        for ghost in room.redis.smembers(room.key("GHOSTS", level)):
             assert ghost.decode() in waiting, f"ghost {ghost!r} is in no list of {level}"
             assert ghost.decode() not in live, f"ghost {ghost!r} is alive"
 
 
 def check_generations(room: Room) -> None:
     """A generation stands for a live entry, and an id is never alive under two."""
-    live = [entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))]  # type: ignore[union-attr]
+    live = [entry.decode() for entry in room.redis.hkeys(room.key("TASKS"))]
     ids = Counter(keys.id_of(entry) for entry in live)
     assert all(number == 1 for number in ids.values()), f"alive twice: {ids}"
     numbered = {keys.id_of(entry): entry for entry in live if " " in entry}
-    kept = {k.decode(): v.decode() for k, v in room.redis.hgetall(room.key("GENERATIONS")).items()}  # type: ignore[union-attr]
+    kept = {k.decode(): v.decode() for k, v in room.redis.hgetall(room.key("GENERATIONS")).items()}
     assert kept == numbered
 
 
@@ -67,16 +67,16 @@ def check_marker(room: Room) -> None:
     ready = any(entries for name, entries in lists.items() if ":queue:" in name or ":suspects:" in name)
     assert bool(room.redis.exists(room.key("WAKE"))) == ready, f"something is ready: {ready}, marker: {not ready}"
     armed = room.redis.hget(room.key("META"), "armed")
-    armed_ms = float("inf") if armed is None else float(armed)  # type: ignore[arg-type]
+    armed_ms = float("inf") if armed is None else float(armed)
     for name in ("DELAYED", "DEADLINES"):
         first = room.redis.zrange(room.key(name), 0, 0, withscores=True)
-        assert not first or armed_ms <= first[0][1], f"{name} is due at {first}, armed for {armed_ms}"  # type: ignore[index]
+        assert not first or armed_ms <= first[0][1], f"{name} is due at {first}, armed for {armed_ms}"
     _check_lane_markers(room, lists, armed_ms)
 
 
 def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float) -> None:
     now_us = room.now_ms() * 1000
-    groups = [digest.decode() for digest in room.redis.smembers(room.key("GROUPS"))]  # type: ignore[union-attr]
+    groups = [digest.decode() for digest in room.redis.smembers(room.key("GROUPS"))]
     runnable: set[str] = set()
     for name, entries in lists.items():
         if ":lane:" not in name or not entries:
@@ -84,7 +84,7 @@ def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float
         lane = name.split(":lane:")[1].split(":", 1)[1]
         limit = room.redis.hget(room.key("LIMITS"), lane)
         if limit is not None:
-            interval, burst, tat = map(float, limit.split())  # type: ignore[union-attr]
+            interval, burst, tat = map(float, limit.split())
             next_us = tat - (burst - 1) * interval
             if next_us > now_us + 2000:
                 assert armed_ms <= next_us / 1000 + 1, (
@@ -109,7 +109,7 @@ def check_ledger(room: Room) -> None:
     live = room.redis.hlen(room.key("TASKS"))
     came = total["enqueued"] + total["replayed"]
     went = total["completed"] + total["dead"] + total["cancelled"] + total["expired"]
-    assert came == went + live, f"{came} came, {went} went, {live} live: {total}"  # type: ignore[operator]
+    assert came == went + live, f"{came} came, {went} went, {live} live: {total}"
 
 
 ALL = (check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger)

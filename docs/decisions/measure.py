@@ -1,0 +1,135 @@
+"""The figures in the decisions 0006, 0007 and 0011, measured here: `python docs/decisions/measure.py`.
+
+Everything that is compared runs by turns in one process against one embedded broker; shown are medians of the rounds.
+Compare ratios: absolute numbers are those of this machine at this moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import redis
+
+from distq import Distq
+from distq.broker import keys, verbs
+from distq.broker.connect import Wire
+from distq.broker.scripts import Script, encode, encode_items, script
+from distq.embedded import EmbeddedBroker
+from distq.message import head, new_id
+from distq.worker.board import Board, Slot
+
+ROUNDS, CALLS = 9, 2000
+BODY = b"\x91\x92\x01\x02"
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def compare(title: str, server: redis.Redis, ways: dict[str, Callable[[], object]]) -> None:
+    """Rates and client CPU of several ways to do one call, by turns."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, call in ways.items():
+            server.flushall()
+            call()
+            start, used = time.perf_counter(), time.process_time()
+            for _ in range(CALLS):
+                call()
+            rates[name].append(CALLS / (time.perf_counter() - start))
+            cpu[name].append((time.process_time() - used) / CALLS * 1e6)
+    print(title)
+    for name in ways:
+        print(
+            f"  {name:40} {statistics.median(rates[name]):8,.0f}/s {statistics.median(cpu[name]):6.1f} µs of client CPU"
+        )
+
+
+def enqueueing(url: str, server: redis.Redis) -> None:
+    """0006 and 0011."""
+    app = Distq("measure", url)
+
+    @app.task
+    def add(a: int, b: int) -> None: ...
+
+    wire = Wire(url, timeout=5.0)
+    prefix = keys.prefix("measure", "default")
+    verb = script("enqueue")
+    long_text = verb.text.replace("if #ARGV == 5 and", "if false and")
+    without = Script("enqueue", long_text, hashlib.sha1(long_text.encode(), usedforsecurity=False).hexdigest(), "")
+    message = head("add", 1, 600) + BODY
+    registered = server.register_script(verb.text)
+    push = encode("RPUSH", "list", b"x" * 32)
+
+    def raw(which: Script) -> object:
+        front = which.command_head(prefix.encode(), 5) + encode_items(("add", "default", ""))
+        return wire.run_script(which, front + verbs.enqueue_item(new_id("default"), message))
+
+    compare(
+        "0006  a call",
+        server,
+        {
+            "redis-py: rpush": lambda: server.rpush("list", b"x" * 32),
+            "socket + hiredis: rpush": lambda: wire.request(push),
+            "redis-py: the enqueue script": lambda: registered(
+                keys=[prefix], args=["add", "default", "", new_id("default"), message]
+            ),
+            "socket + hiredis: the enqueue script": lambda: raw(verb),
+            "task.delay(1, 2)": lambda: add.delay(1, 2),
+        },
+    )
+    print("0011  the enqueue script in the server")
+    for name, which in (("with the short way", verb), ("without it", without)):
+        spent = []
+        for _ in range(ROUNDS):
+            server.flushall()
+            raw(which)
+            server.config_resetstat()
+            for _ in range(CALLS):
+                raw(which)
+            spent.append(server.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+        print(f"  {name:40} {statistics.median(spent):6.1f} µs a call")
+
+
+def board() -> None:
+    """0007."""
+    print("0007  noting start and end of a task on the board")
+    for name in ("with the lock", "without it"):
+        slot: Slot = Board(1).slots[0]
+        slot.enter("worker", 1 << 62)
+        if name != "with the lock":
+            slot.lock = nullcontext()  # type: ignore[assignment]
+        print(f"  {name:40} {_noting(slot):6.2f} µs a task")
+
+
+def _noting(slot: Slot) -> float:
+    entries = [b"default.%020x" % n for n in range(100)]
+    verdict = b"v" * 60
+    spent = []
+    for _ in range(200):
+        slot.begin(1, 0, entries, False)
+        start = time.perf_counter()
+        for _ in entries:
+            slot.start(time.monotonic_ns())
+            slot.finish(verdict)
+        spent.append((time.perf_counter() - start) / len(entries) * 1e6)
+        slot.close()
+    return statistics.median(spent)
+
+
+if __name__ == "__main__":
+    port = free_port()
+    with EmbeddedBroker(port=port) as embedded:
+        url = f"redis://127.0.0.1:{port}/0"
+        print(embedded.program)
+        enqueueing(url, redis.Redis(port=port))
+    board()
