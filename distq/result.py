@@ -14,6 +14,7 @@ from distq.errors import (
     TaskFailed,
     UnknownTask,
 )
+from distq.message import NEVER_SAID, parse
 from distq.states import State
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Handle(Generic[R]):
         """The handler's return value; waits for it at most `timeout` seconds (None: for ever).
 
         Raises TaskFailed, TaskCancelled or TaskExpired when it ended so, ResultTimeout when it has not ended in time,
-        ResultNotKept at once if the task keeps no result, and UnknownTask if the broker knows no such task.
+        ResultNotKept if the task keeps no result (at once: it does not wait), and UnknownTask if the broker knows no
+        such task.
         """
         give_up = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -138,7 +140,22 @@ class Handle(Generic[R]):
             raise TaskFailed(
                 id=self.id, type="Dead", message="the task is dead; its result's time is over (see `distq dlq`)"
             )
-        return self._unwrap(look.result) if look.result is not None else _PENDING
+        if look.result is not None:
+            return self._unwrap(look.result)
+        if self._keeps_nothing(look.message):
+            raise ResultNotKept(f"task {self.id} keeps no result (result_ttl=0): ask for its status()", id=self.id)
+        return _PENDING
+
+    def _keeps_nothing(self, raw: bytes | None) -> bool:
+        """Whether a task that has not ended yet will keep no result."""
+        try:
+            message = parse(cast("bytes", raw))
+        except (TypeError, ValueError):
+            return False
+        if message.result_ttl_s != NEVER_SAID:
+            return message.result_ttl_s == 0
+        task = self._app.tasks.get(message.type)
+        return task is not None and task.result_ttl_s() == 0
 
     def _unwrap(self, element: bytes) -> Any:
         word, *rest = self._app.codec.unpack(element)
