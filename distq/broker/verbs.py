@@ -32,7 +32,7 @@ class Command(Generic[T_co]):
 
 
 class Verdicts(NamedTuple):
-    """Verdicts in wire form, five arguments each (see lua/parts/settle.lua)."""
+    """Verdicts in wire form, three arguments each (see lua/parts/settle.lua)."""
 
     number: int
     items: bytes
@@ -123,10 +123,8 @@ class Look(NamedTuple):
 
 def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) -> bytes:
     """One verdict in wire form. This is the hot path of a worker."""
-    digits = b"%d" % number
-    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
-        len(entry), entry, len(word), word, len(type), type, len(digits), digits, len(blob), blob,
-    )  # fmt: skip
+    kind = b"%b %d %b" % (word, number, type)
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(entry), entry, len(kind), kind, len(blob), blob)
 
 
 def _command(name: str, prefix: str, parse: Callable[[Reply], T], *args: Argument) -> Command[T]:
@@ -201,7 +199,7 @@ def step(
     verb = script("step")
     data = b"".join(
         (
-            verb.command_head(prefix.encode(), 5 + 5 * verdicts.number),
+            verb.command_head(prefix.encode(), 5 + 3 * verdicts.number),
             encode_items((worker, number, want, room, digest)),
             verdicts.items,
         )
@@ -217,7 +215,7 @@ def _parse_step(reply: Reply) -> Step:
 def settle(prefix: str, worker: str, number: int, verdicts: Verdicts) -> Command[tuple[str, int]]:
     """A supervisor settles for its busy child: (word, late)."""
     verb = script("settle")
-    data = verb.command_head(prefix.encode(), 2 + 5 * verdicts.number) + encode_items((worker, number)) + verdicts.items
+    data = verb.command_head(prefix.encode(), 2 + 3 * verdicts.number) + encode_items((worker, number)) + verdicts.items
     return Command(verb, data, lambda reply: (_word(reply[0]), int(reply[1])))
 
 
@@ -236,7 +234,7 @@ def recover(
     """Takes back what a worker holds and ends its name."""
     verb = script("recover")
     items = encode_items((worker, how, expected, max_deliveries, record, step, len(started), *started))
-    data = verb.command_head(prefix.encode(), 7 + len(started) + 5 * verdicts.number) + items + verdicts.items
+    data = verb.command_head(prefix.encode(), 7 + len(started) + 3 * verdicts.number) + items + verdicts.items
     return Command(verb, data, lambda reply: Recovery(reply[0].decode(), *reply[1:]))
 
 

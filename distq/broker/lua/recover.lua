@@ -4,7 +4,7 @@
 --   died   its supervisor saw it die: what it had started is suspect; what it ran alone is charged one delivery
 --   lost   its lease ended unrenewed (`expected`): all is suspect; what was reserved to run alone is charged
 -- KEYS prefix
--- ARGV worker, how, expected lease ms or "", max deliveries, record, step, number of started entries, started…, five per verdict
+-- ARGV worker, how, expected lease ms or "", max deliveries, record, step, number of started entries, started…, three per verdict
 --   record: msgpack of the crash, for the attempts of what is charged
 --   step: the number of the step that brought what was started; if a later one was applied, then so were the verdicts
 -- returns {"ok" | "alive" | "gone", released, suspected, charged, buried, still held}

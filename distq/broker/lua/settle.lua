@@ -1,7 +1,7 @@
 -- settle: active -> completed | scheduled | queued | dead
 -- A supervisor settles for its child that is busy: what the child has finished, and what it has not started goes back.
 -- KEYS prefix
--- ARGV worker, number (of the supervisor's own, rising), then five per verdict (parts/settle.lua)
+-- ARGV worker, number (of the supervisor's own, rising), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", late verdicts}
 -- uses clock head limit wake ready endings settle
 local worker, number = ARGV[1], tonumber(ARGV[2])

@@ -2,7 +2,7 @@
 -- A worker's whole round trip: settles what it has finished and reserves more. A worker that was reaped gets "gone";
 -- a step that was already applied settles nothing again and is told what it reserved.
 -- KEYS prefix
--- ARGV worker, number, want, bytes, digest, then five per verdict (parts/settle.lua)
+-- ARGV worker, number, want, bytes, digest, then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1, late verdicts, entries, messages}
 -- uses clock head limit wake ready endings future settle reserve
 local worker, number, digest = ARGV[1], tonumber(ARGV[2]), ARGV[5]

@@ -13,8 +13,9 @@ end
 
 -- A result is one element in a list, so that any number of waiters can block on it; each write replaces.
 local function write_result(id, element, ttl)
-  if redis.call('RPUSH', RESULT .. id, element) > 1 then redis.call('LTRIM', RESULT .. id, -1, -1) end
-  redis.call('PEXPIRE', RESULT .. id, ttl)
+  local key = RESULT .. id
+  if redis.call('RPUSH', key, element) > 1 then redis.call('LTRIM', key, -1, -1) end
+  redis.call('PEXPIRE', key, ttl)
 end
 
 local function write_attempt(id, record, ttl)

@@ -1,5 +1,6 @@
 -- part settle: applies verdicts to entries that `worker` holds. A verdict on an entry that it does not hold writes nothing.
--- Five arguments each: entry verdict type number blob
+-- Three arguments each: entry, "verdict number type", blob. The second is the same for most verdicts of a batch, so that
+-- the server reads and keeps it once (docs/decisions/0012).
 --   complete          number: result ttl ms, blob: result           active -> completed
 --   complete_again    the same, for a task that has records of earlier attempts
 --   retry             number: delay ms, blob: attempt record         active -> scheduled | queued, attempt + 1
@@ -33,31 +34,63 @@ function MOVE.park(entry, _, h, number)
   make_ready(entry, h, 'RPUSH')
 end
 
+-- Takes the entries of the verdicts from ARGV[first] on out of the worker's list. Returns the positions of those that it
+-- held, and how many it did not. Mostly it settles all that it holds: then the list goes as a whole.
+local function take_settled(processing, first)
+  local held, holds, mine, late = {}, 0, {}, 0
+  for _, entry in ipairs(redis.call('LRANGE', processing, 0, -1)) do held[entry], holds = true, holds + 1 end
+  for i = first, #ARGV - 2, 3 do
+    if held[ARGV[i]] then
+      held[ARGV[i]] = nil
+      mine[#mine + 1] = i
+    else
+      late = late + 1
+    end
+  end
+  if #mine == holds then
+    redis.call('DEL', processing)
+  else
+    for _, i in ipairs(mine) do redis.call('LREM', processing, 1, ARGV[i]) end
+  end
+  return mine, late
+end
+
+local function read_kind(text)
+  local word, number, type = string.match(text, '^(%S+) (%d+) (.*)$')
+  return {word = word, number = tonumber(number), ttl = number, type = type, completed = 0,
+    is_plain = word == 'complete', completes = word == 'complete' or word == 'complete_again'}
+end
+
 -- settle: ARGV[first] and on. Returns how many verdicts came too late: the entry is not held any more.
 local function settle(worker, first)
-  local processing = PROCESSING .. worker
-  local done, completed, counts, late = {}, {}, {}, 0
-  for i = first, #ARGV - 4, 5 do
-    local entry, verdict, type = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    if redis.call('LREM', processing, 1, entry) == 0 then
-      late = late + 1
-    elseif verdict == 'complete' or verdict == 'complete_again' then
+  if #ARGV < first then return 0 end
+  local mine, late = take_settled(PROCESSING .. worker, first)
+  local kinds, done, completed = {}, {}, {}
+  for _, i in ipairs(mine) do
+    local entry, kind = ARGV[i], kinds[ARGV[i + 1]]
+    if not kind then
+      kind = read_kind(ARGV[i + 1])
+      kinds[ARGV[i + 1]] = kind
+    end
+    if kind.completes then
       local id = id_of(entry)
-      write_result(id, ARGV[i + 4], ARGV[i + 3])
-      if verdict == 'complete_again' then redis.call('PEXPIRE', ATTEMPTS .. id, ARGV[i + 3]) end
+      write_result(id, ARGV[i + 2], kind.ttl)
+      if not kind.is_plain then redis.call('PEXPIRE', ATTEMPTS .. id, kind.ttl) end
       if id ~= entry then redis.call('HDEL', GENERATIONS, id) end
       done[#done + 1], completed[#completed + 1] = entry, id
-      counts[type] = (counts[type] or 0) + 1
+      kind.completed = kind.completed + 1
     else
       local message = redis.call('HGET', TASKS, entry)
-      MOVE[verdict](entry, message, read_head(message), tonumber(ARGV[i + 3]), ARGV[i + 4])
+      if message then MOVE[kind.word](entry, message, read_head(message), kind.number, ARGV[i + 2]) end
     end
   end
   if #done > 0 then
     redis.call('HDEL', TASKS, unpack(done))
     redis.call('LPUSH', COMPLETED, unpack(completed))
     redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
-    for type, number in pairs(counts) do count('completed', type, number) end
+    for _, kind in pairs(kinds) do
+      if kind.completed > 0 then count('completed', kind.type, kind.completed) end
+    end
   end
   return late
 end
