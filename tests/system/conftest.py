@@ -1,0 +1,53 @@
+"""Real hosts on a real broker; after each test all of them are gone, and the rules hold for what they left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.support.host import Host
+from tests.support.journal import Journal
+from tests.support.room import Room
+
+
+class Start(Protocol):
+    """Starts `distq run` and waits until it is ready."""
+
+    def __call__(
+        self, target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True
+    ) -> Host: ...
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
+    """For tests with a broker of their own: they say which."""
+    hosts: list[Host] = []
+
+    def start(target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True) -> Host:
+        door = () if "--metrics-port" in options else ("--metrics-port", "0")
+        place = ("--broker", broker) if broker else ()
+        command = ["run", f"tests.support.apps.{target}:app", "-p", str(processes), *door, *place, *options]
+        hosts.append(Host(command, tmp_path / f"host-{len(hosts)}.log", journal.place))
+        return hosts[-1].await_ready() if ready else hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.close()
+
+
+@pytest.fixture
+def start(room: Room, start_anywhere: Start) -> Start:
+    """On the broker of this test process."""
+
+    def start(target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True) -> Host:
+        return start_anywhere(target, *options, processes=processes, broker=broker or room.url, ready=ready)
+
+    return start
