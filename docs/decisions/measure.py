@@ -1,4 +1,4 @@
-"""The figures in the decisions 0006, 0007 and 0011, measured here: `python docs/decisions/measure.py`.
+"""The figures in the decisions 0001, 0004, 0006, 0007 and 0011, measured here: `python docs/decisions/measure.py`.
 
 Everything that is compared runs by turns in one process against one embedded broker; shown are medians of the rounds.
 Compare ratios: absolute numbers are those of this machine at this moment.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
+import msgpack
 import redis
 
 from distq import Distq
@@ -100,6 +101,50 @@ def enqueueing(url: str, server: redis.Redis) -> None:
         print(f"  {name:40} {statistics.median(spent):6.1f} µs a call")
 
 
+def packing(server: redis.Redis) -> None:
+    """0001."""
+    print("0001  what the server's own msgpack makes of a value that it reads and writes")
+    values: tuple[object, ...] = (1, 2**53 + 1, {}, [1, None, 2], b"\x00\xff", msgpack.ExtType(4, b"2026-11-24"))
+    for value in values:
+        raw = msgpack.packb(value)
+        try:
+            again = server.eval("return cmsgpack.pack(cmsgpack.unpack(ARGV[1]))", 0, raw)
+            said = repr(msgpack.unpackb(again, strict_map_key=False))
+        except redis.ResponseError as error:
+            said = f"error: {error}"
+        print(f"  {value!r:40} {said:.60}")
+
+
+def waking(url: str, server: redis.Redis) -> None:
+    """0004: from the producer's write until an idle worker has the message."""
+    worker, producer = Wire(url, timeout=5.0), Wire(url, timeout=5.0)
+    prefix = keys.prefix("measure", "default")
+    message = head("add", 1, 600) + BODY
+    front, _ = verbs.enqueue_front(prefix, "add", 1, b"")
+    block = encode("BZPOPMIN", keys.key(prefix, "WAKE"), 5)
+    in_one, apart = [], []
+    server.flushall()
+    worker.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
+    producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+    worker.run(verbs.step(prefix, "w", 1, 1, 1 << 20, "d"))
+    for number in range(2, 2 * CALLS, 2):
+        worker.send(block + verbs.step(prefix, "w", number, 1, 1 << 20, "d").data)
+        start = time.perf_counter()
+        producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+        worker.read()
+        assert worker.read()[5], "the step behind the marker brought the message"
+        in_one.append(time.perf_counter() - start)
+        worker.send(block)
+        start = time.perf_counter()
+        producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+        worker.read()
+        assert worker.run(verbs.step(prefix, "w", number + 1, 1, 1 << 20, "d")).entries
+        apart.append(time.perf_counter() - start)
+    print("0004  waking an idle worker, from the call until it has the message")
+    for name, spent in (("pop and step in one write", in_one), ("the step after the pop", apart)):
+        print(f"  {name:40} {statistics.median(spent) * 1e6:6.0f} µs")
+
+
 def board() -> None:
     """0007."""
     print("0007  noting start and end of a task on the board")
@@ -131,5 +176,8 @@ if __name__ == "__main__":
     with EmbeddedBroker(port=port) as embedded:
         url = f"redis://127.0.0.1:{port}/0"
         print(embedded.program)
-        enqueueing(url, redis.Redis(port=port))
+        server = redis.Redis(port=port)
+        packing(server)
+        waking(url, server)
+        enqueueing(url, server)
     board()
