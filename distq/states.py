@@ -50,6 +50,7 @@ ARROWS = (
     Arrow("scheduled", "expired", "step", "expires= has passed"),
     Arrow("queued", "dead", "tick", "no worker knew its type for 24 h"),
     Arrow("queued", "dead", "step", "no worker knew its type for 24 h"),
+    Arrow("lost", "queued", "restore", "somebody deleted keys (evicted): it is alive, but in no list"),
     Arrow("dead", "queued", "replay", "on request, with a fresh budget"),
     Arrow("dead", "none", "purge_dead", "on request, or by age and number"),
     Arrow("dead", "queued", "enqueue", "a new call with the id of a dead one replaces it"),

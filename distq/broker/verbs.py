@@ -289,6 +289,16 @@ def depths(prefix: str) -> Command[Depths]:
     return _command("depths", prefix, lambda reply: Depths(*reply))
 
 
+def entries(prefix: str, cursor: str) -> Command[tuple[str, list[bytes]]]:
+    """A page of the live entries, and the cursor of the next one ("0": that was the last)."""
+    return _command("entries", prefix, lambda reply: (_word(reply[0]), reply[1:]), cursor)
+
+
+def restore(prefix: str, entries: Sequence[bytes]) -> Command[int]:
+    """Puts those back that are in no list; answers how many."""
+    return _command("restore", prefix, int, *entries)
+
+
 # -- people ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,49 +3,155 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from datetime import time as time_of_day
+from enum import Enum
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-Json = typer.Option(False, "--json", help="JSON for scripts.")
+from distq.logs import one_line
+
+Json = typer.Option(False, "--json", help="Print JSON, for scripts.")
+
+MOST_DIGITS = 4000
+"""Python refuses to write a longer integer in decimal."""
+_HIDDEN = re.compile(r"[^\n\x20-\x7e]")
+
+
+def examples(*lines: str) -> str:
+    """The end of a help page: real commands, each on a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def clean(value: object, most: int = 300) -> str:
-    """One line of text without control characters or other things that change a terminal."""
-    text = str(value)[: most + 1]
-    shown = "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else " " for c in text)
-    return shown if len(text) <= most else shown[: most - 1] + "…"
+    """One line of text that does nothing to a terminal."""
+    text = one_line(str(value)[: most + 1])
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def complain(text: str) -> None:
+    """An error message, line by line harmless, on standard error."""
+    lines = text.strip().splitlines() or [""]
+    typer.echo("\n".join(clean(line, 2000) for line in lines), err=True)
+
+
+def told(as_json: bool, data: Mapping[str, object], text: str) -> None:
+    """What a command has done, for a script or for a person."""
+    if as_json:
+        print_json(data)
+    else:
+        typer.echo(text)
+
+
+# -- tables ---------------------------------------------------------------------------------------------------------
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = ()) -> None:
-    """A table on standard output; columns named in `numbers` are set right."""
+    """A table on standard output; columns named in `numbers` are set right.
+
+    Only the last column may take several lines, and only on a terminal: in a pipe a row is a line. A terminal that is
+    too narrow for the rest breaks the lines itself: nothing is left out, an id least of all.
+    """
+    from rich.console import Console  # noqa: PLC0415 (only who draws a table waits for it)
+    from rich.measure import Measurement  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     shown = Table(
         title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
     )
     for name in columns:
-        shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=name in ("id", *numbers))
+        last = name == columns[-1] and name not in numbers
+        shown.add_column(
+            name,
+            justify="right" if name in numbers else "left",
+            no_wrap=not last,
+            overflow="fold",
+            min_width=16 if last else None,
+        )
     for row in rows:
         shown.add_row(*(Text(clean(cell)) for cell in row))
-    Console(highlight=False, soft_wrap=False).print(shown)
+    console = Console(highlight=False, width=_width())
+    needed = Measurement.get(console, console.options.update(max_width=10_000), shown)
+    if console.width < needed.minimum:
+        console.width = needed.minimum
+    with console.capture() as captured:
+        console.print(shown)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
 
 
-def as_json(value: Any) -> None:
-    """A value as JSON on standard output; what JSON does not know becomes text."""
-    typer.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+def _width() -> int:
+    """Columns of the terminal, or of $COLUMNS; a pipe has no end."""
+    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
+        return max(20, shutil.get_terminal_size().columns)
+    return 10_000
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(value)
+# -- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on standard output."""
+    typer.echo(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that is harmless on a terminal too; what JSON does not know becomes text."""
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False)
+    return _HIDDEN.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
+
+
+def plain(value: Any) -> Any:
+    """A value in what JSON knows: also for classes that the application has made known."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kinds, simpler in _SIMPLER:
+        if isinstance(value, kinds):
+            return simpler(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    dump = getattr(value, "model_dump", None)
+    return plain(dump()) if callable(dump) else str(value)
+
+
+def _plain_key(key: object) -> str:
+    simple = plain(key)
+    return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
+
+
+def _plain_int(value: int) -> int | str:
+    return int(value) if value.bit_length() < MOST_DIGITS * 3 else hex(value)
+
+
+def _plain_float(value: float) -> float | str:
+    return (
+        float(value) if abs(value) < float("inf") else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN")
+    )
+
+
+_SIMPLER: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: plain(value.value)),
+    (str, str),
+    (int, _plain_int),
+    (float, _plain_float),
+    (Mapping, lambda value: {_plain_key(key): plain(item) for key, item in value.items()}),
+    ((set, frozenset), lambda value: sorted((plain(item) for item in value), key=repr)),
+    ((list, tuple), lambda value: [plain(item) for item in value]),
+    ((bytes, bytearray), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
+    ((date, datetime, time_of_day), lambda value: value.isoformat()),
+)
+"""How values of other kinds are written; the first that fits wins."""
+
+
+# -- times ----------------------------------------------------------------------------------------------------------
 
 
 def moment(ms: float | None) -> str:
@@ -53,6 +159,10 @@ def moment(ms: float | None) -> str:
     return "" if not ms else datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def json_text(value: Any) -> str:
-    """A value on one line."""
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+def age(ms: float) -> str:
+    """How long ago, short enough for a column: `12s ago`, `3h ago`."""
+    seconds = max(0.0, time.time() - ms / 1000)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit} ago"
+    return f"{int(seconds)}s ago"

@@ -3,12 +3,16 @@
 A reaper must not act on a stopped clock. It acts on a lease that has ended by the broker's clock *and* that it has seen
 unchanged for two fifths of a lease by its own, in looks without a gap: a broker that paused, or whose clock was set,
 reaps nobody, because everybody renews every quarter of a lease.
+
+A renewal also tells how much each worker holds. One that has been idle from one renewal to the next, and holds
+something at both, is told to give it back: its reservation was stranded, by whatever cause.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from distq.broker import verbs
@@ -24,15 +28,16 @@ class _Seen(NamedTuple):
 
 
 class Leases(Service):
-    """Renewal and reaping for all queues."""
+    """Renewal and reaping for all queues. `keeper_is(queue, host)` is called after each renewal."""
 
-    def __init__(self, site: Site, keeper_is_missing: object) -> None:
+    def __init__(self, site: Site, keeper_is: Callable[[int, str], None], poke_all: Callable[[], None]) -> None:
         self._site = site
         self._lease_s = site.config.lease_ms / 1000
         self._next = 0.0
         self._seen: list[dict[str, _Seen]] = [{} for _ in site.prefixes]
         self._looked = [0.0 for _ in site.prefixes]
-        self._missing = keeper_is_missing
+        self._keeper_is, self._poke_all = keeper_is, poke_all
+        self._idle_since: dict[tuple[int, str], int] = {}
 
     def deadline(self) -> float:
         """Every quarter of a lease."""
@@ -68,9 +73,21 @@ class Leases(Service):
                 slot.stop_starting()
             else:
                 slot.extend(until)
+            self._doubt(queue, slot, name, held)
         self._reap(queue, renewal.silent)
-        if not renewal.keeper and callable(self._missing):
-            self._missing(queue)
+        self._keeper_is(queue, renewal.keeper)
+
+    def _doubt(self, queue: int, slot: board.Slot, name: str, held: int) -> None:
+        """Notices an idle worker that holds something, and the second time in a row tells it."""
+        words = slot.words
+        batch = words[board.BATCH_AT]
+        if held <= 0 or words[board.STATE] != board.IDLE:
+            self._idle_since.pop((queue, name), None)
+        elif self._idle_since.get((queue, name)) != batch:
+            self._idle_since[queue, name] = batch
+        else:
+            words[board.DOUBTED] = 1
+            self._poke_all()
 
     def _reap(self, queue: int, silent: list[tuple[str, str]]) -> None:
         now = time.monotonic()

@@ -22,11 +22,13 @@ from typing import Any
 
 from distq.broker import keys, verbs
 from distq.broker.connect import Wire
+from distq.broker.health import examine
 from distq.broker.link import Link
 from distq.broker.scripts import encode
 from distq.config import WorkerConfig
-from distq.errors import BrokerUnavailable
+from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
+from distq.supervisor.audit import Audit
 from distq.supervisor.children import Children
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
@@ -70,7 +72,7 @@ class Supervisor:
             facts = self._await_ready()
             if facts is None:
                 return EXIT_USAGE if self._code is None else self._code
-            if not self._reach_broker(facts["url"]):
+            if not self._reach_broker(facts):
                 return EXIT_NO_BROKER
             self._settle_in(facts)
             self._loop()
@@ -130,13 +132,19 @@ class Supervisor:
                 self._code = 0
         return self._facts
 
-    def _reach_broker(self, url: str) -> bool:
+    def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
-            Wire(url, timeout=3.0, name="distq-supervisor").close()
+            wire = Wire(facts["url"], timeout=3.0, name="distq-supervisor")
+            for warning in examine(wire, (keys.prefix(facts["name"], queue) for queue in facts["queues"])):
+                logger.warning("%s", warning)
+            wire.close()
         except BrokerUnavailable as error:
             self._complain(
                 f"{error}\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
             )
+            return False
+        except BrokerError as error:
+            self._complain(str(error))
             return False
         return True
 
@@ -150,9 +158,10 @@ class Supervisor:
         self._site = site
         self._children = Children(site, self._channel, shared.pokes)
         self._time = Timekeeper(site)
-        self._leases = Leases(site, self._time.tick)
+        self._audit = Audit(site)
+        self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
-        self._services: list[Service] = [self._children, self._leases, self._time, self._watch]
+        self._services: list[Service] = [self._children, self._leases, self._time, self._watch, self._audit]
         self._listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
@@ -160,6 +169,12 @@ class Supervisor:
             self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue))
         if self._metrics:
             self._metrics.start(shared.board, facts, self._url)
+
+    def _keeper_is(self, queue: int, host: str) -> None:
+        """Who keeps the time of this queue: if nobody does, this supervisor offers itself."""
+        self._audit.is_keeper[queue] = host == self._shared.host
+        if not host:
+            self._time.tick(queue)
 
     def _find_orphans(self, queue: int, present: list[verbs.Present]) -> None:
         """Workers of a supervisor that lived on this machine and is gone: no need to wait for their lease."""

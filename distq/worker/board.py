@@ -40,7 +40,7 @@ HEAD_BYTES = 4096
 # words of a slot
 STATE, STEP, QUEUE, COUNT, STARTED, FINISHED, ALONE = range(7)
 VERDICTS, VERDICT_END, TAKEN, TAKEN_END, REVOKED = range(7, 12)
-BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, PID = range(12, 18)
+BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, PID, DOUBTED = range(12, 19)
 
 # states of a slot
 EMPTY, STARTING, IDLE, BUSY, SETTLING, LEFT = range(6)
@@ -108,6 +108,7 @@ class Slot:
             words[STEP] = words[COUNT] = words[STARTED] = words[FINISHED] = 0
             words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
             words[LEASE_UNTIL] = lease_until_ns
+            words[DOUBTED] = 0
             words[STATE] = IDLE
 
     def begin(self, step: int, queue: int, entries: list[bytes], alone: bool) -> None:
@@ -120,7 +121,7 @@ class Slot:
             words[STEP], words[QUEUE], words[COUNT], words[ALONE] = step, queue, len(entries), alone
             words[STARTED] = words[FINISHED] = 0
             words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
-            words[BATCH_AT] = monotonic_ns()
+            words[BATCH_AT], words[DOUBTED] = monotonic_ns(), 0
             words[STATE] = BUSY
 
     def start(self, now_ns: int) -> bool:

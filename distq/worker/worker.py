@@ -84,6 +84,8 @@ class Worker:
             ending = self._head[board.ORDER] != board.RUN
             if ending and not verdicts.number:
                 return
+            if self._slot.words[board.DOUBTED] and not verdicts.number:
+                self._begin_again()
             step = self._fetch(verdicts, 0 if ending else self._pace.want())
             verdicts = NO_VERDICTS
             if step is None:
@@ -100,6 +102,12 @@ class Worker:
     def _settle_late(self, verdicts: Verdicts) -> None:
         """The lease is over by our clock although nobody may have noticed: what is done still counts if so."""
         self._line.step(self._queue, 0, 0, verdicts)
+        self._line.leave()
+        self._register()
+
+    def _begin_again(self) -> None:
+        """The broker says that this worker holds something, and it does not: all goes back, under a new name."""
+        logger.warning("worker %s: the broker has it hold what it does not: giving that back", self._line.name)
         self._line.leave()
         self._register()
 

@@ -1,0 +1,30 @@
+-- restore: lost -> queued
+-- Puts live tasks that are in no list back where they wait. No script leaves one so: it takes somebody who deletes keys,
+-- such as a server that evicts them. Those that are in a place stay there.
+-- KEYS prefix
+-- ARGV entries…
+-- returns how many were put back
+-- uses clock head limit wake ready
+local function has(list, entry) return redis.call('LPOS', list, entry) and true or false end
+
+local function is_placed(entry, h)
+  if redis.call('ZSCORE', DELAYED, entry) then return true end
+  for _, worker in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    if has(PROCESSING .. worker, entry) then return true end
+  end
+  return has(QUEUE .. h.level, entry) or has(SUSPECTS .. h.level, entry) or has(LANE .. h.level .. ':' .. h.lane, entry)
+end
+
+local restored = 0
+for _, entry in ipairs(ARGV) do
+  local message = redis.call('HGET', TASKS, entry)
+  local h = message and read_head(message)
+  if h and h.level and not is_placed(entry, h) then
+    if id_of(entry) ~= entry then redis.call('HSET', GENERATIONS, id_of(entry), entry) end
+    redis.call('SREM', GHOSTS .. h.level, entry)
+    make_ready(entry, h, 'RPUSH')
+    restored = restored + 1
+  end
+end
+mark()
+return restored

@@ -1,0 +1,35 @@
+"""What people write behind options: checked at the door, so that a message names the option and its value."""
+
+from __future__ import annotations
+
+from distq import durations
+from distq.errors import ConfigurationError, did_you_mean
+from distq.message import PRIORITIES
+
+PRIORITY_NAMES = ("high", "default", "low")
+
+
+def seconds(text: str, option: str) -> float:
+    """A duration in seconds."""
+    try:
+        return durations.seconds(text, option)
+    except ConfigurationError:
+        raise ConfigurationError(f"{option} {text!r:.80} is no duration: give 500ms, 10s, 5m, 2h or 7d") from None
+
+
+def priority(text: str, option: str = "--priority") -> str:
+    """The name of a priority, for its name or number."""
+    if text in ("0", "1", "2"):
+        return PRIORITIES[int(text)]
+    if text not in PRIORITY_NAMES:
+        raise ConfigurationError(
+            f"{option} {text!r:.80}: give high, default or low (or 2, 1, 0){did_you_mean(text, PRIORITY_NAMES)}"
+        )
+    return text
+
+
+def given(text: str | None, option: str) -> str | None:
+    """The value, if one was given. An empty one is an error: an unset variable of a shell must not mean everything."""
+    if text == "":
+        raise ConfigurationError(f"{option} is empty: give a value, or leave it out")
+    return text
