@@ -50,6 +50,8 @@ class AsyncWire:
             await self._connection.connect()
         except (redis.RedisError, OSError) as error:
             raise BrokerUnavailable(explain(self._url, error)) from error
+        self._reader, self._writer = self._connection._reader, self._connection._writer
+        self._connection._reader = self._connection._writer = None  # its __del__ would warn although we close
         self._task = asyncio.create_task(self._read())
         return self
 
@@ -59,7 +61,7 @@ class AsyncWire:
             raise BrokerUnavailable(explain(self._url, ConnectionResetError("closed by the broker")))
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        self._connection._writer.write(data)
+        self._writer.write(data)
         try:
             reply = await asyncio.wait_for(future, self._timeout if timeout is None else timeout)
         except TimeoutError as error:
@@ -85,7 +87,7 @@ class AsyncWire:
             return
         self.is_closed = True
         self._task.cancel()
-        self._connection._writer.close()
+        self._writer.close()
         failure = BrokerUnavailable(explain(self._url, error or ConnectionResetError("closed")))
         while self._waiting:
             future = self._waiting.popleft()
@@ -93,7 +95,7 @@ class AsyncWire:
                 future.set_exception(failure)
 
     async def _read(self) -> None:
-        stream = self._connection._reader
+        stream = self._reader
         try:
             while data := await stream.read(65536):
                 self._replies.feed(data)
@@ -104,6 +106,8 @@ class AsyncWire:
             self.close(ConnectionResetError("closed by the broker"))
         except (OSError, hiredis.ProtocolError, IndexError) as error:
             self.close(error)
+        finally:
+            self.close()
 
 
 class _Loop:
