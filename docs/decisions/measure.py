@@ -1,4 +1,4 @@
-"""The figures in the decisions 0001, 0004, 0006, 0007 and 0011, measured here: `python docs/decisions/measure.py`.
+"""The figures in the decisions 0001, 0004, 0006, 0007, 0011, 0012, measured here: `python docs/decisions/measure.py`.
 
 Everything that is compared runs by turns in one process against one embedded broker; shown are medians of the rounds.
 Compare ratios: absolute numbers are those of this machine at this moment.
@@ -145,6 +145,46 @@ def waking(url: str, server: redis.Redis) -> None:
         print(f"  {name:40} {statistics.median(spent) * 1e6:6.0f} µs")
 
 
+BATCH = 100
+
+
+def settling(url: str, server: redis.Redis) -> None:
+    """0012: a step that settles a batch of completed tasks and reserves the next one."""
+    verb = script("step")
+    singly = verb.text.replace("if #mine == holds then", "if false then")
+    one_by_one = singly.replace("kinds[ARGV[i + 1]]\n    if not kind", "nil\n    if not kind")
+    assert len({verb.text, singly, one_by_one}) == 3, "the script has changed: change this, too"
+    ways = {"the list as a whole, equal verdicts once": verb.text, "equal verdicts once": singly, "neither": one_by_one}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, text in ways.items():
+            server.flushall()
+            spent[name].append(_settle_a_queue(Wire(url, timeout=5.0), server, str(server.script_load(text))))
+    print(f"0012  a step that settles {BATCH} tasks and reserves {BATCH}, in the server")
+    for name in ways:
+        print(f"  {name:40} {statistics.median(spent[name]):6.0f} µs a call")
+
+
+def _settle_a_queue(wire: Wire, server: redis.Redis, sha: str) -> float:
+    """Microseconds per step in the server."""
+    prefix, room = keys.prefix("measure", "default"), 1 << 20
+    front = verbs.enqueue_front(prefix, "add", 1, b"")[1]
+    message = head("add", 1, 600) + BODY
+    for _ in range(20):
+        batch = [front + verbs.enqueue_item(new_id("default"), message) for _ in range(BATCH)]
+        wire.run(verbs.enqueue(prefix, batch))
+    wire.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
+    held = wire.run(verbs.step(prefix, "w", 1, BATCH, room, "d")).entries
+    server.config_resetstat()
+    for number in range(2, 21):
+        done = [verbs.verdict(entry, b"complete", b"add", 600_000, b"\x91\xa9completed") for entry in held]
+        step = verbs.step(prefix, "w", number, BATCH, room, "d", verbs.Verdicts(BATCH, b"".join(done)))
+        held = step.parse(wire.request(step.data.replace(step.verb.sha.encode(), sha.encode()))).entries
+        assert len(held) == BATCH
+    wire.close()
+    return float(server.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+
+
 def board() -> None:
     """0007."""
     print("0007  noting start and end of a task on the board")
@@ -180,4 +220,5 @@ if __name__ == "__main__":
         packing(server)
         waking(url, server)
         enqueueing(url, server)
+        settling(url, server)
     board()
