@@ -36,13 +36,10 @@ def load(target: str, import_path: str = ".") -> Distq:
 
 
 def _check_form(target: str, module_name: str, attribute: str) -> None:
-    words = module_name.split(".")
-    if all(word.isidentifier() for word in words) and words[-1] != "py":
+    if module_name and not module_name.startswith(".") and not module_name.endswith(".py") and "/" not in module_name:
         return
-    path = module_name.removesuffix(".py").replace("\\", "/").strip("./")
-    parts = [part for part in path.split("/") if part.replace(".", "").isidentifier()]
-    hint = f"{'.'.join(parts) or 'module'}:{attribute or 'app'}"
-    raise LoadError(f"{target!r:.120} is no module:app; did you mean {hint!r:.120}?")
+    hint = module_name.removesuffix(".py").strip("./").replace("/", ".") or "module"
+    raise LoadError(f"{target!r:.120} is no module:app; did you mean {hint + ':' + (attribute or 'app')!r:.120}?")
 
 
 def _explain(error: BaseException, target: str, module_name: str, path: str) -> str:

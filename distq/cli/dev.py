@@ -8,58 +8,102 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
 
+from distq.broker.connect import mask, resolve_url
+from distq.cli import output, values
 from distq.cli import run as running
-from distq.cli.run import worker_config
+from distq.cli.run import PortUnavailable, worker_config
 from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError
+from distq.logs import check_level
 
 DATA = Path(".distq")
 DEFAULT_PORT = 6379
+GRACE = "5s"
+BROKEN = 2
+"""Exit code of a worker whose application cannot be imported: the next change may mend it."""
+LOOK_MS = 300
+
+# Ends the worker when its standard input ends, that is, when this process does: also by kill -9. It reads the worker's
+# pid at each start; an empty line means that there is none.
+_WATCHDOG = 'worker=; while read -r line; do worker=$line; done; [ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null'
+
+EXAMPLES = output.examples(
+    "distq dev myapp:app",
+    "distq dev myapp:app --ephemeral --port 7000",
+    "distq dev myapp:app --broker redis://localhost:6379/1",
+)
 
 
 def dev(
     target: str = running.Target,
-    processes: int = typer.Option(2, "--processes", "-p", "--concurrency", "-c", help="Worker processes."),
-    broker: str = typer.Option(None, "--broker", metavar="URL", help="Use this broker instead of an embedded one."),
-    data: Path = typer.Option(DATA, "--data", help="Folder in which the embedded broker keeps its data."),
-    ephemeral: bool = typer.Option(False, "--ephemeral", help="Keep no data."),
-    port: int = typer.Option(
-        None, "--port", min=1, max=65535, help="Port of 127.0.0.1 for other programs. [default: 6379, if it is free]"
+    processes: str = typer.Option(
+        "2", "--processes", "-p", "--concurrency", "-c", metavar="N", help="Worker processes."
     ),
-    reload: bool = typer.Option(True, "--reload/--no-reload", help="Restart the worker when the source changes."),
-    metrics_port: int = running.MetricsPort,
+    broker: str = typer.Option(
+        None,
+        "--broker",
+        metavar="URL",
+        envvar="DISTQ_BROKER",
+        help="Start no broker, use this one.",
+    ),
+    data: Path = typer.Option(
+        DATA, "--data", metavar="FOLDER", help="Where the embedded broker keeps its data for the next start."
+    ),
+    ephemeral: bool = typer.Option(False, "--ephemeral", help="Keep no data."),
+    port: str = typer.Option(
+        None,
+        "--port",
+        metavar="PORT",
+        help="Port of 127.0.0.1 by which other programs reach the embedded broker. [default: 6379, if it is free]",
+    ),
+    reload: bool = typer.Option(True, "--reload/--no-reload", help="Restart the worker when a Python file changes."),
+    metrics_port: str = running.MetricsPort,
     log_level: str = running.LogLevel,
 ) -> None:
-    """Run broker and worker for development; nothing else needs to be installed or started.
+    """Run a broker and a worker for development.
 
-    Examples:
-
-      distq dev myapp:app
-
-      distq dev myapp:app --ephemeral --port 6379
+    Nothing else needs to be installed or started. Ctrl-C: the worker finishes what runs, then the broker ends.
     """
     worker_config(target=target, processes=processes, metrics_port=metrics_port)
+    check_level(log_level)
+    if reload and find_spec("watchfiles") is None:
+        raise ConfigurationError("reload needs watchfiles: pip install 'distq[dev]', or use --no-reload")
     with contextlib.ExitStack() as stack:
-        url = broker or os.environ.get("DISTQ_BROKER") or _start_broker(stack, None if ephemeral else data, port)
-        command = [sys.executable, "-m", "distq", "run", target, "--broker", url, "-p", str(processes)]
-        command += ["--log-level", log_level, "--grace", "5s"]
+        if broker:
+            url = resolve_url(broker)
+            typer.echo(f"Broker at {mask(url)}")
+        else:
+            url = _start_broker(stack, None if ephemeral else data, port)
+        command = [sys.executable, "-m", "distq", "run", target, "-p", processes]
+        command += ["--log-level", log_level, "--grace", GRACE]
         if metrics_port is not None:
-            command += ["--metrics-port", str(metrics_port)]
-        raise typer.Exit(_Session(command, {**os.environ, "DISTQ_BROKER": url}, reload).run())
+            command += ["--metrics-port", metrics_port]
+        environment = {**os.environ, "DISTQ_BROKER": url, running.OVERRIDE: url}
+        tell = stack.enter_context(_watchdog())
+        raise typer.Exit(_Session(command, environment, reload, tell).run())
 
 
-def _start_broker(stack: contextlib.ExitStack, data: Path | None, port: int | None) -> str:
+def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: str | None) -> str:
     """An embedded broker. On 6379 every program finds it without being told."""
-    if port is None and is_free(DEFAULT_PORT):
-        port = DEFAULT_PORT
-    embedded = stack.enter_context(EmbeddedBroker(data, port=port))
-    if data is not None:
-        (data / ".gitignore").write_text("*\n")
+    port = DEFAULT_PORT if is_free(DEFAULT_PORT) else None
+    if given_port is not None:
+        port = values.whole(given_port, "--port", 1, 65535)
+        if not is_free(port):
+            raise PortUnavailable(f"--port {port}: 127.0.0.1:{port} is taken; give another, or leave it out")
+    is_new = data is not None and not data.exists()
+    try:
+        embedded = stack.enter_context(EmbeddedBroker(data, port=port))
+        if data is not None and is_new:
+            (data / ".gitignore").write_text("*\n")
+    except OSError as error:
+        what = "the embedded broker" if data is None else f"--data {data}"
+        raise ConfigurationError(f"{what}: {error.strerror}") from None
     url = f"redis://127.0.0.1:{port}/0" if port else embedded.url
     typer.echo(
         f"Broker at {url} ({Path(embedded.program).name}, {'keeps nothing' if data is None else f'data in {data}/'})"
@@ -69,55 +113,115 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, port: int | No
     return embedded.url
 
 
+@contextlib.contextmanager
+def _watchdog() -> Iterator[Callable[[str], None]]:
+    """A process that ends the worker if this one cannot; gives a function that tells it which worker that is."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", _WATCHDOG], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    pipe = process.stdin
+    assert pipe is not None
+
+    def tell(pid: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(pipe.fileno(), f"{pid}\n".encode())
+
+    try:
+        yield tell
+    finally:
+        process.kill()
+        process.wait()
+        pipe.close()
+
+
 class _Session:
     """The worker as a subprocess: restarted when the source changes, kept down while it cannot be imported."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], reload: bool) -> None:
-        self._command, self._environment, self._reload = command, environment, reload
+    def __init__(
+        self, command: list[str], environment: dict[str, str], reload: bool, tell: Callable[[str], None]
+    ) -> None:
+        self._command, self._environment, self._reload, self._tell = command, environment, reload, tell
         self._stop = threading.Event()
+        self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._signals = 0
+        self._is_asked_to_end = False
+        self._waits_for_change = False
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """Until the worker ends for another reason than its source, or Ctrl-C."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._end)
         self._start()
-        if not self._reload:
-            return self._wait()
-        for changed in self._changes():
-            if changed:
-                typer.echo(f"Reloading: {', '.join(sorted(changed))} changed")
-                self._halt()
-                self._start()
-        return self._halt()
+        try:
+            if self._reload:
+                self._keep_reloading()
+            else:
+                self._wait()
+        finally:
+            code = self._halt()
+        return code
+
+    def _keep_reloading(self) -> None:
+        try:
+            for changed in self._changes():
+                if changed:
+                    typer.echo(f"Reloading: {', '.join(sorted(changed))} changed")
+                    self._halt()
+                    if not self._stop.is_set():
+                        self._start()
+                elif self._has_ended_for_good():
+                    return
+        except (OSError, RuntimeError) as error:  # of watchfiles: no more watches, a folder that cannot be read
+            raise ConfigurationError(f"changes cannot be watched: {error}; use --no-reload") from None
 
     def _changes(self) -> Iterator[set[str]]:
-        try:
-            from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `dev`)
-        except ImportError:
-            raise ConfigurationError("reload needs watchfiles: pip install 'distq[dev]', or use --no-reload") from None
+        """Which files have changed; again and again, also when none has."""
+        from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `dev`)
+
         for changes in watch(
-            ".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=False
-        ):
+            ".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=True,
+            rust_timeout=LOOK_MS,
+        ):  # fmt: skip
             yield {os.path.relpath(path) for _, path in changes}
 
+    def _has_ended_for_good(self) -> bool:
+        assert self._process is not None
+        code = self._process.poll()
+        if code == BROKEN and not self._waits_for_change:
+            self._waits_for_change = True
+            typer.echo("Waiting for a change of the source (Ctrl-C ends)")
+        return code is not None and code != BROKEN
+
     def _start(self) -> None:
+        self._waits_for_change = self._is_asked_to_end = False
         self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+        self._tell(str(self._process.pid))
+        if self._stop.is_set() and not self._is_asked_to_end:  # Ctrl-C came in between
+            self._ask_to_end()
 
     def _halt(self) -> int:
-        process = self._process
-        assert process is not None
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        """Ends the worker, if it has not been asked before; answers the exit code of this program."""
+        if not self._is_asked_to_end:
+            self._ask_to_end()
         return self._wait()
 
     def _wait(self) -> int:
         assert self._process is not None
-        return self._process.wait()
+        code = self._process.wait()
+        self._tell("")
+        if self._signals:
+            return 128 + self._signals[-1] if len(self._signals) > 1 and code != 0 else 0
+        return 128 - code if code < 0 else code
+
+    def _ask_to_end(self) -> None:
+        """TERM, also for an INT: to that, a worker that has only just been started answers with a traceback."""
+        if self._process is not None and self._process.poll() is None:
+            self._is_asked_to_end = True
+            self._process.send_signal(signal.SIGTERM)
 
     def _end(self, number: int, frame: object) -> None:
         """Ctrl-C: the worker drains; the broker is stopped after it. A second one: at once."""
+        self._signals.append(number)
         self._stop.set()
-        self._signals += 1
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
+        self._ask_to_end()

@@ -2,62 +2,78 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 
 import typer
 
 from distq.app import Distq
-from distq.broker import inspect
+from distq.broker import inspect, verbs
 from distq.broker.inspect import DeadFilter, DeadLetter
-from distq.cli import output, target
-from distq.cli.tasks import show
-from distq.durations import seconds
+from distq.cli import complete, output, target, values
+from distq.cli.tasks import SHOW_EXAMPLES, show
 from distq.errors import ConfigurationError
+from distq.message import Message, check_id, parse
 
-app = typer.Typer(help="Look at dead letters, replay or delete them.", no_args_is_help=True, rich_markup_mode=None)
-app.command("show")(show)
+app = typer.Typer(
+    help="Look at dead letters, replay or delete them.", invoke_without_command=True, rich_markup_mode=None
+)
+app.callback()(output.help_if_alone)
 
-Ids = typer.Argument(None, metavar="[ID...]", show_default=False)
-Type = typer.Option("", "--type", help="Only this type.")
-Error = typer.Option("", "--error", help="Only errors that contain this text (class or message).")
-OlderThan = typer.Option("", "--older-than", help="Only those that died this long ago: 2h, 7d.")
+Ids = typer.Argument(None, metavar="ID", show_default=False, help="These, by their ids.")
+Type = typer.Option(None, "--type", metavar="TYPE", autocompletion=complete.types, help="Only this type.")
+Error = typer.Option(None, "--error", metavar="TEXT", help="Only errors whose class or message contains this.")
+OlderThan = typer.Option(
+    None, "--older-than", metavar="TIME", help="Only those that died at least so long ago: 2h, 7d."
+)
 All = typer.Option(False, "--all", help="All of them.")
 DryRun = typer.Option(False, "--dry-run", help="Say which, change nothing.")
 Yes = typer.Option(False, "--yes", "-y", help="Do not ask.")
 
+SAMPLE = 20
+"""So many rows of a dry run are shown."""
 
-@app.command("list")
+
+@app.command(
+    "list",
+    epilog=output.examples(
+        "distq dlq list", "distq dlq list --type email --error timeout", "distq dlq list --older-than 1d --json"
+    ),
+)
 def list_dead(
     type: str = Type,
     error: str = Error,
     older_than: str = OlderThan,
-    limit: int = typer.Option(50, "--limit", min=1, max=100_000, help="At most this many."),
+    limit: str = typer.Option("50", "--limit", metavar="N", help="At most this many."),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """List dead letters, the newest first.
-
-    Examples:
-
-      distq dlq list --type email --error Timeout
-
-      distq dlq list --older-than 1d --json
-    """
+    """List dead letters, the newest first."""
+    wanted, most = _filter((), type, error, older_than), values.whole(limit, "--limit", 1, 1_000_000)
     found = target.find_app(app, broker, name)
-    letters = _find(found, _filter((), type, error, older_than))
-    letters.sort(key=lambda letter: -letter.died_at_ms)
+    letters = list(islice(_newest_first(found, wanted), most + 1))
     if as_json:
-        output.as_json([asdict(letter) for letter in letters[:limit]])
+        output.print_json([asdict(letter) for letter in letters[:most]])
         return
-    rows = [(x.id, x.type, x.attempts, output.moment(x.died_at_ms), f"{x.error}: {x.message}") for x in letters[:limit]]
-    if rows:
-        output.table("", ("id", "type", "attempts", "died", "error"), rows, numbers=("attempts",))
-    typer.echo(f"{len(letters)} dead" + (f", {limit} shown (--limit)" if len(letters) > limit else ""))
+    _table(letters[:most])
+    typer.echo(_summary(found, wanted, len(letters), most))
 
 
-@app.command("replay")
+app.command("show", epilog=SHOW_EXAMPLES)(show)
+
+
+@app.command(
+    "replay",
+    epilog=output.examples(
+        "distq dlq replay order-17",
+        "distq dlq replay --type webhook --error 503 --dry-run",
+        "distq dlq replay --all",
+    ),
+)
 def replay(
     ids: list[str] = Ids,
     type: str = Type,
@@ -70,25 +86,26 @@ def replay(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Run dead tasks again, with a fresh budget of attempts.
-
-    Examples:
-
-      distq dlq replay order-17
-
-      distq dlq replay --type webhook --error 503 --dry-run
-    """
+    """Run dead tasks again, with a fresh budget of attempts."""
+    wanted = _chosen(ids, type, error, older_than, all)
     found = target.find_app(app, broker, name)
-    letters = _chosen(found, _filter(ids or (), type, error, older_than), all)
+    letters = _find(found, wanted)
     if dry_run:
-        _told(as_json, {"would_replay": len(letters)}, f"would replay {len(letters)}")
+        _would(as_json, "replay", letters)
     else:
         count = sum(inspect.replay(found.broker, queue, group) for queue, group in _by_queue(letters).items())
-        _told(as_json, {"replayed": count}, f"replayed {count}")
+        output.told(as_json, {"replayed": count}, f"replayed {output.number(count, 'task')}")
     _complain_about_missing(ids, letters)
 
 
-@app.command("purge")
+@app.command(
+    "purge",
+    epilog=output.examples(
+        "distq dlq purge order-17",
+        "distq dlq purge --older-than 7d --yes",
+        "distq dlq purge --all --dry-run",
+    ),
+)
 def purge(
     ids: list[str] = Ids,
     type: str = Type,
@@ -102,42 +119,78 @@ def purge(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Delete dead tasks for good.
-
-    Examples:
-
-      distq dlq purge --older-than 7d --yes
-
-      distq dlq purge --all --dry-run
-    """
+    """Delete dead tasks for good."""
+    wanted = _chosen(ids, type, error, older_than, all)
     found = target.find_app(app, broker, name)
-    letters = _chosen(found, _filter(ids or (), type, error, older_than), all)
+    letters = _find(found, wanted)
     if dry_run:
-        _told(as_json, {"would_delete": len(letters)}, f"would delete {len(letters)}")
+        _would(as_json, "delete", letters)
     else:
-        if not yes and as_json:
-            raise ConfigurationError("with --json nobody can be asked: add --yes")
-        if not yes:
-            typer.confirm(f"Delete {len(letters)} dead tasks for good?", abort=True)
+        if letters:
+            output.ask(yes, as_json, f"Delete {output.number(len(letters), 'dead task')} for good?")
         count = sum(inspect.purge_dead(found.broker, queue, group) for queue, group in _by_queue(letters).items())
-        _told(as_json, {"deleted": count}, f"deleted {count}")
+        output.told(as_json, {"deleted": count}, f"deleted {output.number(count, 'task')}")
     _complain_about_missing(ids, letters)
 
 
-def _filter(ids: list[str] | tuple[()], type: str, error: str, older_than: str) -> DeadFilter:
-    return DeadFilter(frozenset(ids), type, error, seconds(older_than, "--older-than") if older_than else 0.0)
+# -- which ----------------------------------------------------------------------------------------------------------
+
+
+def _filter(ids: Sequence[str], type: str | None, error: str | None, older_than: str | None) -> DeadFilter:
+    return DeadFilter(
+        frozenset(ids),
+        values.given(type, "--type") or "",
+        values.given(error, "--error") or "",
+        0.0 if older_than is None else values.seconds(older_than, "--older-than"),
+    )
+
+
+def _chosen(
+    ids: list[str] | None, type: str | None, error: str | None, older_than: str | None, all: bool
+) -> DeadFilter:
+    """What an action is about; it never means everything by accident."""
+    wanted = _filter(ids or (), type, error, older_than)
+    if wanted.is_empty and not all:
+        raise ConfigurationError("which dead tasks? give ids, --type, --error or --older-than, or --all")
+    if all and not wanted.is_empty:
+        raise ConfigurationError("--all means all of them: leave it out, or the other conditions")
+    return wanted
+
+
+def _newest_first(found: Distq, wanted: DeadFilter) -> Iterator[DeadLetter]:
+    """Of all queues together, read only as far as somebody asks."""
+    queues = dict.fromkeys([*found.queues, *found.broker.known_queues()])
+    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in queues]
+    return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
 
 
 def _find(found: Distq, wanted: DeadFilter) -> list[DeadLetter]:
-    queues = dict.fromkeys([*found.queues, *found.broker.known_queues()])
-    return [letter for queue in queues for letter in inspect.dead_letters(found.broker, queue, wanted)]
+    if wanted.ids and wanted == DeadFilter(wanted.ids):
+        return [letter for id in sorted(wanted.ids) for letter in _by_id(found, id)]
+    letters = {(letter.queue, letter.id): letter for letter in _newest_first(found, wanted)}
+    return list(letters.values())
 
 
-def _chosen(found: Distq, wanted: DeadFilter, all: bool) -> list[DeadLetter]:
-    """What an action is about; it never means everything by accident."""
-    if wanted.is_empty and not all:
-        raise ConfigurationError("which dead tasks? give ids, --type, --error or --older-than, or --all")
-    return _find(found, wanted)
+def _by_id(found: Distq, id: str) -> Iterator[DeadLetter]:
+    """A dead letter in whichever queue has it, without a look at all the others."""
+    for queue in dict.fromkeys(found.queues_of(check_id(id))):
+        look = found.broker.run(verbs.look(found.broker.prefix(queue), id))
+        if look.message is None or look.state not in ("dead", "ended"):
+            continue
+        message = _parse(look.message)
+        last = (inspect.attempts(found.broker, queue, id) or [{}])[-1]
+        yield DeadLetter(
+            id, queue, message.type, str(last.get("type", "")), str(last.get("message", "")), message.attempt + 1,
+            int(last.get("at", 0)), int(message.created_ms),
+        )  # fmt: skip
+
+
+def _parse(raw: bytes) -> Message:
+    """The message, or one that says that it is none."""
+    try:
+        return parse(raw)
+    except ValueError:
+        return Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")
 
 
 def _by_queue(letters: list[DeadLetter]) -> dict[str, list[str]]:
@@ -147,15 +200,46 @@ def _by_queue(letters: list[DeadLetter]) -> dict[str, list[str]]:
     return groups
 
 
+# -- what is said ---------------------------------------------------------------------------------------------------
+
+
+def _table(letters: Sequence[DeadLetter]) -> None:
+    if letters:
+        rows = [
+            (letter.id, letter.type, letter.attempts, output.age(letter.died_at_ms), _error(letter))
+            for letter in letters
+        ]
+        output.table("", ("id", "type", "attempts", "died", "error"), rows, numbers=("attempts",))
+
+
+def _error(letter: DeadLetter) -> str:
+    return f"{letter.error}: {letter.message}" if letter.message else letter.error
+
+
+def _summary(found: Distq, wanted: DeadFilter, read: int, most: int) -> str:
+    """How many there are, as far as that is known: behind a filter nobody counts what is not shown."""
+    if read <= most:
+        return (
+            f"{output.number(read, 'dead task')}" if read else "no dead tasks" + ("" if wanted.is_empty else " match")
+        )
+    if not wanted.is_empty:
+        return f"{most} shown, there are more: --limit"
+    queues = dict.fromkeys([*found.queues, *found.broker.known_queues()])
+    total = sum(found.broker.run(verbs.depths(found.broker.prefix(queue))).dead for queue in queues)
+    return f"{output.number(total, 'dead task')}, {most} shown: --limit"
+
+
+def _would(as_json: bool, verb: str, letters: list[DeadLetter]) -> None:
+    if not as_json:
+        _table(letters[:SAMPLE])
+        if len(letters) > SAMPLE:
+            typer.echo(f"… and {len(letters) - SAMPLE:,} more")
+    data = {f"would_{verb}": len(letters), "ids": [letter.id for letter in letters]}
+    output.told(as_json, data, f"would {verb} {output.number(len(letters), 'task')}")
+
+
 def _complain_about_missing(ids: list[str] | None, letters: list[DeadLetter]) -> None:
     missing = set(ids or ()) - {letter.id for letter in letters}
     if missing:
-        typer.echo(f"error: not among the dead: {', '.join(output.clean(id) for id in sorted(missing))}", err=True)
+        output.complain(f"error: not among the dead: {', '.join(sorted(missing))}")
         raise typer.Exit(1)
-
-
-def _told(as_json: bool, data: dict[str, int], text: str) -> None:
-    if as_json:
-        output.as_json(data)
-    else:
-        typer.echo(text)

@@ -17,6 +17,7 @@ from typing import Any
 
 import typer
 
+from distq.errors import ConfigurationError
 from distq.logs import one_line
 
 Json = typer.Option(False, "--json", help="Print JSON, for scripts.")
@@ -29,6 +30,12 @@ _HIDDEN = re.compile(r"[^\n\x20-\x7e]")
 def examples(*lines: str) -> str:
     """The end of a help page: real commands, each on a line of its own."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def help_if_alone(context: typer.Context) -> None:
+    """A group of commands without a command shows what there is."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def clean(value: object, most: int = 300) -> str:
@@ -49,6 +56,20 @@ def told(as_json: bool, data: Mapping[str, object], text: str) -> None:
         print_json(data)
     else:
         typer.echo(text)
+
+
+def ask(yes: bool, as_json: bool, question: str) -> None:
+    """Asks before something that cannot be undone; raises typer.Abort for a no."""
+    if yes:
+        return
+    if as_json:
+        raise ConfigurationError("with --json nobody can be asked: add --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def number(count: int, thing: str) -> str:
+    """`1 task`, `1,234 tasks`."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 # -- tables ---------------------------------------------------------------------------------------------------------
@@ -81,8 +102,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         shown.add_row(*(Text(clean(cell)) for cell in row))
     console = Console(highlight=False, width=_width())
     needed = Measurement.get(console, console.options.update(max_width=10_000), shown)
-    if console.width < needed.minimum:
-        console.width = needed.minimum
+    console.width = max(console.width, needed.minimum)
     with console.capture() as captured:
         console.print(shown)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import typer
 
 from distq.broker import inspect, verbs
-from distq.cli import output, target
+from distq.cli import complete, output, target, values
 from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
-from distq.message import PRIORITIES, priority_number
 
 LEVELS = ("high", "default", "low", "scheduled")
+
+QUEUES_EXAMPLES = output.examples(
+    "distq queues",
+    "distq queues --app myapp:app",
+    "distq queues --json | jq '.[].dead'",
+)
+PURGE_EXAMPLES = output.examples(
+    "distq purge mail --dry-run",
+    "distq purge mail --priority low --yes",
+    "distq purge mail --scheduled",
+)
 
 
 def queues(
@@ -18,19 +28,12 @@ def queues(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Show how many tasks are in each state, per queue.
-
-    Examples:
-
-      distq queues
-
-      distq queues --json | jq '.[].dead'
-    """
+    """Show how many tasks are where, per queue."""
     found = target.find_app(app, broker, name)
     names = list(dict.fromkeys([*found.queues, *found.broker.known_queues()]))
     depths = {queue: found.broker.run(verbs.depths(found.broker.prefix(queue))) for queue in names}
     if as_json:
-        output.as_json([{"queue": queue, **depth._asdict()} for queue, depth in depths.items()])
+        output.print_json([{"queue": queue, **depth._asdict()} for queue, depth in depths.items()])
         return
     columns = ("high", "default", "low", "scheduled", "running", "dead", "workers")
     rows = [(queue, *(getattr(depth, column) for column in columns)) for queue, depth in depths.items()]
@@ -38,8 +41,14 @@ def queues(
 
 
 def purge(
-    queue: str = typer.Argument("default", metavar="QUEUE"),
-    priority: str = typer.Option(None, "--priority", help="Only this priority. [default: all, and what is scheduled]"),
+    queue: str = typer.Argument(..., metavar="QUEUE", autocompletion=complete.queues),
+    priority: str = typer.Option(
+        None,
+        "--priority",
+        metavar="PRIORITY",
+        autocompletion=complete.priorities,
+        help="Only this priority: high, default or low. [default: all, and what is scheduled]",
+    ),
     scheduled: bool = typer.Option(False, "--scheduled", help="Only what is scheduled."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say how many, cancel none."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
@@ -48,40 +57,30 @@ def purge(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel all waiting tasks of a queue. What runs is left alone; dead letters have `distq dlq purge`.
+    """Cancel all waiting tasks of a queue.
 
-    Examples:
-
-      distq purge mail --dry-run
-
-      distq purge mail --priority low --yes
+    What runs is left alone. For dead letters there is `distq dlq purge`.
     """
+    levels = _levels(priority, scheduled)
     found = target.find_app(app, broker, name)
-    known = [*found.queues, *found.broker.known_queues()]
+    known = dict.fromkeys([*found.queues, *found.broker.known_queues()])
     if queue not in known:
-        raise UnknownQueue(
-            f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(dict.fromkeys(known))}"
-        )
-    levels: tuple[str, ...] = LEVELS
-    if scheduled:
-        levels = ("scheduled",)
-    elif priority is not None:
-        levels = (PRIORITIES[priority_number(int(priority) if priority.isdigit() else priority)],)
+        raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(known)}")
     depth = found.broker.run(verbs.depths(found.broker.prefix(queue)))
     count = sum(getattr(depth, level) for level in levels)
     if dry_run:
-        _told(as_json, {"queue": queue, "would_cancel": count}, f"would cancel {count} tasks of {queue}")
+        said = f"would cancel {output.number(count, 'task')} of {queue}"
+        output.told(as_json, {"queue": queue, "would_cancel": count}, said)
         return
-    if not yes and not as_json:
-        typer.confirm(f"Cancel {count} waiting tasks of queue {queue} ({', '.join(levels)})?", abort=True)
-    elif not yes:
-        raise ConfigurationError("with --json nobody can be asked: add --yes")
+    if count:
+        output.ask(yes, as_json, f"Cancel {output.number(count, 'task')} of queue {queue} ({', '.join(levels)})?")
     taken = sum(inspect.purge(found.broker, queue, level) for level in levels)
-    _told(as_json, {"queue": queue, "cancelled": taken}, f"cancelled {taken} tasks of {queue}")
+    output.told(as_json, {"queue": queue, "cancelled": taken}, f"cancelled {output.number(taken, 'task')} of {queue}")
 
 
-def _told(as_json: bool, data: dict[str, object], text: str) -> None:
-    if as_json:
-        output.as_json(data)
-    else:
-        typer.echo(text)
+def _levels(priority: str | None, scheduled: bool) -> tuple[str, ...]:
+    if scheduled and priority is not None:
+        raise ConfigurationError("--priority and --scheduled: give one of them; what is scheduled has its own place")
+    if scheduled:
+        return ("scheduled",)
+    return LEVELS if priority is None else (values.priority(priority),)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
 
 import typer
 
+from distq.cli import complete, output, values
 from distq.config import WorkerConfig
-from distq.durations import seconds
 from distq.errors import ConfigurationError, DistqError
 from distq.logs import configure
-from distq.supervisor.metrics import MetricsDoor, PortTaken
-from distq.supervisor.supervisor import Supervisor
+
+MOST_PROCESSES = 1024
+OVERRIDE = "DISTQ_DEV_BROKER"
+"""How `distq dev` tells its worker the address: an argument can be read by everybody on the machine."""
 
 
 class PortUnavailable(DistqError):
-    """The given metrics port is in use."""
+    """A given port is in use."""
 
 
 Target = typer.Argument(
@@ -29,63 +32,93 @@ Processes = typer.Option(
     "-p",
     "--concurrency",
     "-c",
+    metavar="N",
     envvar="DISTQ_PROCESSES",
-    help="Worker processes. [default: one per core]",
+    help="Worker processes; each runs one task at a time. [default: one per core]",
 )
 Queues = typer.Option(
-    "",
+    None,
     "--queues",
     "-Q",
     envvar="DISTQ_QUEUES",
     metavar="A,B",
+    autocompletion=complete.queues,
     help="Queues to serve. [default: all that the application declares]",
 )
-BrokerUrl = typer.Option(None, "--broker", metavar="URL", help="Broker, instead of the application's own.")
+BrokerUrl = typer.Option(
+    None,
+    "--broker",
+    metavar="URL",
+    envvar=OVERRIDE,
+    show_envvar=False,
+    help="Broker to use instead of the application's own.",
+)
 MetricsPort = typer.Option(
     None,
     "--metrics-port",
+    metavar="PORT",
     envvar="DISTQ_METRICS_PORT",
-    help="Port of /metrics; 0 for none. [default: 8080 or the next free one]",
+    help="Port of /metrics; 0 for none. [default: 8080, or the next free one]",
 )
-Grace = typer.Option("30s", "--grace", envvar="DISTQ_GRACE", help="Time to finish what runs after TERM or INT.")
+Grace = typer.Option(
+    "30s", "--grace", metavar="TIME", envvar="DISTQ_GRACE", help="Time to finish what runs after TERM or INT."
+)
 Lease = typer.Option(
-    "15s", "--lease", envvar="DISTQ_LEASE", help="After this long without a sign of life, others take over."
+    "15s",
+    "--lease",
+    metavar="TIME",
+    envvar="DISTQ_LEASE",
+    help="After this long without a sign of life, others take over. From 1s to 1d.",
 )
 MaxDeliveries = typer.Option(
-    3,
+    "3",
     "--max-deliveries",
+    metavar="N",
     envvar="DISTQ_MAX_DELIVERIES",
-    min=1,
-    max=255,
-    help="A task that kills its process this often is dead.",
+    help="A task that kills its process this often is dead. From 1 to 255.",
 )
-LogLevel = typer.Option("INFO", "--log-level", "-l", envvar="DISTQ_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
-LogFormat = typer.Option("text", "--log-format", envvar="DISTQ_LOG_FORMAT", help="text or json.")
+LogLevel = typer.Option(
+    "INFO",
+    "--log-level",
+    "-l",
+    metavar="LEVEL",
+    envvar="DISTQ_LOG_LEVEL",
+    autocompletion=complete.levels,
+    help="DEBUG, INFO, WARNING or ERROR.",
+)
+LogFormat = typer.Option(
+    "text",
+    "--log-format",
+    metavar="FORMAT",
+    envvar="DISTQ_LOG_FORMAT",
+    autocompletion=complete.formats,
+    help="text or json.",
+)
+EXAMPLES = output.examples(
+    "distq run myapp:app",
+    "distq run myapp:app -p 8 -Q default,mail",
+    "distq run myapp:app --broker redis://queue.internal:6379/0",
+    "distq run myapp:app --grace 10m --lease 1m --log-format json",
+)
 
 
 def run(
     target: str = Target,
-    processes: int = Processes,
+    processes: str = Processes,
     queues: str = Queues,
     broker: str = BrokerUrl,
-    metrics_port: int = MetricsPort,
+    metrics_port: str = MetricsPort,
     grace: str = Grace,
     lease: str = Lease,
-    max_deliveries: int = MaxDeliveries,
+    max_deliveries: str = MaxDeliveries,
     log_level: str = LogLevel,
     log_format: str = LogFormat,
 ) -> None:
-    """Run a worker host: import the application once, fork worker processes, run tasks until told to end.
+    """Run a worker host in production.
+
+    Imports the application once, forks worker processes, and runs tasks until it is told to end.
 
     TERM or INT: finish what runs within the grace period, give back the rest. A second one: give back everything now.
-
-    Examples:
-
-      distq run myapp:app
-
-      distq run myapp:app -p 8 -Q default,mail --broker redis://queue.internal:6379/0
-
-      distq run myapp:app --grace 10m --lease 1m --log-format json
     """
     config = worker_config(
         target=target, processes=processes, queues=queues, broker=broker, metrics_port=metrics_port, grace=grace,
@@ -98,58 +131,60 @@ def run(
 def worker_config(
     *,
     target: str | None,
-    processes: int | None,
-    queues: str = "",
+    processes: str | None,
+    queues: str | None = None,
     broker: str | None = None,
-    metrics_port: int | None = None,
+    metrics_port: str | None = None,
     grace: str = "30s",
     lease: str = "15s",
-    max_deliveries: int = 3,
+    max_deliveries: str = "3",
 ) -> WorkerConfig:
     """The settings of the command line, checked."""
     if not target:
-        raise ConfigurationError(
-            "which application? give it as module:app, e.g. `distq run myapp:app`, or set $DISTQ_APP"
-        )
-    if processes is not None and not 1 <= processes <= 1024:
-        raise ConfigurationError(f"--processes {processes}: give a number from 1 to 1024")
-    if metrics_port is not None and not 0 <= metrics_port <= 65535:
-        raise ConfigurationError(f"--metrics-port {metrics_port}: give a port from 1 to 65535, or 0 for none")
-    lease_s = seconds(lease, "--lease")
+        raise ConfigurationError("which application? give it as module:app, e.g. myapp:app, or set $DISTQ_APP")
+    lease_s = values.seconds(lease, "--lease")
     if not 1 <= lease_s <= 86400:
         raise ConfigurationError(f"--lease {lease}: give a time from 1s to 1d")
+    names = [name.strip() for name in queues.split(",")] if queues is not None else []
+    if queues is not None and not all(names):
+        raise ConfigurationError(f"--queues {queues!r}: give names with commas between, or leave it out for all")
     return WorkerConfig(
         app=target,
-        processes=processes or _cores(),
-        queues=tuple(name.strip() for name in queues.split(",") if name.strip()),
-        broker=broker,
+        processes=_cores() if processes is None else values.whole(processes, "--processes", 1, MOST_PROCESSES),
+        queues=tuple(names),
+        broker=values.given(broker, "--broker"),
         lease_ms=round(lease_s * 1000),
-        grace_ms=round(seconds(grace, "--grace") * 1000),
-        max_deliveries=max_deliveries,
-        metrics_port=metrics_port,
+        grace_ms=round(values.seconds(grace, "--grace") * 1000),
+        max_deliveries=values.whole(max_deliveries, "--max-deliveries", 1, 255),
+        metrics_port=None if metrics_port is None else values.whole(metrics_port, "--metrics-port", 0, 65535),
         import_path=str(Path.cwd()),
     )
 
 
 def supervise(config: WorkerConfig) -> int:
     """Runs a worker host in this process; answers its exit code."""
+    from distq.supervisor.metrics import MetricsDoor, PortTaken  # noqa: PLC0415 (only a host waits for all that)
+    from distq.supervisor.supervisor import Supervisor  # noqa: PLC0415
+
     door = None
     if config.metrics_port != 0:
         try:
             door = MetricsDoor(config.metrics_port)
         except PortTaken as error:
-            raise PortUnavailable(str(error)) from error
+            hint = "" if config.metrics_port is None else "; give another --metrics-port, or 0 for none"
+            raise PortUnavailable(f"{error}{hint}") from error
 
     def ready(text: str) -> None:
         if door is not None:
             _say(f"Metrics server listening on :{door.port}")
         _say(text)
 
-    return Supervisor(config, ready, lambda text: typer.echo(f"error: {text}", err=True), door).run()
+    return Supervisor(config, ready, lambda text: output.complain(f"error: {text}"), door).run()
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    with contextlib.suppress(OSError):  # whoever read it is gone; that is no reason to end
+        print(text, flush=True)
     logging.getLogger("distq").debug("%s", text)
 
 

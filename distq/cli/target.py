@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import typer
 
 from distq.app import Distq
 from distq.broker.connect import mask, resolve_url
 from distq.broker.inspect import applications
-from distq.errors import ConfigurationError
+from distq.cli import complete, values
+from distq.errors import ConfigurationError, did_you_mean
 from distq.loader import load
 
-App = typer.Option(None, "--app", envvar="DISTQ_APP", metavar="MODULE:APP", help="The application, imported from here.")
+App = typer.Option(
+    None, "--app", envvar="DISTQ_APP", metavar="MODULE:APP", help="The application, imported from the current folder."
+)
 Broker = typer.Option(
     None, "--broker", metavar="URL", help="The broker. [default: $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR, localhost]"
 )
-Name = typer.Option(None, "--name", help="The application's name on the broker, if there are several and no --app.")
+Name = typer.Option(
+    None,
+    "--name",
+    metavar="NAME",
+    autocompletion=complete.names,
+    help="The application's name on the broker, if there are several and no --app.",
+)
 
 TIMEOUT_S = 2.0
 
 
-def find_app(app: str | None, broker: str | None, name: str | None) -> Distq:
-    """The application to act on. Without its code, the one that the broker knows."""
+def find_app(app: str | None, broker: str | None, name: str | None, *, may_be_new: bool = False) -> Distq:
+    """The application to act on. Without its code, the one that the broker knows; `may_be_new`: or does not yet."""
+    values.given(broker, "--broker")
+    values.given(name, "--name")
     if app:
-        found = load(app)
+        found = load_quietly(app)
+        if name not in (None, found.name):
+            raise ConfigurationError(
+                f"--name {name}: {app} (--app, $DISTQ_APP) is called {found.name}; give one of them"
+            )
         if broker:
             found.rebind(broker)
         found.broker.timeout = found.broker.exchange.timeout = TIMEOUT_S
@@ -30,14 +48,28 @@ def find_app(app: str | None, broker: str | None, name: str | None) -> Distq:
     url = resolve_url(broker)
     known = applications(url, TIMEOUT_S)
     if name is None:
-        if len(known) > 1:
-            raise ConfigurationError(
-                f"several applications are on {mask(url)}: {', '.join(known)}; choose with --name or --app"
-            )
-        if not known:
-            raise ConfigurationError(f"no application has used {mask(url)} yet; name one with --app or --name")
-        name = next(iter(known))
+        name = _only_one(known, url)
+    elif name not in known and not may_be_new:
+        there = f"there are: {', '.join(known)}" if known else "there is none yet"
+        raise ConfigurationError(f"no application {name!r} on {mask(url)}{did_you_mean(name, known)}; {there}")
     found = Distq(name, url, timeout=TIMEOUT_S)
     for queue in known.get(name, ()):
-        found.queue(queue)
+        with contextlib.suppress(ConfigurationError):  # somebody else has written a name that is none
+            found.queue(queue)
     return found
+
+
+def _only_one(known: dict[str, list[str]], url: str) -> str:
+    if len(known) > 1:
+        raise ConfigurationError(
+            f"several applications are on {mask(url)}: {', '.join(known)}; choose with --name or --app"
+        )
+    if not known:
+        raise ConfigurationError(f"no application has used {mask(url)} yet; name one with --app or --name")
+    return next(iter(known))
+
+
+def load_quietly(app: str) -> Distq:
+    """The application; what its modules print while they are imported is not the output of the command."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return load(app)

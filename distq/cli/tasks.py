@@ -3,114 +3,152 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
 from distq.app import Distq
 from distq.broker import inspect
-from distq.cli import output, target
-from distq.durations import seconds
-from distq.errors import ConfigurationError, ResultNotKept, ResultTimeout, TaskError, UnknownTask
-from distq.message import parse
+from distq.broker.verbs import Look
+from distq.cli import complete, output, target, values
+from distq.durations import format_duration
+from distq.errors import (
+    BrokerError,
+    ConfigurationError,
+    NotSerializable,
+    ResultNotKept,
+    ResultTimeout,
+    TaskError,
+    TaskFailed,
+    UnknownTask,
+    did_you_mean,
+)
+from distq.message import check_type, parse
+from distq.result import Handle
 
-app = typer.Typer(help="Look at single tasks.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Look at single tasks.", invoke_without_command=True, rich_markup_mode=None)
+app.callback()(output.help_if_alone)
 
 NOT_THERE_YET = 6
+MOST_SHOWN = 2000
+"""Characters of one value in `tasks show`; --json shows all."""
+
+ENQUEUE_EXAMPLES = output.examples(
+    """distq enqueue email '{"to": "a@example.com", "subject": "Hi"}'""",
+    "distq enqueue report 17 --priority low --delay 5m",
+    """distq enqueue add '{"a": 1, "b": 2}' --wait""",
+    "distq enqueue import - < rows.json",
+)
+RESULT_EXAMPLES = output.examples(
+    "distq result default.b5a0c41e6d0f8f2c9a37",
+    "distq result order-17 --wait 30s --json",
+)
+CANCEL_EXAMPLES = output.examples("distq cancel order-17 order-18")
+SHOW_EXAMPLES = output.examples("distq tasks show default.b5a0c41e6d0f8f2c9a37", "distq tasks show order-17 --json")
+
+Id = typer.Argument(..., metavar="ID")
 
 
 def enqueue(
-    type: str = typer.Argument(..., metavar="TYPE"),
+    type: str = typer.Argument(..., metavar="TYPE", autocompletion=complete.types),
     payload: str = typer.Argument(
-        "", metavar="JSON", help="An object becomes keyword arguments, anything else one argument."
+        None,
+        metavar="JSON",
+        show_default=False,
+        help="An object becomes keyword arguments, anything else the one argument; - reads it from standard input.",
     ),
-    priority: str = typer.Option(None, "--priority", help="high, default or low."),
-    queue: str = typer.Option(None, "--queue", "-Q"),
-    delay: str = typer.Option(None, "--delay", help="Start after this long: 10s, 5m, 2d."),
-    expires: str = typer.Option(None, "--expires", help="Do not start later than this from now."),
-    id: str = typer.Option(None, "--id", help="Your own id: a second call with that of a live task changes nothing."),
-    retries: int = typer.Option(None, "--retries"),
+    priority: str = typer.Option(
+        None,
+        "--priority",
+        metavar="PRIORITY",
+        autocompletion=complete.priorities,
+        help="high, default or low (or 2, 1, 0). [default: as declared]",
+    ),
+    queue: str = typer.Option(
+        None,
+        "--queue",
+        "-Q",
+        metavar="QUEUE",
+        autocompletion=complete.queues,
+        help="The queue. [default: as declared; without --app the one where this type was seen, or default]",
+    ),
+    delay: str = typer.Option(None, "--delay", metavar="TIME", help="Start after this long: 10s, 5m, 2d."),
+    expires: str = typer.Option(None, "--expires", metavar="TIME", help="Do not start later than this from now."),
+    id: str = typer.Option(
+        None, "--id", metavar="ID", help="Your own id: a second call with that of a live task changes nothing."
+    ),
+    retries: str = typer.Option(
+        None, "--retries", metavar="N", help="How often it is tried again after an error. [default: as declared]"
+    ),
     wait: bool = typer.Option(False, "--wait", help="Wait for the result and print it."),
-    timeout: str = typer.Option("60s", "--timeout", help="How long to wait."),
+    timeout: str = typer.Option("60s", "--timeout", metavar="TIME", help="How long --wait waits."),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Enqueue a task by its type.
+    """Enqueue a task by its type; prints its id.
 
-    Examples:
+    With --app the arguments are checked before anything is sent, and declared options hold.
 
-      distq enqueue email '{"to": "a@example.com", "subject": "Hi"}'
-
-      distq enqueue report 17 --priority low --delay 5m
-
-      distq enqueue add '{"a": 1, "b": 2}' --wait
+    With --wait the exit code is 0 if it completed, 1 if it failed, 6 if it has not ended in time.
     """
-    found = target.find_app(app, broker, name)
-    said = {
-        "priority": _priority(priority),
-        "queue": queue,
-        "delay": delay,
-        "expires": expires,
-        "id": id,
-        "retries": retries,
-    }
-    options: Any = {key: value for key, value in said.items() if value is not None}
-    if queue and queue not in found.queues:
-        found.queue(queue)
+    wait_s = values.seconds(timeout, "--timeout")
+    options = _options(priority=priority, queue=queue, delay=delay, expires=expires, id=id, retries=retries)
+    arguments = _payload(payload)
+    found = target.find_app(app, broker, name, may_be_new=True)
+    if not app:
+        options |= _place(found, check_type(type), queue)
     try:
-        handle = found.enqueue(type, *_payload(payload), **options)
+        handle = found.enqueue(type, *arguments, **options)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
     if wait:
-        _print_result(found, handle.id, _seconds(timeout), as_json)
-    elif as_json:
-        output.as_json({"id": handle.id, "queue": handle.queue, "created": handle.created})
+        _wait_after_sending(found, handle, wait_s, as_json)
     else:
-        typer.echo(handle.id)
+        output.told(as_json, {"id": handle.id, "queue": handle.queue, "created": handle.created}, handle.id)
+        if not handle.created and not as_json:
+            output.complain(f"note: {handle.id} was there already and is {handle.status()}; nothing was changed")
 
 
 def result(
-    id: str = typer.Argument(..., metavar="ID"),
-    wait: str = typer.Option("0s", "--wait", help="Wait this long for it."),
+    id: str = Id,
+    wait: str = typer.Option("0s", "--wait", metavar="TIME", help="Wait this long for it."),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Print the result of a task. Exit code 6: it has not ended yet; 1: it failed, or is unknown.
+    """Print the result of a task, as JSON.
 
-    Examples:
-
-      distq result default.3f2a...
-
-      distq result order-17 --wait 30s --json
+    The exit code is 0 if it completed, 1 if it failed or is unknown, 6 if it has not ended yet.
     """
-    _print_result(target.find_app(app, broker, name), id, _seconds(wait), as_json)
+    wait_s = values.seconds(wait, "--wait")
+    found = target.find_app(app, broker, name)
+    _print_result(found, found.result(id), wait_s, as_json)
 
 
 def cancel(
-    ids: list[str] = typer.Argument(..., metavar="ID..."),
+    ids: list[str] = typer.Argument(..., metavar="ID"),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel waiting tasks. Exit code 1: one of them runs already, has ended, or is unknown.
+    """Cancel waiting tasks.
 
-    Example:
-
-      distq cancel order-17 order-18
+    The exit code is 1 if one of them runs already, has ended, or is unknown.
     """
     found = target.find_app(app, broker, name)
     outcomes = []
-    for id in ids:
-        handle = found.result(id)
+    for handle in [found.result(id) for id in ids]:
         done = handle.cancel()
-        outcomes.append({"id": id, "cancelled": done, "status": handle.status()})
+        outcomes.append({"id": handle.id, "cancelled": done, "status": handle.status()})
     if as_json:
-        output.as_json(outcomes)
+        output.print_json(outcomes)
     else:
         for outcome in outcomes:
             shown = "cancelled" if outcome["cancelled"] else f"not cancelled: it is {outcome['status']}"
@@ -119,51 +157,29 @@ def cancel(
         raise typer.Exit(1)
 
 
-@app.command("show")
+@app.command("show", epilog=SHOW_EXAMPLES)
 def show(
-    id: str = typer.Argument(..., metavar="ID"),
+    id: str = Id,
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Show all that is known of a task: state, arguments, attempts, result.
+    """Show all that is known of a task.
 
-    Example:
-
-      distq tasks show default.3f2a...
+    Its state, arguments, attempts and result.
     """
     found = target.find_app(app, broker, name)
     facts = describe(found, id)
     if facts["status"] == "unknown":
-        raise UnknownTask(f"no task {output.clean(id)} is known", id=id)
+        raise UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
     if as_json:
-        output.as_json(facts)
-        return
-    attempts = facts.pop("attempts")
-    for key, value in facts.items():
-        if value not in (None, "", [], {}):
-            shown = (
-                output.moment(value)
-                if key.endswith("_at_ms")
-                else value
-                if isinstance(value, str)
-                else output.json_text(value)
-            )
-            typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, 2000)}")
-    if attempts:
-        rows = [
-            (
-                a.get("attempt", ""),
-                output.moment(a.get("at")),
-                a.get("outcome", ""),
-                a.get("type", ""),
-                a.get("message", ""),
-            )
-            for a in attempts
-        ]
-        typer.echo()
-        output.table("Attempts", ("attempt", "at", "outcome", "error", "message"), rows, numbers=("attempt",))
+        output.print_json(facts)
+    else:
+        _show(facts)
+
+
+# -- one task in full -----------------------------------------------------------------------------------------------
 
 
 def describe(found: Distq, id: str) -> dict[str, Any]:
@@ -171,59 +187,181 @@ def describe(found: Distq, id: str) -> dict[str, Any]:
     handle = found.result(id)
     queue, look = found.broker.find(id, found.queues_of(id))
     facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
-    if look.message is not None:
-        try:
-            message = parse(look.message)
-            args, kwargs, headers = found.codec.unpack_call(message.body)
-            facts |= inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
-        except ValueError as error:
-            facts["corrupt"] = str(error)
+    facts |= _of_message(found, look)
     if look.due_ms:
         facts["due_at_ms"] = look.due_ms
     if look.worker:
         facts["worker"] = look.worker
-    if look.result is not None:
-        element = found.codec.unpack(look.result)
-        facts["result"] = element[1] if isinstance(element, list) and len(element) > 1 else None
-        if isinstance(element, list) and len(element) == 4:
-            facts |= {"finished_at_ms": element[2], "seconds": element[3]}
+    facts |= _of_ending(found, look)
     facts["attempts"] = inspect.attempts(found.broker, queue, id)
     return facts
 
 
-def _print_result(found: Distq, id: str, wait_s: float, as_json: bool) -> None:
-    handle = found.result(id)
+def _of_message(found: Distq, look: Look) -> dict[str, Any]:
+    if look.message is None:
+        return {}
     try:
-        value = handle.get(timeout=wait_s)
+        message = parse(look.message)
+        args, kwargs, headers = found.codec.unpack_call(message.body)
+    except ValueError as error:
+        return {"corrupt": str(error)}
+    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+
+
+def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
+    """The result of a completed task; how else it ended."""
+    if look.result is None:
+        return {}
+    try:
+        word, *rest = found.codec.unpack(look.result)
+    except (ValueError, TypeError) as error:
+        return {"corrupt": str(error)}
+    if word == "completed":
+        times = {"finished_at_ms": rest[1], "seconds": rest[2]} if len(rest) == 3 else {}
+        return {"result": rest[0] if rest else None, **times}
+    details = rest[0] if rest and isinstance(rest[0], dict) else {}
+    if word == "dead":
+        return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
+    return {"by": details["by"]} if "by" in details else {}
+
+
+def _show(facts: dict[str, Any]) -> None:
+    attempts, error = facts.pop("attempts"), facts.pop("error", None)
+    for key, value in facts.items():
+        if value not in (None, "", [], {}) or key == "result":
+            _line(key, value)
+    if error:
+        _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])
+        for line in str(error["traceback"] or "").splitlines():
+            typer.echo(f"{'':>15}  {output.clean(line, 500)}")
+    if attempts:
+        rows = [
+            (a.get("attempt", ""), output.moment(a.get("at")), a.get("outcome", ""), _error_of(a)) for a in attempts
+        ]
+        typer.echo()
+        output.table("", ("attempt", "ended", "outcome", "error"), rows, numbers=("attempt",))
+
+
+def _line(key: str, value: Any) -> None:
+    if key.endswith("_at_ms"):
+        shown = output.moment(value)
+    elif key == "seconds":
+        key, shown = "took", f"{format_duration(value)} from enqueue to end"
+    else:
+        shown = value if isinstance(value, str) and key != "result" else output.json_text(value)
+    typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, MOST_SHOWN)}")
+
+
+def _error_of(attempt: Mapping[str, Any]) -> str:
+    type, message = attempt.get("type", ""), attempt.get("message", "")
+    return f"{type}: {message}" if message else str(type)
+
+
+# -- waiting for a result -------------------------------------------------------------------------------------------
+
+
+def _wait_after_sending(found: Distq, handle: Handle[Any], wait_s: float, as_json: bool) -> None:
+    try:
+        _print_result(found, handle, wait_s, as_json)
+    except (BrokerError, KeyboardInterrupt):
+        output.complain(f"note: the task was sent; its id is {handle.id}")
+        raise
+
+
+def _print_result(found: Distq, handle: Handle[Any], wait_s: float, as_json: bool) -> None:
+    id = handle.id
+    try:
+        value = _result_or_nothing(found, handle, wait_s)
     except ResultTimeout:
-        typer.echo(f"not there yet: {output.clean(id)} is {handle.status()}", err=True)
+        output.complain(f"not there yet: {id} is {handle.status()}")
         raise typer.Exit(NOT_THERE_YET) from None
-    except ResultNotKept:
-        value = None
     except TaskError as error:
         if as_json:
-            output.as_json({"id": id, "status": handle.status(), "error": str(error)})
+            output.print_json({"id": id, "status": handle.status(), **_details(error)})
         else:
-            typer.echo(f"error: {output.clean(error, 2000)}", err=True)
+            output.complain(f"error: {error}")
+            if isinstance(error, TaskFailed):
+                output.complain(f"hint: distq tasks show {id}")
         raise typer.Exit(1) from None
     if as_json:
-        output.as_json({"id": id, "status": "completed", "result": value})
+        output.print_json({"id": id, "status": "completed", "result": value})
     else:
         typer.echo(output.json_text(value))
 
 
-def _payload(text: str) -> tuple[Any, ...]:
-    if not text:
+def _result_or_nothing(found: Distq, handle: Handle[Any], wait_s: float) -> Any:
+    """The result, or None of a task that keeps none: here somebody wants to know how it ends all the same."""
+    give_up = time.monotonic() + wait_s
+    while True:
+        try:
+            return handle.get(timeout=max(0.0, give_up - time.monotonic()))
+        except ResultNotKept:
+            status = handle.status()
+            if status in ("completed", "unknown"):
+                return None
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise ResultTimeout(f"task {handle.id} is {status}", id=handle.id) from None
+            found.broker.wait_result(str(handle.queue), handle.id, left)
+
+
+def _details(error: TaskError) -> dict[str, Any]:
+    details: dict[str, Any] = {"error": str(error)}
+    if isinstance(error, TaskFailed):
+        details |= {"type": error.type, "message": error.message, "traceback": error.traceback}
+    return details
+
+
+# -- what to send ---------------------------------------------------------------------------------------------------
+
+
+def _options(
+    *,
+    priority: str | None,
+    queue: str | None,
+    delay: str | None,
+    expires: str | None,
+    id: str | None,
+    retries: str | None,
+) -> Any:
+    """The options of the call, checked; only those that were given."""
+    said = {
+        "priority": None if priority is None else values.priority(priority),
+        "queue": values.given(queue, "--queue"),
+        "delay": None if delay is None else values.seconds(delay, "--delay"),
+        "expires": None if expires is None else values.seconds(expires, "--expires"),
+        "id": values.given(id, "--id"),
+        "retries": None if retries is None else values.whole(retries, "--retries", 0, 1000),
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _payload(text: str | None) -> tuple[Any, ...]:
+    if text is None:
         return ()
+    if text == "-":
+        text = sys.stdin.read()
     try:
         return (json.loads(text),)
+    except RecursionError:
+        raise NotSerializable("the payload is nested too deeply") from None
     except ValueError as error:
-        raise ConfigurationError(f"the payload is no JSON: {error}; put it in single quotes for the shell") from None
+        quotes = "; put it in single quotes for the shell" if len(text) < 80 else ""
+        raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
 
 
-def _priority(value: str | None) -> str | int | None:
-    return int(value) if value is not None and value.isdigit() else value
-
-
-def _seconds(value: str) -> float:
-    return seconds(value, "a time")
+def _place(found: Distq, type: str, queue: str | None) -> dict[str, str]:
+    """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
+    known = complete.types_of(found, found.queues)
+    if type not in known:
+        hint = did_you_mean(type, known)
+        output.complain(f"note: nobody on this broker has heard of type {type}{hint}; it waits for a worker that has")
+    if queue is not None:
+        if queue not in found.queues:
+            output.complain(f"note: {found.name} had no queue {queue} so far{did_you_mean(queue, found.queues)}")
+            found.queue(queue)
+        return {"queue": queue}
+    seen = sorted(known.get(type, ()))
+    if len(seen) > 1 and "default" not in seen:
+        raise ConfigurationError(f"type {type} is in several queues: {', '.join(seen)}; choose with --queue")
+    return {"queue": "default" if not seen or "default" in seen else seen[0]}

@@ -33,3 +33,13 @@ def given(text: str | None, option: str) -> str | None:
     if text == "":
         raise ConfigurationError(f"{option} is empty: give a value, or leave it out")
     return text
+
+
+def whole(text: str, option: str, least: int, most: int) -> int:
+    """A whole number."""
+    number = (
+        int(text) if text.strip().isascii() and text.strip().removeprefix("-").isdigit() and len(text) < 20 else None
+    )
+    if number is None or not least <= number <= most:
+        raise ConfigurationError(f"{option} {text!r:.80}: give a whole number from {least} to {most}")
+    return number
