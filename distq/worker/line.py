@@ -91,11 +91,13 @@ class Line:
         try:
             wire = self._connected()
             wire.send(block + (command.data if command else b""))
-            if self._until_readable(wire):
+            while self._until_readable(wire):
                 marker = wire.read(REPLY_S)
-                if command is None:
+                if command is not None:
+                    return 0, command.parse(wire.read(REPLY_S))
+                if marker is not None:
                     return self._queue_of(marker), None
-                return 0, command.parse(wire.read(REPLY_S))
+                wire.send(block)
             self.drop()
         except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
@@ -124,9 +126,7 @@ class Line:
             self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts
         )  # fmt: skip
 
-    def _queue_of(self, marker: list[bytes] | None) -> int | None:
-        if marker is None:
-            return None
+    def _queue_of(self, marker: list[bytes]) -> int:
         key = marker[0].decode()
         return next(i for i, prefix in enumerate(self._prefixes) if key.startswith(prefix))
 

@@ -1,0 +1,40 @@
+"""One figure: what was measured, what stands beside it, and what is wanted of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`value` in `unit`; `beside` is what it is compared with in the same run; `wanted` is a bound for `judged`."""
+
+    what: str
+    value: float
+    unit: str
+    beside: str = ""
+    judged: float | None = None
+    """The number that the bound is about, if it is not the value: mostly a ratio."""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the bound is kept; a figure without one always is."""
+        number = self.value if self.judged is None else self.judged
+        return (self.at_least is None or number >= self.at_least) and (self.at_most is None or number <= self.at_most)
+
+    @property
+    def wanted(self) -> str:
+        """The bound, for people."""
+        unit = self.unit if self.judged is None else "×"
+        if self.at_least is not None:
+            return f"≥ {self.at_least:,g} {unit}"
+        return f"≤ {self.at_most:,g} {unit}" if self.at_most is not None else ""
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The smallest value that at least this part of the values does not exceed."""
+    return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]

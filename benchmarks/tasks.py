@@ -1,0 +1,53 @@
+"""The tasks that are measured. A worker host imports them, and the benchmarks enqueue them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from distq import Distq, current
+
+app = Distq("bench")
+
+LOG = os.environ.get("BENCH_LOG", "")
+
+
+@app.task(type="noop")
+def noop(number: int) -> int:
+    """Nothing, with a stored result."""
+    return number
+
+
+@app.task(type="sleep")
+def sleep(seconds: float) -> None:
+    """Waits."""
+    time.sleep(seconds)
+
+
+@app.task(type="stamp", priority="high")
+def stamp(number: int) -> float:
+    """When it started."""
+    return time.time()
+
+
+@app.task(type="note")
+def note(number: int, due: float) -> None:
+    """Writes down how late it started."""
+    late = time.time() - due
+    with open(LOG, "a", encoding="ascii") as file:
+        file.write(f"{number} {late * 1000:.3f}\n")
+
+
+@app.task(type="fail")
+def fail() -> None:
+    """Writes down when it ran, and fails."""
+    with open(LOG, "a", encoding="ascii") as file:
+        file.write(f"{current().id} {current().attempt} {time.time():.6f}\n")
+    raise RuntimeError("as planned")
+
+
+@app.task(type="maybe")
+def maybe(seconds: float) -> None:
+    """Nothing, mostly; now and then it waits."""
+    if seconds:
+        time.sleep(seconds)
