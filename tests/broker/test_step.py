@@ -86,6 +86,19 @@ def test_a_type_that_the_worker_does_not_know_waits_for_one_that_does(room: Room
     assert room.head(id).attempt == 0
 
 
+def test_a_suspect_of_an_unknown_type_waits_for_one_that_knows_it_too(room: Room) -> None:
+    """Else a worker that does not know it would get it again and again, without an end."""
+    id, knowing = room.enqueue("new"), room.register(["new"])
+    room.hold(knowing, id)
+    room.recover(knowing, "lost")
+    ignorant = room.register(["job"])
+    room.hold(ignorant, id)
+    room.step(ignorant, 0, [verdict(id, "park", type="new", number=86_400_000)])
+    assert entries_of(room.step(ignorant)) == []
+    assert not room.redis.exists(room.key("WAKE"))
+    assert entries_of(room.step(room.register(["new"]))) == [id]
+
+
 def test_a_lane_of_an_unknown_type_ends_when_it_is_empty(room: Room) -> None:
     first, ignorant = room.enqueue("new"), room.register(["job"])
     room.hold(ignorant, first)

@@ -29,8 +29,13 @@ function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
 
 function MOVE.release(entry, _, h) make_ready(entry, h, 'LPUSH') end
 
-function MOVE.park(entry, _, h, number)
+-- A suspect waits in its lane as well: among the suspects it would wake the workers that do not know it for ever.
+function MOVE.park(entry, message, h, number)
   redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
+  if has_flag(h, SUSPECT) then
+    set_flag(h, SUSPECT, false)
+    redis.call('HSET', TASKS, entry, write_head(h, message))
+  end
   make_ready(entry, h, 'RPUSH')
 end
 
