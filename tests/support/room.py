@@ -104,7 +104,7 @@ class Room:
         lease_ms: int = LEASE_MS,
         host: str = "host",
     ) -> Worker:
-        worker = Worker(f"{host}:{next(self._ids)}", "-".join(types))
+        worker = Worker(f"{host}:{next(self._ids)}", "_".join(types))
         reply = self.run(
             verbs.register(self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", types, limits or {})
         )

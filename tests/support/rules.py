@@ -91,8 +91,8 @@ def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float
                     f"{lane} has its next token at {next_us / 1000}, armed {armed_ms}"
                 )
                 continue
-            if next_us > now_us - 100_000 and armed_ms < float("inf"):
-                continue  # it became runnable while we look; the keeper is armed for it
+            if armed_ms <= next_us / 1000 + 1 and armed_ms <= now_us / 1000:
+                continue  # it became runnable since the last script; the keeper is armed for it
         runnable.add(lane)
     for digest in groups:
         knows = any(room.redis.sismember(room.key("TYPES", digest), lane) for lane in runnable)

@@ -1,0 +1,422 @@
+"""What the scripts promise, in plain Python without a broker: the state machine test compares them with it.
+
+A `Life` is what a live entry stands for. An id has one after another. When a life ends while its entry waits in a list
+it stays there as a ghost. All times are milliseconds since the model began.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from distq.broker.keys import PRIORITIES
+from tests.support.room import LEVELS
+
+DAY = 86_400_000
+
+
+@dataclass(eq=False)
+class Life:
+    """One life of an id: from an enqueue or a replay until its end."""
+
+    id: str
+    entry: str
+    type: str
+    priority: int
+    expires: int | None = None
+    state: str = "queued"
+    attempt: int = 0
+    deliveries: int = 0
+    suspect: bool = False
+    records: int = 0
+    """Of ended attempts."""
+    due: int | None = None
+    """When it becomes ready, while scheduled."""
+    deadline: int | None = None
+    """When it ends, while it waits."""
+    ended_at: int | None = None
+    result: str | None = None
+    """The first word of the result, while that is kept."""
+
+    @property
+    def level(self) -> str:
+        return PRIORITIES[self.priority]
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in ("queued", "scheduled", "active")
+
+    def __repr__(self) -> str:
+        return f"<{self.entry} {self.state}>"
+
+
+@dataclass
+class Parked:
+    """The lane of a type that a worker did not know."""
+
+    patience: int
+
+
+@dataclass
+class Limit:
+    """The lane of a limited type: one token every `interval`, at most `burst` at once."""
+
+    interval: int
+    burst: int
+    tat: int = 0
+
+    def tokens(self, now: int) -> int:
+        return max(0, (now + self.burst * self.interval - max(self.tat, now)) // self.interval)
+
+    def take(self, now: int, number: int) -> None:
+        self.tat = max(self.tat, now) + number * self.interval
+
+    def __str__(self) -> str:
+        return f"{self.interval * 1000} {self.burst}"
+
+
+@dataclass
+class Place:
+    """A registered worker."""
+
+    types: Sequence[str]
+    lease_until: int
+    fence: int = 0
+    reserved: int = 0
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """One message of an enqueue call."""
+
+    id: str
+    type: str = "job"
+    priority: int = 1
+    token: str | None = None
+    delay: int = 0
+    expires_in: int = 0
+    limit: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On an entry: `after` is the delay of a retry or snooze, or the patience of a park; `value` a result."""
+
+    life: Life
+    word: str
+    after: int = 0
+    value: object = None
+
+
+@dataclass
+class Model:
+    """One queue."""
+
+    now: int = 0
+    lives: dict[str, Life] = field(default_factory=dict)
+    """By id: the present life, or the last one as long as anything is known of it."""
+    lists: dict[str, list[Life]] = field(default_factory=dict)
+    """By the key's name. They hold ghosts too."""
+    lanes: dict[str, Parked | Limit] = field(default_factory=dict)
+    workers: dict[str, Place] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
+    """By id given by a user: the token of the call that began its last life."""
+    fence: int = 0
+    keeper: str | None = None
+    keeper_until: int = 0
+    ledger: Counter[str] = field(default_factory=Counter)
+    lane_order: Sequence[str] = ()
+    """Which lane of a priority comes first is the broker's choice; this is what it chose."""
+
+    # -- what can be asked -------------------------------------------------------------------------------------------
+
+    def live(self) -> list[Life]:
+        return [life for life in self.lives.values() if life.is_live]
+
+    def in_state(self, *states: str) -> list[Life]:
+        return [life for life in self.lives.values() if life.state in states]
+
+    def list(self, name: str) -> list[Life]:
+        return self.lists.setdefault(name, [])
+
+    def held(self, worker: str) -> list[Life]:
+        return self.list(f"processing_queue:{worker}")
+
+    def depth(self, level: str) -> int:
+        return sum(life.is_live for name, lives in self.lists.items() if f":{level}" in name for life in lives)
+
+    def lanes_at(self, level: str) -> list[str]:
+        lanes = [lane for lane in self.lanes if self.lists.get(f"lane:{level}:{lane}")]
+        return sorted(lanes, key=lambda lane: self.lane_order.index(lane) if lane in self.lane_order else math.inf)
+
+    def runnable_lanes(self) -> set[str]:
+        """Those that hold something and have a token now."""
+        lanes = {lane for level in LEVELS for lane in self.lanes_at(level)}
+        return {lane for lane in lanes if self.tokens(lane) > 0}
+
+    def tokens(self, lane: str) -> float:
+        limit = self.lanes[lane]
+        return limit.tokens(self.now) if isinstance(limit, Limit) else math.inf
+
+    def next_time(self) -> int | None:
+        """The earliest future time: something is due or over, or a limit has its next token."""
+        times = [time for life in self.live() for time in (life.due, life.deadline) if time is not None]
+        for lane in {lane for level in LEVELS for lane in self.lanes_at(level)} - self.runnable_lanes():
+            limit = self.lanes[lane]
+            assert isinstance(limit, Limit)
+            times.append(limit.tat - (limit.burst - 1) * limit.interval)
+        return min(times, default=None)
+
+    # -- enqueue -----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, item: Item) -> str:
+        last = self.lives.get(item.id)
+        if last and last.is_live:
+            return "duplicate"
+        if self.sent.get(item.id) == item.token if item.token else last and last.result:
+            return "duplicate"
+        life = Life(item.id, self._entry_for(item.id), item.type, item.priority)
+        self.lives[item.id] = life
+        if item.token:
+            self.sent[item.id] = item.token
+        if item.expires_in:
+            life.expires = self.now + item.expires_in
+        if item.limit and not isinstance(self.lanes.get(item.type), Limit):
+            self.lanes[item.type] = Limit(*item.limit)
+        self._wait(life, item.delay)
+        self.ledger[f"enqueued {item.type}"] += 1
+        return "created"
+
+    def _entry_for(self, id: str) -> str:
+        if not any(life.entry == id for lives in self.lists.values() for life in lives):
+            return id
+        self.fence += 1
+        return f"{id} {self.fence}"
+
+    # -- where a live entry waits ------------------------------------------------------------------------------------
+
+    def _wait(self, life: Life, delay: int = 0, front: bool = False) -> None:
+        life.deadline = life.expires
+        if delay > 0:
+            life.state, life.due = "scheduled", self.now + delay
+            return
+        life.state, life.due = "queued", None
+        lane = self.lanes.get(life.type)
+        if life.suspect:
+            name = f"suspects:{life.level}"
+        elif lane is None:
+            name = f"queue:{life.level}"
+        else:
+            name = f"lane:{life.level}:{life.type}"
+            if isinstance(lane, Parked) and life.expires is None:
+                life.deadline = self.now + lane.patience
+        self.list(name).insert(0 if front else len(self.list(name)), life)
+
+    def _end(self, life: Life, state: str, result: str | None = None) -> None:
+        life.state, life.result, life.ended_at = state, result or state, self.now
+        life.due = life.deadline = None
+        self.ledger[f"{state} {life.type}"] += 1
+
+    def _bury(self, life: Life) -> None:
+        life.records += 1
+        self._end(life, "dead")
+
+    # -- step, settle ------------------------------------------------------------------------------------------------
+
+    def settle(self, worker: str, verdicts: Iterable[Verdict]) -> int:
+        """How many came too late."""
+        late = 0
+        for verdict in verdicts:
+            if verdict.life in self.held(worker):
+                self.held(worker).remove(verdict.life)
+                self._apply(verdict, verdict.life)
+            else:
+                late += 1
+        return late
+
+    def _apply(self, verdict: Verdict, life: Life) -> None:
+        match verdict.word:
+            case "complete" | "complete_again":
+                self._end(life, "completed")
+            case "bury":
+                self._bury(life)
+            case "release":
+                self._wait(life, front=True)
+            case "retry":
+                life.attempt, life.records, life.suspect = life.attempt + 1, life.records + 1, False
+                self.ledger[f"retried {life.type}"] += 1
+                self._wait(life, verdict.after)
+            case "snooze":
+                life.suspect = False
+                self._wait(life, verdict.after)
+            case "park":
+                life.suspect = False
+                self.lanes.setdefault(life.type, Parked(verdict.after))
+                self._wait(life)
+
+    def step(self, worker: str, want: int, verdicts: Iterable[Verdict]) -> tuple[list[Life], bool, int]:
+        """What it reserves, whether that is to run alone, and how many verdicts came too late."""
+        late = self.settle(worker, verdicts)
+        self.advance()
+        got, alone = self._reserve(worker, want) if want else ([], False)
+        place = self.workers[worker]
+        place.fence, place.reserved, place.alone = self.fence + 1 if got else 0, len(got), alone
+        self.fence += len(got)
+        for life in got:
+            life.state, life.deadline = "active", None
+        self.held(worker).extend(got)
+        return got, alone, late
+
+    def _reserve(self, worker: str, want: int) -> tuple[list[Life], bool]:
+        """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready."""
+        got: list[Life] = []
+        for level in LEVELS:
+            if not self.held(worker) and self.list(f"suspects:{level}"):
+                if got:
+                    break
+                got = self._take(f"suspects:{level}", 1)
+                if got:
+                    return got, True
+            for lane in self.lanes_at(level):
+                if len(got) < want and lane in self.workers[worker].types:
+                    got += self._take_from_lane(level, lane, want - len(got))
+            if len(got) < want:
+                got += self._take(f"queue:{level}", want - len(got))
+        return got, False
+
+    def _take(self, name: str, most: int) -> list[Life]:
+        """From the front; ghosts vanish, and what has got a limit since it came moves into its lane."""
+        got: list[Life] = []
+        while len(got) < most and self.list(name):
+            life = self.list(name).pop(0)
+            if life.is_live and name.startswith("queue:") and isinstance(self.lanes.get(life.type), Limit):
+                self._wait(life)
+            elif life.is_live:
+                got.append(life)
+        return got
+
+    def _take_from_lane(self, level: str, lane: str, most: int) -> list[Life]:
+        got = self._take(f"lane:{level}:{lane}", int(min(most, self.tokens(lane))))
+        limit = self.lanes[lane]
+        if isinstance(limit, Limit):
+            if got:
+                limit.take(self.now, len(got))
+        elif not any(self.list(f"lane:{other}:{lane}") for other in LEVELS):
+            del self.lanes[lane]
+        return got
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Does what is due: first deadlines, then what was scheduled."""
+        for life in self.live():
+            if life.deadline is not None and life.deadline <= self.now:
+                if life.expires is None:
+                    self._bury(life)
+                else:
+                    self._end(life, "expired")
+        due = [life for life in self.in_state("scheduled") if life.due is not None and life.due <= self.now]
+        for life in sorted(due, key=lambda life: life.due or 0):
+            self._wait(life)
+
+    def tick(self, host: str, lease: int) -> bool:
+        """Whether this host is the keeper."""
+        if self.keeper not in (None, host) and self.keeper_until >= self.now:
+            return False
+        self.keeper, self.keeper_until = host, self.now + lease
+        self.advance()
+        return True
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def register(
+        self, worker: str, types: Sequence[str], limits: Mapping[str, tuple[int, int] | None], lease: int
+    ) -> None:
+        """The last registration decides on limits."""
+        self.workers[worker] = Place(types, self.now + lease)
+        for type, declared in limits.items():
+            lane = self.lanes.get(type)
+            if declared:
+                self.lanes[type] = Limit(*declared, tat=lane.tat if isinstance(lane, Limit) else 0)
+            elif isinstance(lane, Limit):
+                self.lanes[type] = Parked(DAY)
+
+    def recover(
+        self, worker: str, how: str, max_deliveries: int, is_current: bool, started: list[Life], verdicts: list[Verdict]
+    ) -> tuple[int, int, int, int]:
+        """How many were released, suspected, charged, and of these buried."""
+        if is_current:
+            self.settle(worker, verdicts)
+        tally: Counter[str] = Counter()
+        for life in reversed(self.held(worker)):
+            ran = how == "lost" or (how == "died" and is_current and life in started)
+            ran_alone = ran and (life.suspect or (how == "died" and len(started) == 1))
+            life.suspect = life.suspect or ran
+            if ran_alone:
+                life.deliveries, life.records = life.deliveries + 1, life.records + 1
+            tally["charged" if ran_alone else "suspected" if ran else "released"] += 1
+            if ran_alone and life.deliveries >= max_deliveries:
+                tally["buried"] += 1
+                self._bury(life)
+            else:
+                self._wait(life, front=True)
+        del self.lists[f"processing_queue:{worker}"], self.workers[worker]
+        return tally["released"], tally["suspected"], tally["charged"], tally["buried"]
+
+    # -- people ------------------------------------------------------------------------------------------------------
+
+    def cancel(self, id: str) -> str:
+        life = self.lives.get(id)
+        if life is None:
+            return "unknown"
+        if life.state == "active":
+            return "running"
+        if not life.is_live:
+            return "ended"
+        self._end(life, "cancelled")
+        return "cancelled"
+
+    def purge(self, level: str) -> int:
+        """How many entries it takes out, ghosts too."""
+        if level == "scheduled":
+            taken = self.in_state("scheduled")
+        else:
+            taken = []
+            for name in self.lists:
+                if name.startswith((f"queue:{level}", f"suspects:{level}", f"lane:{level}:")):
+                    taken += self.lists[name]
+                    self.lists[name] = []
+        for life in taken:
+            if life.is_live:
+                self._end(life, "cancelled")
+        return len(taken)
+
+    def replay(self, id: str) -> str:
+        dead = self.lives.get(id)
+        if dead is None or dead.state != "dead":
+            return "unknown"
+        life = Life(id, self._entry_for(id), dead.type, dead.priority, records=dead.records + 1)
+        self.lives[id] = life
+        self._wait(life)
+        self.ledger[f"replayed {life.type}"] += 1
+        return "replayed"
+
+    def purge_dead(self, id: str) -> int:
+        dead = self.lives.get(id)
+        if dead is None or dead.state != "dead":
+            return 0
+        del self.lives[id]
+        return 1
+
+    def forget_result(self, id: str) -> None:
+        """The time for which the result is kept is over."""
+        self.lives[id].result = None
+        if self.lives[id].state != "dead":
+            del self.lives[id]
+
+    def expected_lists(self) -> dict[str, Any]:
+        return {name: [life.entry for life in lives] for name, lives in self.lists.items() if lives}
