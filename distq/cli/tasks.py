@@ -100,12 +100,15 @@ def enqueue(
     options = _options(priority=priority, queue=queue, delay=delay, expires=expires, id=id, retries=retries)
     arguments = _payload(payload)
     found = target.find_app(app, broker, name, may_be_new=True)
+    notes: list[str] = []
     if not app:
-        options |= _place(found, check_type(type), queue)
+        options["queue"] = _place(found, check_type(type), queue, notes)
     try:
         handle = found.enqueue(type, *arguments, **options)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
+    for note in notes:
+        output.complain(f"note: {note}")
     if wait:
         _wait_after_sending(found, handle, wait_s, as_json)
     else:
@@ -329,7 +332,7 @@ def _options(
         "priority": None if priority is None else values.priority(priority),
         "queue": values.given(queue, "--queue"),
         "delay": None if delay is None else values.seconds(delay, "--delay"),
-        "expires": None if expires is None else values.seconds(expires, "--expires"),
+        "expires": None if expires is None else values.above_0(expires, "--expires"),
         "id": values.given(id, "--id"),
         "retries": None if retries is None else values.whole(retries, "--retries", 0, 1000),
     }
@@ -350,18 +353,18 @@ def _payload(text: str | None) -> tuple[Any, ...]:
         raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
 
 
-def _place(found: Distq, type: str, queue: str | None) -> dict[str, str]:
+def _place(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
     """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
     known = complete.types_of(found, found.queues)
     if type not in known:
         hint = did_you_mean(type, known)
-        output.complain(f"note: nobody on this broker has heard of type {type}{hint}; it waits for a worker that has")
+        notes.append(f"nobody on this broker has heard of type {type}{hint}; it waits for a worker that has")
     if queue is not None:
         if queue not in found.queues:
-            output.complain(f"note: {found.name} had no queue {queue} so far{did_you_mean(queue, found.queues)}")
+            notes.append(f"{found.name} had no queue {queue} so far{did_you_mean(queue, found.queues)}")
             found.queue(queue)
-        return {"queue": queue}
+        return queue
     seen = sorted(known.get(type, ()))
     if len(seen) > 1 and "default" not in seen:
         raise ConfigurationError(f"type {type} is in several queues: {', '.join(seen)}; choose with --queue")
-    return {"queue": "default" if not seen or "default" in seen else seen[0]}
+    return "default" if not seen or "default" in seen else seen[0]

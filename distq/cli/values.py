@@ -17,6 +17,14 @@ def seconds(text: str, option: str) -> float:
         raise ConfigurationError(f"{option} {text!r:.80} is no duration: give 500ms, 10s, 5m, 2h or 7d") from None
 
 
+def above_0(text: str, option: str) -> float:
+    """A duration that is one."""
+    number = seconds(text, option)
+    if not number:
+        raise ConfigurationError(f"{option} {text}: give a time above 0")
+    return number
+
+
 def priority(text: str, option: str = "--priority") -> str:
     """The name of a priority, for its name or number."""
     if text in ("0", "1", "2"):

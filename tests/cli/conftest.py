@@ -172,7 +172,7 @@ class Shell:
 def outside(tmp_path: Path) -> Iterator[Shell]:
     """A shell that knows no broker."""
     environ = {k: v for k, v in os.environ.items() if not re.match(r"DISTQ_|REDIS_|COLUMNS|NO_COLOR|FORCE_COLOR", k)}
-    shell = Shell(tmp_path, environ)
+    shell = Shell(tmp_path, environ | {"DISTQ_GRACE": "1s"})
     shell.write("myapp.py", MYAPP)
     yield shell
     for process in shell.processes:

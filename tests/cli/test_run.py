@@ -236,7 +236,7 @@ def test_a_second_start_of_one_shop_serves_the_given_queues_only(distq: Shell, s
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_lets_it_finish_and_ends_with_0(distq: Shell, shop: Room, number: int) -> None:
-    host = distq.host()
+    host = distq.host("--grace", "60s")
     id = distq("enqueue", "sleep", "0.5").out.strip()
     eventually(lambda: shop.look(id).state == "running", "it runs")
     host.send(number)
@@ -246,7 +246,7 @@ def test_the_first_signal_lets_it_finish_and_ends_with_0(distq: Shell, shop: Roo
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_second_signal_gives_back_what_runs(distq: Shell, shop: Room, number: int, code: int) -> None:
-    host = distq.host()
+    host = distq.host("--grace", "60s")
     id = distq("enqueue", "sleep", "60").out.strip()
     eventually(lambda: shop.look(id).state == "running", "it runs")
     host.send(number)
@@ -267,7 +267,7 @@ def test_whoever_reads_its_output_may_go_away(distq: Shell, shop: Room) -> None:
 
 
 def test_logs_are_lines_of_ours_whatever_an_error_says(distq: Shell) -> None:
-    host = distq.host()
+    host = distq.host("--grace", "60s")
     distq("enqueue", "refuse", '"oh\\n2026-01-01 CRITICAL forged \\u001b[31mred\\u202e"', "--wait", code=1)
     host.until("forged")
     line = next(line for line in host.err.splitlines() if "forged" in line)
