@@ -109,7 +109,12 @@ class Host:
             raise AssertionError(f"the host has not ended within {within:g} s:\n{self.log()}") from None
 
     def close(self) -> None:
-        """Ends whatever is left of it."""
+        """Ends it: as a person would if it still runs, by force if that takes long."""
+        if self.process.poll() is None:
+            self.send_all(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(3)
         with suppress(ProcessLookupError):
             self.send_all(signal.SIGKILL)
         self.process.wait(10)
@@ -124,7 +129,12 @@ def children_of(pid: int) -> list[int]:
 
 def is_alive(pid: int) -> bool:
     """Whether this process runs, or is stopped; a zombie is dead."""
-    return _processes().get(pid, (0, "X"))[1] not in "ZX"
+    return state_of(pid) not in "ZX"
+
+
+def state_of(pid: int) -> str:
+    """First letter of its state: R runs, S waits, T is stopped, Z is a zombie, X is gone."""
+    return _processes().get(pid, (0, "X"))[1]
 
 
 def _processes() -> dict[int, tuple[int, str]]:

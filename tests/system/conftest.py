@@ -17,7 +17,13 @@ class Start(Protocol):
     """Starts `distq run` and waits until it is ready."""
 
     def __call__(
-        self, target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True
+        self,
+        target: str,
+        *options: str,
+        processes: int = 2,
+        broker: str | None = None,
+        metrics: int | None = 0,
+        ready: bool = True,
     ) -> Host: ...
 
 
@@ -31,8 +37,15 @@ def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
     """For tests with a broker of their own: they say which."""
     hosts: list[Host] = []
 
-    def start(target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True) -> Host:
-        door = () if "--metrics-port" in options else ("--metrics-port", "0")
+    def start(
+        target: str,
+        *options: str,
+        processes: int = 2,
+        broker: str | None = None,
+        metrics: int | None = 0,
+        ready: bool = True,
+    ) -> Host:
+        door = () if metrics is None else ("--metrics-port", str(metrics))
         place = ("--broker", broker) if broker else ()
         command = ["run", f"tests.support.apps.{target}:app", "-p", str(processes), *door, *place, *options]
         hosts.append(Host(command, tmp_path / f"host-{len(hosts)}.log", journal.place))
@@ -47,7 +60,15 @@ def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
 def start(room: Room, start_anywhere: Start) -> Start:
     """On the broker of this test process."""
 
-    def start(target: str, *options: str, processes: int = 2, broker: str | None = None, ready: bool = True) -> Host:
-        return start_anywhere(target, *options, processes=processes, broker=broker or room.url, ready=ready)
+    def start(
+        target: str,
+        *options: str,
+        processes: int = 2,
+        broker: str | None = None,
+        metrics: int | None = 0,
+        ready: bool = True,
+    ) -> Host:
+        place = broker or room.url
+        return start_anywhere(target, *options, processes=processes, broker=place, metrics=metrics, ready=ready)
 
     return start

@@ -1,0 +1,38 @@
+"""Tasks for tests of processes: they last as long as a test wants, or take their process with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from distq import Distq, current
+from tests.support.journal import running
+
+app = Distq("app")
+
+
+@app.task
+def work(gate: str = "", label: str = "") -> int:
+    """Done at once, or when a file of the gate's name exists; returns the process that did it."""
+    with running(label):
+        while gate and not Path(gate).exists():
+            time.sleep(0.002)
+    return os.getpid()
+
+
+@app.task
+def wait(seconds: float) -> None:
+    with running():
+        time.sleep(seconds)
+
+
+@app.task
+def deadly(deaths: int = 0) -> int:
+    """Kills its process at the first deliveries, so many times."""
+    with running():
+        if current().delivery <= deaths:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+    return current().delivery
