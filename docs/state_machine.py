@@ -24,9 +24,10 @@ result is over.
 
 {picture}
 
-A task stays in {endings}. Only a dead one leaves that state again. A new call with the `id=` of an
-ended task begins a new task (see [protocol](protocol.md#when-id-meets-a-task)); it is drawn from the start, except for
-a dead one, which it replaces.
+A task stays in {endings}. Only a dead one leaves that state
+again. A new call with the `id=` of an ended task begins a new task, see
+[protocol](protocol.md#when-id-meets-a-task); it is drawn from the start, except for a dead one, which it replaces.
+No script makes a task `lost`: alive, but in no list.
 
 ## The arrows
 

@@ -153,6 +153,18 @@ def test_the_demos_output_in_the_readme_has_the_claims_of_the_demo() -> None:
         assert f'"{re.sub("of 20 per", "of {rate.count:g} per", title)}"' in source, title
 
 
+def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
+    page = DOCS / "guide" / "testing.md"
+    (tmp_path / "myapp.py").write_text(myapp(page))
+    for code in blocks(page, "python"):
+        if code.startswith(("# conftest.py", "# test_tasks.py")):
+            (tmp_path / code.split()[1]).write_text(code)
+    done = shell("python -m pytest -q -p no:cacheprovider", tmp_path, environment(""))
+    said = dict(dialogue(page))["pytest -q"]
+    assert done.splitlines()[0] == said.splitlines()[0], done
+    assert done.splitlines()[-1].split(" in ")[0] == said.splitlines()[-1].split(" in ")[0], done
+
+
 def test_the_rights_in_the_guide_are_enough(tmp_path: Path) -> None:
     """A worker and a producer do their work as a user that may do only what the page allows."""
     page = DOCS / "guide" / "brokers.md"
@@ -179,5 +191,8 @@ def test_the_rights_in_the_guide_are_enough(tmp_path: Path) -> None:
             assert host.terminate() == 0
         finally:
             host.close()
-        with redis.Redis.from_url(url) as narrow, pytest.raises(redis.exceptions.NoPermissionError):
-            narrow.get("distq:{other/default}:tasks")
+        with redis.Redis.from_url(url) as narrow:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                narrow.hgetall("distq:{other/default}:tasks")
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                narrow.flushall()
