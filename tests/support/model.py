@@ -104,12 +104,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Verdict:
-    """On an entry: `after` is the delay of a retry or snooze, or the patience of a park; `value` a result."""
+    """On an entry: `after` is the delay of a retry or snooze, or the patience of a park."""
 
     life: Life
     word: str
     after: int = 0
-    value: object = None
 
 
 @dataclass
@@ -140,11 +139,11 @@ class Model:
     def in_state(self, *states: str) -> list[Life]:
         return [life for life in self.lives.values() if life.state in states]
 
-    def list(self, name: str) -> list[Life]:
+    def at(self, name: str) -> list[Life]:
         return self.lists.setdefault(name, [])
 
     def held(self, worker: str) -> list[Life]:
-        return self.list(f"processing_queue:{worker}")
+        return self.at(f"processing_queue:{worker}")
 
     def depth(self, level: str) -> int:
         return sum(life.is_live for name, lives in self.lists.items() if f":{level}" in name for life in lives)
@@ -214,7 +213,7 @@ class Model:
             name = f"lane:{life.level}:{life.type}"
             if isinstance(lane, Parked) and life.expires is None:
                 life.deadline = self.now + lane.patience
-        self.list(name).insert(0 if front else len(self.list(name)), life)
+        self.at(name).insert(0 if front else len(self.at(name)), life)
 
     def _end(self, life: Life, state: str, result: str | None = None) -> None:
         life.state, life.result, life.ended_at = state, result or state, self.now
@@ -275,7 +274,7 @@ class Model:
         """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready."""
         got: list[Life] = []
         for level in LEVELS:
-            if not self.held(worker) and self.list(f"suspects:{level}"):
+            if not self.held(worker) and self.at(f"suspects:{level}"):
                 if got:
                     break
                 got = self._take(f"suspects:{level}", 1)
@@ -291,8 +290,8 @@ class Model:
     def _take(self, name: str, most: int) -> list[Life]:
         """From the front; ghosts vanish, and what has got a limit since it came moves into its lane."""
         got: list[Life] = []
-        while len(got) < most and self.list(name):
-            life = self.list(name).pop(0)
+        while len(got) < most and self.at(name):
+            life = self.at(name).pop(0)
             if life.is_live and name.startswith("queue:") and isinstance(self.lanes.get(life.type), Limit):
                 self._wait(life)
             elif life.is_live:
@@ -305,7 +304,7 @@ class Model:
         if isinstance(limit, Limit):
             if got:
                 limit.take(self.now, len(got))
-        elif not any(self.list(f"lane:{other}:{lane}") for other in LEVELS):
+        elif not any(self.at(f"lane:{other}:{lane}") for other in LEVELS):
             del self.lanes[lane]
         return got
 
@@ -330,6 +329,13 @@ class Model:
         self.keeper, self.keeper_until = host, self.now + lease
         self.advance()
         return True
+
+    def lose(self, life: Life) -> None:
+        """Somebody deletes its entry, and it is put back."""
+        for lives in self.lists.values():
+            if life in lives:
+                lives.remove(life)
+        self._wait(life)
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
