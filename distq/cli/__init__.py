@@ -95,7 +95,7 @@ def _run() -> int:
         output.complain(_usage(error))
         return 2
     except typer.Abort:
-        output.complain("aborted: nothing was changed")
+        output.complain("nothing was changed")
         return 1
     except BrokenPipeError:
         _forget_pipe()

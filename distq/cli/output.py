@@ -64,7 +64,9 @@ def ask(yes: bool, as_json: bool, question: str) -> None:
         return
     if as_json:
         raise ConfigurationError("with --json nobody can be asked: add --yes")
-    typer.confirm(question, abort=True, err=True)
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise typer.Abort
 
 
 def number(count: int, thing: str) -> str:
