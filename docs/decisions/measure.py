@@ -11,7 +11,6 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import msgpack
 import redis
@@ -192,7 +191,7 @@ def board() -> None:
         slot: Slot = Board(1).slots[0]
         slot.enter("worker", 1 << 62)
         if name != "with the lock":
-            slot.lock = nullcontext()  # type: ignore[assignment]
+            slot._acquire = slot._release = lambda *_: True  # type: ignore[method-assign, assignment]
         print(f"  {name:40} {_noting(slot):6.2f} µs a task")
 
 
@@ -204,8 +203,7 @@ def _noting(slot: Slot) -> float:
         slot.begin(1, 0, entries, False)
         start = time.perf_counter()
         for _ in entries:
-            slot.start(time.monotonic_ns())
-            slot.finish(verdict)
+            slot.start(time.monotonic_ns(), verdict)
         spent.append((time.perf_counter() - start) / len(entries) * 1e6)
         slot.close()
     return statistics.median(spent)
