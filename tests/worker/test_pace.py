@@ -1,0 +1,72 @@
+"""Adaptive fetch: a worker takes what it can start within 10 ms."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from distq.worker.pace import MOST, WINDOW_S, Pace
+
+
+def learned(seconds_each: float, rounds: int = 30) -> Pace:
+    """A pace after many batches of tasks of one type that take this long."""
+    pace = Pace()
+    for _ in range(rounds):
+        count = pace.want()
+        pace.note({"job"}, count, count * seconds_each)
+    return pace
+
+
+def test_the_first_task_comes_alone() -> None:
+    assert Pace().want() == 1
+
+
+def test_quick_tasks_are_fetched_in_batches_that_at_most_double() -> None:
+    pace, wants = Pace(), []
+    for _ in range(40):
+        wants.append(pace.want())
+        pace.note({"job"}, wants[-1], wants[-1] * 0.000_01)
+    assert wants[-1] == MOST
+    assert all(later <= 2 * earlier for earlier, later in pairwise(wants))
+
+
+def test_a_batch_is_what_fits_into_the_window() -> None:
+    assert learned(0.001).want() in (9, 10)
+    assert learned(0.004).want() == 2
+    assert learned(0.006).want() == 1
+    assert learned(3600).want() == 1
+
+
+def test_one_slow_batch_is_believed_at_once_and_quick_ones_step_by_step() -> None:
+    pace = learned(0.000_01)
+    pace.note({"job"}, 1, 1.0)
+    assert pace.want() == 1
+    pace.note({"job"}, 1, 0.000_01)
+    assert pace.want() == 1, "one quick task after a slow one proves nothing"
+    for _ in range(40):
+        count = pace.want()
+        pace.note({"job"}, count, count * 0.000_01)
+    assert pace.want() == MOST
+
+
+def test_a_type_that_never_ran_here_makes_the_next_fetch_careful() -> None:
+    pace = learned(0.000_01)
+    assert pace.is_new("other")
+    pace.note({"job", "other"}, MOST, 0.001)
+    assert not pace.is_new("other")
+    assert pace.want() <= 2
+
+
+def test_a_batch_of_which_nothing_ran_teaches_nothing() -> None:
+    pace = learned(0.001)
+    before = pace.want()
+    pace.note(set(), 0, 5.0)
+    assert pace.want() == before
+
+
+def test_tasks_that_take_no_measurable_time_do_not_break_the_sum() -> None:
+    pace = Pace()
+    for _ in range(300):
+        pace.note({"job"}, pace.want(), 0.0)
+    assert pace.want() == MOST
+    pace.note({"job"}, 1, WINDOW_S * 2)
+    assert pace.want() == 1
