@@ -8,7 +8,7 @@ import sys
 import typer
 
 from distq.app import Distq
-from distq.broker.connect import mask, resolve_url
+from distq.broker.connect import Wire, mask, resolve_url
 from distq.broker.inspect import applications
 from distq.cli import complete, values
 from distq.errors import ConfigurationError, did_you_mean
@@ -44,8 +44,10 @@ def find_app(app: str | None, broker: str | None, name: str | None, *, may_be_ne
         if broker:
             found.rebind(broker)
         found.broker.timeout = found.broker.exchange.timeout = TIMEOUT_S
+        _reach(found.url)
         return found
     url = resolve_url(broker)
+    _reach(url)
     known = applications(url, TIMEOUT_S)
     if name is None:
         name = _only_one(known, url)
@@ -57,6 +59,11 @@ def find_app(app: str | None, broker: str | None, name: str | None, *, may_be_ne
         with contextlib.suppress(ConfigurationError):  # somebody else has written a name that is none
             found.queue(queue)
     return found
+
+
+def _reach(url: str) -> None:
+    """Raises BrokerUnavailable at once: later calls try again for a while, here somebody waits for the reason."""
+    Wire(url, timeout=TIMEOUT_S, name="distq-cli").close()
 
 
 def _only_one(known: dict[str, list[str]], url: str) -> str:

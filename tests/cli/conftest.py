@@ -6,11 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.room import Room
 
 PYTHON = sys.executable
+ROOT = Path(__file__).parents[2]
 STARTED = "Worker started. Waiting for tasks..."
 
 MYAPP = """
@@ -127,10 +130,43 @@ class Process:
         return self.ended()
 
 
+class Warm:
+    """Runs short commands without the time that an interpreter takes to start; see `warm.py`."""
+
+    def __init__(self) -> None:
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._process = subprocess.Popen(
+            [PYTHON, str(Path(__file__).with_name("warm.py"))], cwd=ROOT, stdin=theirs.fileno()
+        )
+        theirs.close()
+
+    def run(self, args: Sequence[str], folder: Path, environ: Mapping[str, str], stdin: str, within: float) -> Said:
+        request = json.dumps({"args": args, "folder": str(folder), "environ": dict(environ)}).encode()
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(stdin.encode())
+            given.seek(0)
+            socket.send_fds(self._channel, [request], [given.fileno(), out.fileno(), err.fileno()])
+            self._channel.settimeout(within)
+            pid = int(self._channel.recv(100))
+            try:
+                code = int(self._channel.recv(100))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+            out.seek(0)
+            err.seek(0)
+            return Said(code, out.read().decode(), err.read().decode())
+
+    def close(self) -> None:
+        self._channel.close()
+        self._process.wait()
+
+
 @dataclass
 class Shell:
     """Commands in one folder with one environment."""
 
+    warm: Warm
     folder: Path
     environ: dict[str, str]
     processes: list[Process] = field(default_factory=list)
@@ -139,11 +175,7 @@ class Shell:
         self, *args: str, code: int = 0, stdin: str = "", env: Mapping[str, str] | None = None, within: float = 60
     ) -> Said:
         """Runs `distq args`; it must end with this code, and never with a traceback."""
-        done = subprocess.run(
-            [PYTHON, "-m", "distq", *args], cwd=self.folder, env={**self.environ, **(env or {})}, input=stdin,
-            capture_output=True, text=True, timeout=within, check=False,
-        )  # fmt: skip
-        said = Said(done.returncode, done.stdout, done.stderr)
+        said = self.warm.run(args, self.folder, {**self.environ, **(env or {})}, stdin, within)
         assert "Traceback" not in said.err, said.err
         assert said.code == code, said
         return said
@@ -168,11 +200,18 @@ class Shell:
         return path
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Shell]:
+def outside(warm: Warm, tmp_path: Path) -> Iterator[Shell]:
     """A shell that knows no broker."""
     environ = {k: v for k, v in os.environ.items() if not re.match(r"DISTQ_|REDIS_|COLUMNS|NO_COLOR|FORCE_COLOR", k)}
-    shell = Shell(tmp_path, environ | {"DISTQ_GRACE": "1s"})
+    shell = Shell(warm, tmp_path, environ | {"DISTQ_GRACE": "1s"})
     shell.write("myapp.py", MYAPP)
     yield shell
     for process in shell.processes:
