@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 
 from distq.broker import keys, verbs
 from distq.broker.broker import WAIT_SLICE_S, check_layout
-from distq.broker.connect import PASSING, ServerError, explain, mask, settings
+from distq.broker.connect import PASSING, ServerError, explain, mask, settings, unavailable
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerFull, BrokerUnavailable
 
@@ -39,6 +39,7 @@ class AsyncWire:
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._replies = hiredis.Reader(replyError=cast("Any", ServerError))
         self.is_closed = False
+        self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> AsyncWire:
         """Connects and begins to read."""
@@ -86,8 +87,9 @@ class AsyncWire:
         if self.is_closed:
             return
         self.is_closed = True
-        self._task.cancel()
-        self._writer.close()
+        if self._task is not None:
+            self._task.cancel()
+            self._writer.close()
         failure = BrokerUnavailable(explain(self._url, error or ConnectionResetError("closed")))
         while self._waiting:
             future = self._waiting.popleft()
@@ -173,11 +175,16 @@ class AsyncBroker:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
         slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
         place = keys.key(self.prefix(queue), "RESULT", id)
-        wire = await AsyncWire(self.url, min(self.timeout, 5.0)).open()
+        wire = AsyncWire(self.url, min(self.timeout, 5.0))
         try:
+            await wire.open()
             reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + 5.0)
         except ServerError as error:
+            if error.code in PASSING:
+                return None
             raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+        except BrokerUnavailable:  # whoever waits looks again, and that bears a broker that is away for a while
+            return None
         finally:
             wire.close()
         return cast("bytes | None", reply)
@@ -232,12 +239,12 @@ class AsyncBroker:
             except ServerError as error:
                 if error.code == "OOM":
                     raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error
-                if error.code not in PASSING:
+                if error.code not in (*PASSING, "NOSCRIPT"):
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
                 failure = error
             except BrokerUnavailable as error:
                 failure = error
             if time.monotonic() + pause > give_up:
-                raise BrokerUnavailable(explain(self.url, failure)) from failure
+                raise unavailable(self.url, failure) from failure
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from distq.broker import keys, verbs
-from distq.broker.connect import Exchange, ServerError, Wire, mask
+from distq.broker.connect import PASSING, Exchange, ServerError, Wire, mask
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable, LayoutMismatch
 
@@ -83,13 +83,20 @@ class Broker:
         """
         slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
         place = keys.key(self.prefix(queue), "RESULT", id)
-        wire = self.exchange.take()
+        try:
+            wire = self.exchange.take()
+        except BrokerUnavailable:
+            return None
         try:
             wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))
             reply: bytes | None = wire.read(slice_s + 5.0)
         except ServerError as error:
             self.exchange.give(wire)
+            if error.code in PASSING:
+                return None
             raise BrokerUnavailable(f"the broker at {self.masked_url} refused: {error}") from error
+        except BrokerUnavailable:  # whoever waits looks again, and that bears a broker that is away for a while
+            return None
         except BaseException:
             wire.close()
             raise

@@ -8,6 +8,7 @@ Nothing is retried here except what the caller says is idempotent.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import hiredis
 import redis
@@ -64,15 +65,8 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
 
 def mask(url: str) -> str:
     """The address without its password, for messages and logs."""
-    try:
-        parts = urlsplit(url)
-        userinfo, at, place = parts.netloc.rpartition("@")
-        user = userinfo.partition(":")[0]
-        netloc = f"{user}:***@{place}" if at and ":" in userinfo else parts.netloc
-        query = "&".join(q if not q.startswith("password") else "password=***" for q in parts.query.split("&"))
-        return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
-    except ValueError:
-        return "(not an address)"
+    url = re.sub(r"(?s)(://[^:@/]*):.*@", r"\1:***@", url)  # to the last @: people forget to quote what is in it
+    return re.sub(r"(?i)([?&](?:ssl_)?password=)[^&]*", r"\1***", url)
 
 
 def settings(url: str, timeout: float, name: str) -> dict[str, Any]:
@@ -179,11 +173,17 @@ class Wire:
 
 
 def explain(url: str, error: Exception) -> str:
-    """Which address, why, and what to do."""
-    reason = str(error) or type(error).__name__
+    """Which address, and why."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__
     if isinstance(error, BlockingIOError | TimeoutError | redis.TimeoutError):
         reason = "no answer in time"
     return f"no broker at {mask(url)}: {reason}"
+
+
+def unavailable(url: str, error: Exception) -> BrokerUnavailable:
+    """The error for a call that was tried again until its time was over."""
+    return error if isinstance(error, BrokerUnavailable) else BrokerUnavailable(explain(url, error))
 
 
 class Exchange:
@@ -257,7 +257,7 @@ class Exchange:
                 if error.code not in PASSING:
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
             if time.monotonic() + pause > give_up:
-                raise BrokerUnavailable(explain(self.url, error)) from error
+                raise unavailable(self.url, error) from error
             if not (isinstance(error, ServerError) and error.code == "NOSCRIPT"):
                 self._idle.clear()
                 time.sleep(pause)

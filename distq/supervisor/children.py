@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,7 +31,8 @@ class Children(Service):
     """The processes of all slots."""
 
     def __init__(self, site: Site, channel: socket.socket, pokes: list[tuple[int, int]]) -> None:
-        self._site, self._channel, self._pokes = site, channel, pokes
+        self._site, self._pokes = site, pokes
+        self._channel: socket.socket | None = channel
         slots = len(site.board.slots)
         self._slot_of: dict[int, int] = {}
         self._start_at = [0.0] * slots
@@ -53,14 +55,14 @@ class Children(Service):
 
     def deadline(self) -> float:
         """When the next child is to be started."""
-        if self.is_ending:
+        if self.is_ending or self._channel is None:
             return NEVER
         taken = {*self._slot_of.values(), *self._asked}
         return min((at for slot, at in enumerate(self._start_at) if slot not in taken), default=NEVER)
 
     def work(self, now: float) -> None:
         """Starts a child in each free slot whose pause is over."""
-        if self.is_ending:
+        if self.is_ending or self._channel is None:
             return
         taken = {*self._slot_of.values(), *self._asked}
         for slot, at in enumerate(self._start_at):
@@ -68,7 +70,8 @@ class Children(Service):
                 self._site.board.slots[slot].clear()
                 self._drain_pipe(slot)
                 self._asked.add(slot)
-                self._channel.sendall(json.dumps({"fork": slot}).encode() + b"\n")
+                with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
+                    self._channel.sendall(json.dumps({"fork": slot}).encode() + b"\n")
 
     def forked(self, slot: int, pid: int) -> None:
         """The template has forked."""
@@ -89,18 +92,15 @@ class Children(Service):
             self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()
-        if now - self._born[slot] >= STABLE_S:
-            self._pause[slot] = 0.0
-        else:
-            self._pause[slot] = min(MAX_PAUSE_S, self._pause[slot] * 2 or FIRST_PAUSE_S)
+        self._pause[slot] = next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
 
-    def all_exited(self, how: str) -> None:
-        """The template has died, and all children with it."""
+    def all_exited(self) -> None:
+        """The template has died, and all children with it. Until there is a new one nobody is started."""
         for pid in list(self._slot_of):
             self.exited(pid, signal.SIGKILL, 0)
         self._asked.clear()
-        logger.error("the template process died (%s)", how)
+        self._channel = None
 
     def use(self, channel: socket.socket) -> None:
         """There is a new template."""
@@ -132,10 +132,11 @@ class Children(Service):
         """What it had finished is settled, what it had not started goes back; what ran is suspect, or charged."""
         site, name = self._site, place.name
         if not name:
+            logger.error("a worker process %s before it had registered", how_it_ended(status))
             return
         batch = place.autopsy()
         started = batch.entries[batch.finished : batch.started]
-        text = _how_it_ended(status)
+        text = how_it_ended(status)
         if how == "died":
             logger.error("worker %s %s%s", name, text, f" while it ran {started[0].decode()}" if started else "")
         record = msgpack.packb(
@@ -155,6 +156,11 @@ class Children(Service):
             site.link.submit(command, _report(name))
 
 
+def next_pause(last: float, lived_s: float) -> float:
+    """How long to wait before a process that lived so long is replaced."""
+    return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
+
+
 def _report(name: str) -> Callable[[Any], None]:
     def report(recovery: verbs.Recovery) -> None:
         if recovery.buried:
@@ -163,7 +169,8 @@ def _report(name: str) -> Callable[[Any], None]:
     return report
 
 
-def _how_it_ended(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """A wait status, for people."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:

@@ -29,7 +29,7 @@ from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
 from distq.supervisor.audit import Audit
-from distq.supervisor.children import Children
+from distq.supervisor.children import Children, how_it_ended, next_pause
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.service import NEVER, Service, Site
@@ -61,6 +61,7 @@ class Supervisor:
         self._code: int | None = None
         self._is_ready = False
         self._give_up_at = NEVER
+        self._template_at, self._template_pause = NEVER, 0.0
         self._buffer = b""
 
     def run(self) -> int:
@@ -119,7 +120,7 @@ class Supervisor:
             self._selector.close()
             run_template(theirs, self._shared, parent)
         theirs.close()
-        self._channel = ours
+        self._channel, self._template_ready = ours, NEVER
 
     def _await_ready(self) -> dict[str, Any] | None:
         """The application's facts; None after an error or a signal."""
@@ -130,7 +131,7 @@ class Supervisor:
                 key.data()
             if self._signals:
                 self._code = 0
-        return self._facts
+        return self._facts if self._code is None else None
 
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
@@ -150,6 +151,7 @@ class Supervisor:
 
     def _settle_in(self, facts: dict[str, Any]) -> None:
         config, shared = self._config, self._shared
+        self._first_facts = facts
         prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._url = facts["url"]
         self._link = Link(self._url, "distq-supervisor", silence_s=5.0)
@@ -197,14 +199,20 @@ class Supervisor:
                 return
             if time.monotonic() >= self._give_up_at:
                 self._give_everything_back()
+            if time.monotonic() >= self._template_at:
+                self._replace_template()
             for key, _ in self._selector.select(self._pause()):
                 key.data()
             self._say_when_ready()
 
     def _pause(self) -> float | None:
         due = min(
-            self._give_up_at, self._link.deadline(), self._control.deadline(), *(s.deadline() for s in self._services)
-        )  # fmt: skip
+            self._give_up_at,
+            self._template_at,
+            self._link.deadline(),
+            self._control.deadline(),
+            *(service.deadline() for service in self._services),
+        )
         return None if due == NEVER else max(0.0, due - time.monotonic())
 
     def _watch_sockets(self) -> None:
@@ -267,7 +275,10 @@ class Supervisor:
 
     def _hear(self) -> None:
         """Lines from the template."""
-        data = self._channel.recv(65536)
+        try:
+            data = self._channel.recv(65536)
+        except ConnectionError:  # it died with an order unread
+            data = b""
         if not data:
             self._template_is_gone()
             return
@@ -275,31 +286,59 @@ class Supervisor:
         for line in lines:
             message = json.loads(line)
             if "ready" in message:
-                self._facts = message["ready"]
+                self._template_is_ready(message["ready"])
             elif "failed" in message:
-                self._complain(message["failed"])
-                self._code = EXIT_USAGE
+                self._template_failed(message["failed"])
             elif "forked" in message:
                 self._children.forked(message["forked"], message["pid"])
             elif "exited" in message:
                 self._children.exited(message["exited"], message["status"], message["rss"])
 
+    def _template_is_ready(self, facts: dict[str, Any]) -> None:
+        """It has imported the application; a later one must have found the same, except for the tasks."""
+        self._template_ready = time.monotonic()
+        if not hasattr(self, "_children"):
+            self._facts = facts
+            return
+        if any(facts[name] != self._first_facts[name] for name in ("name", "url", "queues")):
+            logger.error("the application has another name, broker or queues now: this host ends, start it again")
+            self._obey(signal.SIGTERM)
+            self._code = EXIT_FAILED
+            return
+        self._site.types, self._site.digest = facts["types"], facts["digest"]
+        self._children.use(self._channel)
+
+    def _template_failed(self, why: str) -> None:
+        if hasattr(self, "_children"):
+            logger.error("the application cannot be loaded again: %s", why)
+        else:
+            self._complain(why)
+            self._code = EXIT_USAGE
+
     def _template_is_gone(self) -> None:
         """All children are gone with it. While running, a new one is started; before that, it is an error."""
         self._selector.unregister(self._channel)
         self._channel.close()
+        self._buffer = b""
         _, status = os.waitpid(self._template, 0)
+        self._template = 0
         if not hasattr(self, "_children"):
             if self._code is None:
-                self._complain(f"the application could not be loaded: its process ended with status {status}")
+                self._complain(f"the application could not be loaded: its process {how_it_ended(status)}")
                 self._code = EXIT_USAGE
             return
-        self._children.all_exited(f"status {status}")
-        if self._children.is_ending:
-            return
-        self._start_template()
-        self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
-        self._children.use(self._channel)
+        self._children.all_exited()
+        if not self._children.is_ending:
+            now = time.monotonic()
+            self._template_pause = next_pause(self._template_pause, now - self._template_ready)
+            self._template_at = now + self._template_pause
+            logger.error("the template process %s; a new one in %g s", how_it_ended(status), self._template_pause)
+
+    def _replace_template(self) -> None:
+        self._template_at = NEVER
+        if not self._children.is_ending:
+            self._start_template()
+            self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
 
     def _listen(self) -> None:
         """Waits for orders on the control connection."""
@@ -332,7 +371,8 @@ class Supervisor:
     def _end_template(self) -> None:
         with contextlib.suppress(OSError):
             self._channel.close()
-        with contextlib.suppress(OSError):
-            os.kill(self._template, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._template, 0)
+        if self._template:
+            with contextlib.suppress(OSError):
+                os.kill(self._template, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._template, 0)

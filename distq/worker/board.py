@@ -90,6 +90,7 @@ class Slot:
         at += VERDICT_BYTES
         self.cells = view[at : at + METER_BYTES].cast("Q")
         self.lock: Lock = get_context("fork").Lock()
+        self._acquire, self._release = self.lock.acquire, self.lock.release
 
     @property
     def name(self) -> str:
@@ -124,26 +125,33 @@ class Slot:
             words[BATCH_AT], words[DOUBTED] = monotonic_ns(), 0
             words[STATE] = BUSY
 
-    def start(self, now_ns: int) -> bool:
-        """Claims the next task of the batch. False: it is not the child's any more, or the lease is over."""
+    def start(self, now_ns: int, last: bytes = b"") -> bool:
+        """Notes the verdict on the last task, if there is one, and claims the next of the batch.
+
+        False: that is not the child's any more, or the lease is over.
+        """
         words = self.words
-        with self.lock:
+        self._acquire()
+        try:
+            if last:
+                self._note(last)
             if words[REVOKED] or now_ns > words[LEASE_UNTIL]:
                 return False
             words[STARTED] += 1
             words[STARTED_AT] = now_ns
             return True
+        finally:
+            self._release()
 
-    def finish(self, verdict: bytes) -> None:
-        """The task that was started last has ended with this verdict."""
+    def _note(self, verdict: bytes) -> None:
+        """The task that was started last has ended with this verdict. The lock is held."""
         words = self.words
         end = words[VERDICT_END]
         new_end = end + len(verdict)
         self._verdicts[end:new_end] = verdict
-        with self.lock:
-            words[VERDICT_END] = new_end
-            words[VERDICTS] += 1
-            words[FINISHED] += 1
+        words[VERDICT_END] = new_end
+        words[VERDICTS] += 1
+        words[FINISHED] += 1
 
     def has_room(self, size: int) -> bool:
         """Whether a verdict of this size can be noted before the next step."""
@@ -164,17 +172,22 @@ class Slot:
             words[STEP], words[STATE] = step, BUSY
             words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = 0
 
-    def close(self) -> tuple[Verdicts, int]:
-        """Ends the batch for the supervisor: the verdicts not taken yet, and how many entries it has not given back.
+    def close(self, last: bytes = b"") -> tuple[Verdicts, int]:
+        """Notes the verdict on the last task, if there is one, and ends the batch for the supervisor.
 
-        The second number counts the entries that are held but were not started, from the end of the batch.
+        Gives the verdicts not taken yet, and how many entries are still held but were not started, from the end of the
+        batch. A verdict that is larger than the board goes along without being noted.
         """
         words = self.words
         with self.lock:
+            if last and self.has_room(len(last)):
+                self._note(last)
+                last = b""
             unstarted = 0 if words[REVOKED] else words[COUNT] - words[STARTED]
             words[REVOKED], words[STATE] = 1, SETTLING
             count, start, end = words[VERDICTS] - words[TAKEN], words[TAKEN_END], words[VERDICT_END]
-        return Verdicts(count, bytes(self._verdicts[start:end])), unstarted
+        items = bytes(self._verdicts[start:end])
+        return Verdicts(count + 1, items + last) if last else Verdicts(count, items), unstarted
 
     def rest(self) -> None:
         """Nothing is held."""

@@ -12,18 +12,19 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
 from distq.app import Distq
-from distq.broker.verbs import verdict
+from distq.broker.verbs import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge
-from distq.message import NEVER_SAID, VERSION, Message, parse
+from distq.message import NEVER_SAID, TIMES, VERSION, Message, parse, sent_head
 from distq.middleware import attempt_chain
 from distq.outcome import Verdict, decide, record
+from distq.task import Task
 
 RESEND_WINDOW_MS = 60_000
 PATIENCE_MS = 86_400_000
@@ -32,6 +33,24 @@ PATIENCE_MS = 86_400_000
 _COMPLETED = b"\x94\xa9completed"  # msgpack: ["completed", value, finished at ms, seconds]
 _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BQBd")
+_new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
+
+MAX_KINDS = 1000
+
+
+class Kind(NamedTuple):
+    """What messages with the same head have in common: it is worked out for the first of them."""
+
+    task: Task[Any, Any, Any] | None
+    """None: this worker does not know the type, or the envelope's version."""
+    type: str
+    attempt: int
+    fields: tuple[Any, ...]
+    """Of the message, between its times and its body."""
+    body_at: int
+    completes: bytes
+    """The verdict, as `verdict_like` takes it."""
+    keeps_result: bool
 
 
 class Executor:
@@ -44,36 +63,50 @@ class Executor:
         self._pack = app.codec.pack
         self._chain = attempt_chain(app.middleware, self._call)
         self._limit = app.max_payload
-        self._ttl_ms = {name: task.result_ttl_s() * 1000 for name, task in app.tasks.items()}
+        self._kinds: dict[bytes, Kind] = {}
         self._runner: asyncio.Runner | None = None
 
     def run(self, queue: str, entry: bytes, raw: bytes, fence: int) -> tuple[str, bytes]:
         """(type, verdict) of one attempt."""
+        try:
+            kind = self._kinds.get(sent_head(raw)) or self._meet(raw)
+        except (ValueError, IndexError) as error:
+            return "(corrupt)", self._failed(entry, "(corrupt)", 1, Verdict("bury", 0, error), time.time())
+        if kind.task is None:
+            return kind.type, verdict(entry, b"park", kind.type.encode(), PATIENCE_MS, b"")
+        body = raw[kind.body_at :]
+        try:
+            args, kwargs, headers = self._unpack_call(body)
+        except DecodeError as error:
+            return kind.type, self._failed(entry, kind.type, kind.attempt, Verdict("bury", 0, error), time.time())
+        message: Message = _new(Message, (*TIMES.unpack_from(raw), *kind.fields, body))
+        id = (entry if b" " not in entry else entry.partition(b" ")[0]).decode()
+        context = Context(id, queue, message, fence, kind.task, args, kwargs, headers, self._meter)
+        token = CURRENT.set(context)
         started = time.time()
         try:
-            message = parse(raw)
-        except ValueError as error:
-            return "(corrupt)", self._failed(entry, "(corrupt)", 1, Verdict("bury", 0, error), started)
-        task = self._tasks.get(message.type)
-        if task is None or message.version > VERSION:
-            return message.type, verdict(entry, b"park", message.type.encode(), PATIENCE_MS, b"")
-        try:
-            args, kwargs, headers = self._unpack_call(message.body)
-        except DecodeError as error:
-            return message.type, self._failed(
-                entry, message.type, message.attempt + 1, Verdict("bury", 0, error), started
-            )
-        id = entry.partition(b" ")[0].decode()
-        context = Context(id, queue, message, fence, task, args, kwargs, headers, self._meter)
-        token = CURRENT.set(context)
-        try:
-            value = self._chain(context)
-            done = self._completed(entry, message, value)
+            done = self._completed(kind, entry, message.created_ms, self._chain(context))
         except BaseException as error:
-            done = self._failed(entry, message.type, message.attempt + 1, decide(error), started)
+            done = self._failed(entry, kind.type, kind.attempt, decide(error), started)
         finally:
             CURRENT.reset(token)
-        return message.type, done
+        return kind.type, done
+
+    def _meet(self, raw: bytes) -> Kind:
+        """The first message with this head. Raises ValueError when it is none."""
+        message = parse(raw)
+        task = self._tasks.get(message.type) if message.version <= VERSION else None
+        ttl_s = message.result_ttl_s
+        if ttl_s == NEVER_SAID:
+            ttl_s = 0 if task is None else task.result_ttl_s()
+        word = b"complete" if message.attempt == 0 and message.deliveries == 0 else b"complete_again"
+        completes = verdict_kind(word, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS))
+        body_at = len(raw) - len(message.body)
+        kind = Kind(task, message.type, message.attempt + 1, message[2:-1], body_at, completes, ttl_s > 0)
+        if len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        self._kinds[sent_head(raw)] = kind
+        return kind
 
     def close(self) -> None:
         """Ends the event loop of `async def` handlers, if there was one."""
@@ -91,13 +124,9 @@ class Executor:
             self._runner = asyncio.Runner()
         return self._runner.run(coroutine)
 
-    def _completed(self, entry: bytes, message: Message, value: Any) -> bytes:
-        ttl_s = message.result_ttl_s
-        ttl_ms = self._ttl_ms[message.type] if ttl_s == NEVER_SAID else ttl_s * 1000
-        word = b"complete" if message.attempt == 0 and message.deliveries == 0 else b"complete_again"
-        type = message.type.encode()
-        if ttl_ms == 0:
-            return verdict(entry, word, type, RESEND_WINDOW_MS, _COMPLETED_EMPTY)
+    def _completed(self, kind: Kind, entry: bytes, created_ms: float, value: Any) -> bytes:
+        if not kind.keeps_result:
+            return verdict_like(kind.completes, entry, _COMPLETED_EMPTY)
         try:
             packed = self._pack(value)
         except NotSerializable as error:
@@ -108,8 +137,8 @@ class Executor:
                 "and return its address, or declare result_ttl=0"
             )
         now = time.time()
-        times = _TIMES.pack(0xCF, int(now * 1000), 0xCB, max(0.0, now - message.created_ms / 1000))
-        return verdict(entry, word, type, max(ttl_ms, RESEND_WINDOW_MS), b"".join((_COMPLETED, packed, times)))
+        times = _TIMES.pack(0xCF, int(now * 1000), 0xCB, max(0.0, now - created_ms / 1000))
+        return verdict_like(kind.completes, entry, _COMPLETED + packed + times)
 
     def _failed(self, entry: bytes, type: str, attempt: int, decided: Verdict, started: float) -> bytes:
         if decided.word == "snooze":

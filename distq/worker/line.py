@@ -100,7 +100,8 @@ class Line:
                 wire.send(block)
             self.drop()
         except (BrokerUnavailable, ServerError) as error:
-            self._failed(error)
+            if not isinstance(error, ServerError) or error.code != "NOSCRIPT":
+                self._failed(error)
         # The step may have been run all the same: the broker is asked again, unless leave() gives everything back.
         if command is None or self._order() != RUN:
             return None, None

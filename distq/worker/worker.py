@@ -27,6 +27,7 @@ from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
 
 logger = logging.getLogger("distq.worker")
 
+WINDOW_NS = int(WINDOW_S * 1e9)
 RECHECK_S = 0.05
 """A queue that was empty is asked again after this long while others keep the worker busy."""
 
@@ -166,26 +167,28 @@ class Worker:
         slot.begin(self._line.number(queue), queue, step.entries, step.alone)
         if len(step.entries) > 1 and not self._head[board.WATCHING]:
             self._ring(b"b")
-        name = self._post.queues[queue]
-        begun = last = time.monotonic()
+        name, head, run = self._post.queues[queue], self._head, self._executor.run
+        begun = now = time.monotonic_ns()
         types: set[str] = set()
-        ran = 0
+        ran, done = 0, b""
         for fence, (entry, raw) in enumerate(zip(step.entries, step.messages, strict=True), step.fence):
-            if self._head[board.ORDER] != board.RUN or last - begun > WINDOW_S or not slot.start(time.monotonic_ns()):
+            if head[board.ORDER] != board.RUN or now - begun > WINDOW_NS:
                 break
-            type, done = self._executor.run(name, entry, raw, fence)
-            if not slot.has_room(len(done)) and not self._flush(queue):
+            claimed, done = slot.start(now, done), b""
+            if not claimed:
                 break
-            slot.finish(done)
+            type, done = run(name, entry, raw, fence)
             types.add(type)
             ran += 1
-            last = time.monotonic()
-        self._pace.note(types, ran, last - begun)
-        return self._close_batch(step.entries)
+            if not slot.has_room(len(done)) and not (self._flush(queue) and slot.has_room(len(done))):
+                break
+            now = time.monotonic_ns()
+        self._pace.note(types, ran, (now - begun) / 1e9)
+        return self._close_batch(step.entries, done)
 
-    def _close_batch(self, entries: list[bytes]) -> Verdicts:
+    def _close_batch(self, entries: list[bytes], last: bytes) -> Verdicts:
         """What is done, and the rest goes back in front, in its order."""
-        done, unstarted = self._slot.close()
+        done, unstarted = self._slot.close(last)
         if not unstarted:
             return done
         back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(entries[-unstarted:])]

@@ -258,7 +258,7 @@ def test_a_killed_template_is_replaced_and_the_host_goes_on(start: Start, journa
     all_ended(work.delay_many([()] * 20))
     assert host.template != template
     assert set(host.children).isdisjoint(children)
-    assert "the template process died" in host.log()
+    assert "the template process was killed by SIGKILL" in host.log()
     assert host.terminate() == 0
 
 
@@ -328,6 +328,26 @@ def test_a_host_that_was_stopped_for_longer_than_its_lease_settles_and_starts_no
     assert handles[0].get() in others, "its verdict was refused"
     assert runs(journal, handles[1:]) == [1] * 5, "and it has not started what it had fetched"
     assert attempts(handles[0]) == []
+
+
+def test_what_a_stopped_host_was_handed_meanwhile_is_not_started_when_it_goes_on(
+    start: Start, room: Room, journal: Journal
+) -> None:
+    stopped = start("processes", "--lease", "1s", processes=1)
+    (old,) = stopped.children
+    all_ended(work.delay_many([()] * 300))
+    eventually(lambda: room.redis.info("clients")["blocked_clients"] == 2, "its worker waits, its step is sent ahead")
+    stopped.send_all(signal.SIGSTOP)
+    handles = work.delay_many([()] * 10)
+    (held,) = (held for name, held in room.lists().items() if name.startswith(room.key("PROCESSING")))
+    assert held, "the broker has handed them to the stopped worker"
+    other = start("processes", "--lease", "1s")
+    all_ended(handles)
+    stopped.send_all(signal.SIGCONT)
+    assert other.terminate() == 0
+    assert work.delay().get(timeout=30) == old
+    assert runs(journal, handles) == [1] * 10
+    assert {line.pid for h in handles for line in journal.starts(id=h.id)}.isdisjoint({old})
 
 
 def test_a_stopped_child_keeps_its_task_and_what_it_had_fetched_goes_back(
