@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from distq.errors import DistqError
-from distq.message import PRIORITIES, Message
+from distq.message import PRIORITIES, Message, parse
 
 if TYPE_CHECKING:
     from distq.task import Task
@@ -18,15 +18,18 @@ Meter = Callable[[str, str, float], None]
 
 
 class Context:
-    """One attempt of one task. Read it; changing it changes nothing."""
+    """One attempt of one task. Read it; changing it changes nothing.
 
-    __slots__ = ("args", "fence", "headers", "id", "kwargs", "message", "meter", "queue", "task")
+    It is made from what the broker handed over, and read out only when asked: most attempts ask for nothing.
+    """
+
+    __slots__ = ("_entry", "_raw", "args", "fence", "headers", "kwargs", "meter", "queue", "task")
 
     def __init__(
         self,
-        id: str,
+        entry: bytes,
+        raw: bytes,
         queue: str,
-        message: Message,
         fence: int,
         task: Task[Any, Any, Any],
         args: list[Any],
@@ -34,9 +37,8 @@ class Context:
         headers: Mapping[str, Any],
         meter: Meter | None,
     ) -> None:
-        self.id = id
+        self._entry, self._raw = entry, raw
         self.queue = queue
-        self.message = message
         self.fence = fence
         """Rises with each hand-over of any task of this queue: a resource that keeps the highest fence it has seen can
         refuse a worker that was stopped between its last check and the call."""
@@ -46,9 +48,19 @@ class Context:
         self.meter = meter
 
     @property
+    def id(self) -> str:
+        """The task's id."""
+        return self._entry.partition(b" ")[0].decode()
+
+    @property
+    def message(self) -> Message:
+        """The call as it travelled."""
+        return parse(self._raw)
+
+    @property
     def type(self) -> str:
         """The task's type."""
-        return self.message.type
+        return self.task.type
 
     @property
     def attempt(self) -> int:
@@ -79,7 +91,7 @@ class Context:
     @property
     def is_last_attempt(self) -> bool:
         """Whether an error now would use up the retries."""
-        return self.message.attempt >= self.task.retries_of(self.headers)
+        return self.attempt > self.task.retries_of(self.headers)
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} attempt {self.attempt}>"

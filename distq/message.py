@@ -53,13 +53,13 @@ class Message(NamedTuple):
     body: bytes
 
 
-TIMES = struct.Struct(">dd")
-"""`created_ms` and `expires_ms`: what differs between messages that were sent with the same head."""
+CREATED = struct.Struct(">d")
+"""`created_ms`, the first field."""
 
 
 def sent_head(raw: bytes) -> bytes:
     """The head of a message as its producer sent it. Raises IndexError when there is none."""
-    return raw[TIMES.size : _HEAD.size + raw[_HEAD.size - 1]]
+    return raw[2 * CREATED.size : _HEAD.size + raw[_HEAD.size - 1]]
 
 
 def parse(raw: bytes) -> Message:

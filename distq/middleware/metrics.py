@@ -24,4 +24,4 @@ def metrics(context: Context, call_next: AttemptCall) -> Any:
         status = "retry"
         raise
     finally:
-        meter(context.message.type, status, perf_counter() - start)
+        meter(context.task.type, status, perf_counter() - start)

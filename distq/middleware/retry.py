@@ -18,13 +18,13 @@ def retry(context: Context, call_next: AttemptCall) -> Any:
         raise
     except Retry as wish:
         rule = context.task.rule_for(wish, context.headers)
-        if context.message.attempt >= rule.retries:
+        if context.attempt > rule.retries:
             raise Reject(wish.reason or "asked for a retry, but none is left") from wish.__cause__ or wish
         if wish.delay_s is None:
             wish.delay_s = delay_ms(rule.resolved(), context.attempt) / 1000
         raise
     except BaseException as error:
         rule = context.task.rule_for(error, context.headers)
-        if context.message.attempt >= rule.retries:
+        if context.attempt > rule.retries:
             raise
         raise Retry(delay=delay_ms(rule.resolved(), context.attempt) / 1000) from error

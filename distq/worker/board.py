@@ -265,7 +265,7 @@ class Meters:
         base = self._base[type]
         cells = self._cells
         cells[base + self._status[status]] += 1
-        cells[base + 3 + bisect_left(BUCKETS, seconds)] += 1
+        cells[base + 3 + (bisect_left(BUCKETS, seconds) if seconds > BUCKETS[0] else 0)] += 1
         cells[base + _STRIDE - 1] += int(seconds * 1e9)
 
 

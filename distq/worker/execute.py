@@ -21,7 +21,7 @@ from distq.broker.verbs import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge
-from distq.message import NEVER_SAID, TIMES, VERSION, Message, parse, sent_head
+from distq.message import CREATED, NEVER_SAID, VERSION, parse, sent_head
 from distq.middleware import attempt_chain
 from distq.outcome import Verdict, decide, record
 from distq.task import Task
@@ -33,7 +33,6 @@ PATIENCE_MS = 86_400_000
 _COMPLETED = b"\x94\xa9completed"  # msgpack: ["completed", value, finished at ms, seconds]
 _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BQBd")
-_new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 MAX_KINDS = 1000
 
@@ -45,8 +44,6 @@ class Kind(NamedTuple):
     """None: this worker does not know the type, or the envelope's version."""
     type: str
     attempt: int
-    fields: tuple[Any, ...]
-    """Of the message, between its times and its body."""
     body_at: int
     completes: bytes
     """The verdict, as `verdict_like` takes it."""
@@ -74,18 +71,15 @@ class Executor:
             return "(corrupt)", self._failed(entry, "(corrupt)", 1, Verdict("bury", 0, error), time.time())
         if kind.task is None:
             return kind.type, verdict(entry, b"park", kind.type.encode(), PATIENCE_MS, b"")
-        body = raw[kind.body_at :]
         try:
-            args, kwargs, headers = self._unpack_call(body)
+            args, kwargs, headers = self._unpack_call(raw[kind.body_at :])
         except DecodeError as error:
             return kind.type, self._failed(entry, kind.type, kind.attempt, Verdict("bury", 0, error), time.time())
-        message: Message = _new(Message, (*TIMES.unpack_from(raw), *kind.fields, body))
-        id = (entry if b" " not in entry else entry.partition(b" ")[0]).decode()
-        context = Context(id, queue, message, fence, kind.task, args, kwargs, headers, self._meter)
+        context = Context(entry, raw, queue, fence, kind.task, args, kwargs, headers, self._meter)
         token = CURRENT.set(context)
         started = time.time()
         try:
-            done = self._completed(kind, entry, message.created_ms, self._chain(context))
+            done = self._completed(kind, entry, raw, self._chain(context))
         except BaseException as error:
             done = self._failed(entry, kind.type, kind.attempt, decide(error), started)
         finally:
@@ -102,7 +96,7 @@ class Executor:
         word = b"complete" if message.attempt == 0 and message.deliveries == 0 else b"complete_again"
         completes = verdict_kind(word, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS))
         body_at = len(raw) - len(message.body)
-        kind = Kind(task, message.type, message.attempt + 1, message[2:-1], body_at, completes, ttl_s > 0)
+        kind = Kind(task, message.type, message.attempt + 1, body_at, completes, ttl_s > 0)
         if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
         self._kinds[sent_head(raw)] = kind
@@ -124,7 +118,7 @@ class Executor:
             self._runner = asyncio.Runner()
         return self._runner.run(coroutine)
 
-    def _completed(self, kind: Kind, entry: bytes, created_ms: float, value: Any) -> bytes:
+    def _completed(self, kind: Kind, entry: bytes, raw: bytes, value: Any) -> bytes:
         if not kind.keeps_result:
             return verdict_like(kind.completes, entry, _COMPLETED_EMPTY)
         try:
@@ -136,7 +130,7 @@ class Executor:
                 f"the handler's result of {len(packed)} bytes is above the limit of {self._limit}: store it elsewhere "
                 "and return its address, or declare result_ttl=0"
             )
-        now = time.time()
+        now, created_ms = time.time(), CREATED.unpack_from(raw)[0]
         times = _TIMES.pack(0xCF, int(now * 1000), 0xCB, max(0.0, now - created_ms / 1000))
         return verdict_like(kind.completes, entry, _COMPLETED + packed + times)
 

@@ -19,7 +19,7 @@ local restored = 0
 for _, entry in ipairs(ARGV) do
   local message = redis.call('HGET', TASKS, entry)
   local h = message and read_head(message)
-  if h and h.level and not is_placed(entry, h) then
+  if h and not is_placed(entry, h) then
     if id_of(entry) ~= entry then redis.call('HSET', GENERATIONS, id_of(entry), entry) end
     redis.call('SREM', GHOSTS .. h.level, entry)
     make_ready(entry, h, 'RPUSH')

@@ -14,7 +14,7 @@ local function read_head(message)
   h.created, h.expires, h.result_ttl, h.attempt, h.deliveries, h.version, h.priority, h.flags, h.type_size =
     struct.unpack(HEAD, message)
   h.type = string.sub(message, HEAD_SIZE + 1, HEAD_SIZE + h.type_size)
-  h.level = PRIORITY[h.priority]
+  h.level = PRIORITY[h.priority] or 'default'
   h.lane = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
   return h
 end
