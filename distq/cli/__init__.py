@@ -31,10 +31,10 @@ app = typer.Typer(
     name="distq",
     help="A task queue on Redis and Valkey that is fast and loses nothing.",
     epilog=output.examples(
-        "distq dev myapp:app                     broker and worker; nothing else is needed",
-        "distq run myapp:app                     a worker in production",
-        """distq enqueue add '{"a": 1, "b": 2}'    call a task""",
-        "distq queues                            what is where",
+        "distq dev myapp:app                   broker and worker, for development",
+        "distq run myapp:app                   a worker, for production",
+        """distq enqueue add '{"a": 1, "b": 2}'  call a task""",
+        "distq queues                          how many tasks are where",
     )
     + "\n\nEvery command has --help with examples.",
     invoke_without_command=True,

@@ -13,7 +13,7 @@ from distq.app import Distq
 from distq.broker import inspect, verbs
 from distq.broker.inspect import DeadFilter, DeadLetter
 from distq.cli import complete, output, target, values
-from distq.cli.tasks import SHOW_EXAMPLES, show
+from distq.cli.tasks import show
 from distq.errors import ConfigurationError
 from distq.message import Message, check_id, parse
 
@@ -63,7 +63,7 @@ def list_dead(
     typer.echo(_summary(found, wanted, len(letters), most))
 
 
-app.command("show", epilog=SHOW_EXAMPLES)(show)
+app.command("show", epilog=output.examples("distq dlq show order-17", "distq dlq show order-17 --json"))(show)
 
 
 @app.command(

@@ -22,6 +22,8 @@ from distq.logs import one_line
 
 Json = typer.Option(False, "--json", help="Print JSON, for scripts.")
 
+LEAST_OF_LAST = 16
+"""Columns for the text at the end of a row, however narrow the terminal."""
 MOST_DIGITS = 4000
 """Python refuses to write a longer integer in decimal."""
 _HIDDEN = re.compile(r"[^\n\x20-\x7e]")
@@ -83,28 +85,27 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     Only the last column may take several lines, and only on a terminal: in a pipe a row is a line. A terminal that is
     too narrow for the rest breaks the lines itself: nothing is left out, an id least of all.
     """
-    from rich.console import Console  # noqa: PLC0415 (only who draws a table waits for it)
-    from rich.measure import Measurement  # noqa: PLC0415
+    from rich.cells import cell_len  # noqa: PLC0415 (only who draws a table waits for it)
+    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     shown = Table(
         title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
     )
-    for name in columns:
-        last = name == columns[-1] and name not in numbers
+    cells = [[clean(cell) for cell in row] for row in rows]
+    needed = 0
+    for position, name in enumerate(columns):
+        width = max(cell_len(name), *(cell_len(row[position]) for row in cells), 0)
+        may_break = position == len(columns) - 1 and name not in numbers
+        needed += (min(width, LEAST_OF_LAST) if may_break else width) + (2 if position else 0)
         shown.add_column(
-            name,
-            justify="right" if name in numbers else "left",
-            no_wrap=not last,
-            overflow="fold",
-            min_width=16 if last else None,
-        )
-    for row in rows:
-        shown.add_row(*(Text(clean(cell)) for cell in row))
-    console = Console(highlight=False, width=_width())
-    needed = Measurement.get(console, console.options.update(max_width=10_000), shown)
-    console.width = max(console.width, needed.minimum)
+            name, justify="right" if name in numbers else "left", no_wrap=not may_break, overflow="fold",
+            min_width=min(width, LEAST_OF_LAST) if may_break else width,
+        )  # fmt: skip
+    for row in cells:
+        shown.add_row(*map(Text, row))
+    console = Console(highlight=False, width=max(_width(), needed))
     with console.capture() as captured:
         console.print(shown)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

@@ -1,0 +1,118 @@
+"""The metrics port of a real host: three families, their labels, health, and who can hold it up."""
+
+from __future__ import annotations
+
+import re
+import socket
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.cli.conftest import STARTED, Process, Shell
+from tests.support.eventually import eventually
+from tests.support.room import Room
+
+
+class Port:
+    """The metrics port of a host."""
+
+    def __init__(self, host: Process) -> None:
+        self.host = host
+        self.number = int(re.findall(r"listening on :(\d+)", host.out)[0])
+
+    def get(self, path: str, within: float = 30) -> tuple[int, str, str]:
+        connection = HTTPConnection("127.0.0.1", self.number, timeout=within)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, str(answer.headers["Content-Type"]), text
+
+    def samples(self) -> dict[str, float]:
+        """All samples by name and labels, as they are written."""
+        lines = [line for line in self.get("/metrics")[2].splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+@pytest.fixture
+def port(distq: Shell) -> Port:
+    host = distq.start("run", "myapp:app", "-p", "2")
+    host.until(STARTED)
+    return Port(host)
+
+
+def test_the_three_families_count_what_was_done(distq: Shell, port: Port, shop: Room) -> None:
+    for number in range(3):
+        distq("enqueue", "add", f'{{"a": {number}, "b": 1}}', "--wait")
+    distq("enqueue", "send_email", '"x"', "--app", "myapp:app", "--wait", code=1)
+    distq("enqueue", "sleep", "300", "--id", "held")
+    eventually(lambda: shop.look("held").state == "running", "it runs")
+    shop.enqueue("nobody-knows-it")
+    shop.enqueue("add", delay=3_600_000)
+    distq("enqueue", "add", "1", "-Q", "mail", "--delay", "1h")
+    samples = port.samples()
+    counted = {name: value for name, value in samples.items() if value and name.startswith("distributedq_processed")}
+    assert counted == {
+        'distributedq_processed_total{status="success",type="add"}': 3,
+        'distributedq_processed_total{status="retry",type="send_email"}': 1,
+        'distributedq_processed_total{status="failed",type="send_email"}': 1,
+    }
+    assert samples['distributedq_task_duration_seconds_count{type="add"}'] == 3
+    assert samples['distributedq_task_duration_seconds_bucket{le="+Inf",type="add"}'] == 3
+    assert samples['distributedq_task_duration_seconds_bucket{le="600.0",type="send_email"}'] == 2
+    assert samples['distributedq_task_duration_seconds_sum{type="add"}'] > 0
+    depths = {name: value for name, value in samples.items() if name.startswith("distributedq_queue_depth")}
+    assert depths == {
+        'distributedq_queue_depth{queue="main_queue"}': 1,
+        'distributedq_queue_depth{queue="processing_queue"}': 1,
+        'distributedq_queue_depth{queue="delayed_queue"}': 2,
+        'distributedq_queue_depth{queue="dead_letter_queue"}': 1,
+    }
+    assert {re.split(r"[{ ]", name)[0] for name in samples} == {
+        "distributedq_processed_total", "distributedq_task_duration_seconds_bucket",
+        "distributedq_task_duration_seconds_count", "distributedq_task_duration_seconds_sum",
+        "distributedq_queue_depth",
+    }  # fmt: skip
+
+
+def test_types_and_help_are_those_of_prometheus(port: Port) -> None:
+    status, kind, text = port.get("/metrics")
+    assert status == 200
+    assert kind.startswith("text/plain; version=")
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+    assert types == {
+        "distributedq_processed_total": "counter",
+        "distributedq_task_duration_seconds": "histogram",
+        "distributedq_queue_depth": "gauge",
+    }
+    assert 'le="0.005"' in text
+    assert len(re.findall(r"^# HELP \S+ .+$", text, re.M)) == 3
+
+
+def test_health_and_what_is_not_there(port: Port) -> None:
+    for path in ("/livez", "/readyz", "/healthz"):
+        assert port.get(path)[::2] == (200, "ok\n")
+    status, _, text = port.get("/nothing")
+    assert (status, text) == (404, "not found: try /metrics\n")
+
+
+def test_without_a_port_nothing_listens(distq: Shell) -> None:
+    host = distq.host()
+    assert host.out == f"{STARTED}\n"
+
+
+def test_a_silent_connection_holds_up_neither_the_supervisor_nor_others_for_ever(distq: Shell, port: Port) -> None:
+    port.host.may_show_a_traceback = True
+    silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(2)]
+    assert distq("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
+    assert port.get("/livez")[0] == 200
+    for connection in silent:
+        connection.close()
+
+
+def test_the_depths_are_left_out_while_the_broker_is_away(distq: Shell, port: Port, shop: Room) -> None:
+    shop.redis.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+    names = {re.split(r"[{ ]", name)[0] for name in port.samples()}
+    assert "distributedq_queue_depth" not in names
+    assert "distributedq_processed_total" in names
+    eventually(lambda: any("queue_depth" in name for name in port.samples()), "they come back", within=30)
