@@ -330,13 +330,6 @@ class Model:
         self.advance()
         return True
 
-    def lose(self, life: Life) -> None:
-        """Somebody deletes its entry, and it is put back."""
-        for lives in self.lists.values():
-            if life in lives:
-                lives.remove(life)
-        self._wait(life)
-
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def register(
@@ -350,6 +343,15 @@ class Model:
                 self.lanes[type] = Limit(*declared, tat=lane.tat if isinstance(lane, Limit) else 0)
             elif isinstance(lane, Limit):
                 self.lanes[type] = Parked(DAY)
+
+    def renew(self, host: str, workers: Sequence[str], lease: int) -> tuple[list[str], str]:
+        """Who has not been renewed for half a lease, and who is the keeper."""
+        for worker in workers:
+            self.workers[worker].lease_until = self.now + lease
+        if self.keeper == host:
+            self.keeper_until = self.now + lease
+        silent = [name for name, place in self.workers.items() if place.lease_until <= self.now + lease // 2]
+        return silent, (self.keeper or "") if self.keeper_until >= self.now else ""
 
     def recover(
         self, worker: str, how: str, max_deliveries: int, is_current: bool, started: list[Life], verdicts: list[Verdict]

@@ -184,11 +184,16 @@ class Room:
     def lists(self) -> dict[str, list[str]]:
         """Every list of entries."""
         named = (self.key("QUEUE"), self.key("SUSPECTS"), self.key("LANE"), self.key("PROCESSING"))
-        found = {}
-        for name in self.all_keys():
-            if name.startswith(named):
-                found[name] = [entry.decode() for entry in self.redis.lrange(name, 0, -1)]
-        return found
+        names = [name for name in self.all_keys() if name.startswith(named)]
+        lists = self.ask_all(("LRANGE", name, 0, -1) for name in names)
+        return {name: [entry.decode() for entry in entries] for name, entries in zip(names, lists, strict=True)}
+
+    def ask_all(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """The replies of several commands, in one round trip."""
+        pipeline: Any = self.redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(pipeline.execute())
 
     def result(self, id: str) -> list[Any]:
         raw = self.redis.lrange(self.key("RESULT", id), 0, -1)
@@ -214,19 +219,17 @@ class Room:
 
     def snapshot(self) -> dict[str, Any]:
         """All keys as plain values, without the times that pass (leases, TTLs)."""
-        return {name: self._value(name) for name in self.all_keys()}
+        names = self.all_keys()
+        kinds = [kind.decode() for kind in self.ask_all(("TYPE", name) for name in names)]
+        values = self.ask_all(self._ask(name, kind) for name, kind in zip(names, kinds, strict=True))
+        return dict(zip(names, values, strict=True))
 
-    def _value(self, name: str) -> Any:
-        kind = self.redis.type(name)
-        if kind == b"string":
-            return self.redis.get(name)
-        if kind == b"list":
-            return self.redis.lrange(name, 0, -1)
-        if kind == b"set":
-            return self.redis.smembers(name)
-        if kind == b"hash":
-            return self.redis.hgetall(name)
-        return self.redis.zrange(name, 0, -1, withscores=name != self.key("LEASES"))
+    def _ask(self, name: str, kind: str) -> tuple[Any, ...]:
+        if kind == "list":
+            return ("LRANGE", name, 0, -1)
+        if kind == "zset":
+            return ("ZRANGE", name, 0, -1, *(() if name == self.key("LEASES") else ("WITHSCORES",)))
+        return ({"string": "GET", "set": "SMEMBERS", "hash": "HGETALL"}[kind], name)
 
     # -- time --------------------------------------------------------------------------------------------------------
 

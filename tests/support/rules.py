@@ -10,8 +10,9 @@ from tests.support.room import LEVELS, Room
 
 def check_no_leaks(room: Room) -> None:
     """Every key has a TTL, or is on the list of those that may stand (keys.PERMANENT)."""
-    for name in [key.decode() for key in room.redis.scan_iter(count=1000)]:
-        if room.redis.ttl(name) == -1:
+    names = [key.decode() for key in room.redis.scan_iter(count=1000)]
+    for name, ttl in zip(names, room.ask_all(("TTL", name) for name in names), strict=True):
+        if ttl == -1:
             assert any(pattern.match(name) for pattern in keys.PERMANENT), f"{name} has no TTL and is on no list"
 
 
