@@ -22,6 +22,7 @@ import pytest
 
 from distq import (
     Distq,
+    DistqError,
     ResultNotKept,
     ResultTimeout,
     TaskCancelled,
@@ -305,6 +306,27 @@ def test_get_waits_without_sending_anything(room: Room) -> None:
     waited, heard = in_threads([lambda: handle.get(timeout=4.0), listen])
     assert isinstance(waited, ResultTimeout)
     assert heard == []
+
+
+def test_a_waiting_get_that_gets_no_connection_does_not_hammer_the_broker(room: Room) -> None:
+    handle = echo.delay(1)
+
+    def scripts() -> int:
+        return int(room.redis.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+    async def wait() -> None:
+        await handle.astatus()
+        room.redis.config_set("maxclients", room.redis.info("clients")["connected_clients"])
+        before = scripts()
+        with pytest.raises(DistqError):
+            await handle.aget(timeout=1.5)
+        assert scripts() - before < 50
+
+    most = room.redis.config_get("maxclients")["maxclients"]
+    try:
+        asyncio.run(wait())
+    finally:
+        room.redis.config_set("maxclients", most)
 
 
 # -- ids -------------------------------------------------------------------------------------------------------------

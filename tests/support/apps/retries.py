@@ -65,7 +65,7 @@ def has_a_broken_backoff() -> None:
 @app.task(
     retries=1,
     backoff=0,
-    retry_rules={ConnectionError: RetryRule(2, backoff=0.01), KeyError: 0},
+    retry_rules={OSError: 0, ConnectionError: RetryRule(2, backoff=0.01), KeyError: 0},
 )
 def raises_by_name(name: str) -> None:
     with running():
