@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from distq.errors import DistqError
-from distq.message import PRIORITIES, Message, parse
+from distq.message import CREATED, PRIORITIES, Message, parse
 
 if TYPE_CHECKING:
     from distq.task import Task
@@ -23,7 +23,7 @@ class Context:
     It is made from what the broker handed over, and read out only when asked: most attempts ask for nothing.
     """
 
-    __slots__ = ("_entry", "_raw", "args", "fence", "headers", "kwargs", "meter", "queue", "task")
+    __slots__ = ("_entry", "_raw", "args", "fence", "headers", "keeps_result", "kwargs", "meter", "queue", "task")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Context:
         args: list[Any],
         kwargs: dict[str, Any],
         headers: Mapping[str, Any],
+        keeps_result: bool,
         meter: Meter | None,
     ) -> None:
         self._entry, self._raw = entry, raw
@@ -45,6 +46,8 @@ class Context:
         self.task = task
         self.args, self.kwargs = args, kwargs
         self.headers = headers
+        self.keeps_result = keeps_result
+        """Whether what the handler returns is stored."""
         self.meter = meter
 
     @property
@@ -56,6 +59,12 @@ class Context:
     def message(self) -> Message:
         """The call as it travelled."""
         return parse(self._raw)
+
+    @property
+    def created_ms(self) -> float:
+        """`enqueued_at` as milliseconds since 1970."""
+        created_ms: float = CREATED.unpack_from(self._raw)[0]
+        return created_ms
 
     @property
     def type(self) -> str:
@@ -80,7 +89,7 @@ class Context:
     @property
     def enqueued_at(self) -> datetime:
         """When the broker took the task, by its clock (UTC)."""
-        return datetime.fromtimestamp(self.message.created_ms / 1000, UTC)
+        return datetime.fromtimestamp(self.created_ms / 1000, UTC)
 
     @property
     def deadline(self) -> datetime | None:

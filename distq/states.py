@@ -54,4 +54,5 @@ ARROWS = (
     Arrow("dead", "queued", "replay", "on request, with a fresh budget"),
     Arrow("dead", "none", "purge_dead", "on request, or by age and number"),
     Arrow("dead", "queued", "enqueue", "a new call with the id of a dead one replaces it"),
+    Arrow("dead", "scheduled", "enqueue", "the same, with delay= or eta="),
 )

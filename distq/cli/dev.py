@@ -73,7 +73,7 @@ def dev(
     worker_config(target=target, processes=processes, metrics_port=metrics_port)
     check_level(log_level)
     if reload and find_spec("watchfiles") is None:
-        raise ConfigurationError("reload needs watchfiles: pip install 'distq[dev]', or use --no-reload")
+        raise ConfigurationError("reload needs watchfiles: pip install 'distq[embedded]', or use --no-reload")
     with contextlib.ExitStack() as stack:
         if broker:
             url = resolve_url(broker)
@@ -177,7 +177,7 @@ class _Session:
 
     def _changes(self) -> Iterator[set[str]]:
         """Which files have changed; again and again, also when none has."""
-        from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `dev`)
+        from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `embedded`)
 
         for changes in watch(
             ".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=True,

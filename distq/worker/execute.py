@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
 
-from distq.app import Distq
+from distq.app import DEFAULT_MIDDLEWARE, Distq
 from distq.broker.verbs import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge
-from distq.message import CREATED, NEVER_SAID, VERSION, parse, sent_head
-from distq.middleware import attempt_chain
-from distq.outcome import Verdict, decide, record
+from distq.message import NEVER_SAID, VERSION, parse, sent_head
+from distq.middleware import Link, attempt_chain
+from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
 
 RESEND_WINDOW_MS = 60_000
@@ -58,7 +58,7 @@ class Executor:
         self._tasks = app.tasks
         self._unpack_call = app.codec.unpack_call
         self._pack = app.codec.pack
-        self._chain = attempt_chain(app.middleware, self._call)
+        self._chain = self._onion(app.middleware)
         self._limit = app.max_payload
         self._kinds: dict[bytes, Kind] = {}
         self._runner: asyncio.Runner | None = None
@@ -75,11 +75,11 @@ class Executor:
             args, kwargs, headers = self._unpack_call(raw[kind.body_at :])
         except DecodeError as error:
             return kind.type, self._failed(entry, kind.type, kind.attempt, Verdict("bury", 0, error), time.time())
-        context = Context(entry, raw, queue, fence, kind.task, args, kwargs, headers, self._meter)
+        context = Context(entry, raw, queue, fence, kind.task, args, kwargs, headers, kind.keeps_result, self._meter)
         token = CURRENT.set(context)
         started = time.time()
         try:
-            done = self._completed(kind, entry, raw, self._chain(context))
+            done = verdict_like(kind.completes, entry, self._chain(context))
         except BaseException as error:
             done = self._failed(entry, kind.type, kind.attempt, decide(error), started)
         finally:
@@ -107,6 +107,13 @@ class Executor:
         if self._runner is not None:
             self._runner.close()
 
+    def _onion(self, links: Sequence[Link]) -> Callable[[Context], bytes]:
+        """The middleware around the handler. What it returns is packed outside of the application's own links, which
+        may change it, and inside of the default ones, which count and log a result that cannot be stored."""
+        own = next((i for i, link in enumerate(links) if link not in DEFAULT_MIDDLEWARE), len(links))
+        inner = attempt_chain(links[own:], self._call)
+        return attempt_chain(links[:own], lambda context: self._packed(context, inner(context)))
+
     def _call(self, context: Context) -> Any:
         task = context.task
         if task.is_async:
@@ -118,21 +125,21 @@ class Executor:
             self._runner = asyncio.Runner()
         return self._runner.run(coroutine)
 
-    def _completed(self, kind: Kind, entry: bytes, raw: bytes, value: Any) -> bytes:
-        if not kind.keeps_result:
-            return verdict_like(kind.completes, entry, _COMPLETED_EMPTY)
+    def _packed(self, context: Context, value: Any) -> bytes:
+        """The result element. One that cannot be stored is final: another attempt would end the same way."""
+        if not context.keeps_result:
+            return _COMPLETED_EMPTY
         try:
             packed = self._pack(value)
-        except NotSerializable as error:
-            raise NotSerializable(f"the handler's result cannot be stored: {error}") from None
-        if len(packed) > self._limit:
-            raise PayloadTooLarge(
-                f"the handler's result of {len(packed)} bytes is above the limit of {self._limit}: store it elsewhere "
-                "and return its address, or declare result_ttl=0"
-            )
-        now, created_ms = time.time(), CREATED.unpack_from(raw)[0]
-        times = _TIMES.pack(0xCF, int(now * 1000), 0xCB, max(0.0, now - created_ms / 1000))
-        return verdict_like(kind.completes, entry, _COMPLETED + packed + times)
+            if len(packed) > self._limit:
+                raise PayloadTooLarge(
+                    f"{len(packed)} bytes are above the limit of {self._limit}: store it elsewhere and return its "
+                    "address, or declare result_ttl=0"
+                )
+        except (NotSerializable, PayloadTooLarge) as error:
+            raise Reject(f"the handler's result cannot be stored: {error}") from error
+        now = time.time()
+        return _COMPLETED + packed + _TIMES.pack(0xCF, int(now * 1000), 0xCB, max(0.0, now - context.created_ms / 1000))
 
     def _failed(self, entry: bytes, type: str, attempt: int, decided: Verdict, started: float) -> bytes:
         if decided.word == "snooze":

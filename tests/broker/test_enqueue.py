@@ -90,6 +90,14 @@ def test_a_given_id_that_is_dead_is_replaced(room: Room) -> None:
     assert room.redis.zcard(room.key("DEAD_LETTERS")) == 0
 
 
+@arrow("dead", "scheduled", "enqueue")
+def test_a_given_id_that_is_dead_is_replaced_by_a_later_one(room: Room) -> None:
+    id = states.dead(room)
+    assert room.send(id, token="another call", delay=60_000) == ["created"]
+    assert room.where(id) == "scheduled"
+    assert room.redis.zcard(room.key("DEAD_LETTERS")) == 0
+
+
 def test_the_same_call_of_a_given_id_is_recognized_after_its_end(room: Room) -> None:
     """The first copy has already completed when its lost reply makes the producer send it again."""
     worker = room.register()

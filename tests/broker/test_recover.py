@@ -8,7 +8,7 @@ import pytest
 from distq.broker import verbs
 from tests.support import states
 from tests.support.arrows import arrow
-from tests.support.room import Room, Worker, completed, retried
+from tests.support.room import LEASE_MS, Room, Worker, completed, retried
 
 RECORD = msgpack.packb({"outcome": "killed", "type": "WorkerDied"})
 
@@ -119,6 +119,10 @@ def test_a_lease_that_was_renewed_meanwhile_protects(room: Room) -> None:
     before = room.snapshot()
     assert room.recover(worker, "lost", expected="12345").word == "alive"
     assert room.snapshot() == before
+    until = room.redis.zscore(room.key("LEASES"), worker.name)
+    assert room.recover(worker, "lost", expected=f"{until:.0f}").word == "alive", "it has not ended yet"
+    assert room.snapshot() == before
+    room.pass_time(LEASE_MS)
     until = room.redis.zscore(room.key("LEASES"), worker.name)
     assert room.recover(worker, "lost", expected=f"{until:.0f}").word == "ok"
     assert room.where(ids[0]) == "queued"

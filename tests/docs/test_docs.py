@@ -223,6 +223,12 @@ def test_the_protocol_is_enough_to_enqueue_from_another_language(room: Room) -> 
     room.redis.delete("distq:queues")
 
 
+def test_the_protocol_names_the_enqueue_script_of_this_release() -> None:
+    """It changes with each edit of the script or its parts: then paste the new one."""
+    told = set(re.findall(r"\b[0-9a-f]{40}\b", (DOCS / "protocol.md").read_text()))
+    assert told == {script("enqueue").sha}
+
+
 def test_the_bytes_of_a_message_in_the_protocol_are_those_of_its_example() -> None:
     block = next(code for code in blocks(DOCS / "protocol.md", "") if code.startswith("00 00 02 58"))
     sent = bytes.fromhex("".join(re.findall(r"^((?:[0-9a-f]{2} ?)+)", block, re.M)))

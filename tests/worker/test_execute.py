@@ -53,6 +53,21 @@ def raiser(error: BaseException) -> Callable[..., Any]:
     return job
 
 
+def test_a_result_that_cannot_be_stored_counts_as_failed(room: Room) -> None:
+    counted: list[str] = []
+    app = make_app(job=lambda: open)
+    id = run(room, executor(app, lambda type, status, seconds: counted.append(status)))
+    assert room.where(id) == "dead"
+    assert room.attempts(id)[0]["type"] == "distq.errors.NotSerializable"
+    assert counted == ["failed"]
+
+
+def test_a_middleware_may_change_what_a_handler_returned(room: Room) -> None:
+    app = make_app(job=lambda: 20)
+    app.middleware.append(lambda context, call_next: call_next(context) + 1)
+    assert room.result(run(room, executor(app)))[1] == 21
+
+
 def test_a_value_completes_the_task_and_is_kept(room: Room) -> None:
     id = run(room, executor(make_app(job=lambda a, b: a + b)), "job", 40, 2)
     assert room.where(id) == "completed"

@@ -1,4 +1,4 @@
--- enqueue: none -> queued | scheduled, dead -> queued
+-- enqueue: none -> queued | scheduled, dead -> queued | scheduled
 -- Adds messages. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- KEYS prefix
 -- ARGV per message: type, priority name, options, id, message without its first two head fields
@@ -7,7 +7,7 @@
 -- uses clock head limit wake ready endings
 
 -- The short way: one message without options, of a type without a lane, with an id of our own making. It is most of all
--- calls, and takes a third of the time because nothing else is set up (docs/decisions/0011).
+-- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
 local id = ARGV[4]
 if #ARGV == 5 and ARGV[3] == '' and redis.call('HEXISTS', LANES, ARGV[1]) == 0 then
   if redis.call('EXISTS', RESULT .. id) == 1 then return {'duplicate'} end

@@ -11,7 +11,9 @@
 -- uses clock head limit wake ready endings settle
 local worker, how, expected, max_deliveries, record = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local processing = PROCESSING .. worker
-if expected ~= '' and redis.call('ZSCORE', LEASES, worker) ~= expected then return {'alive', 0, 0, 0, 0, 0} end
+if expected ~= '' and (redis.call('ZSCORE', LEASES, worker) ~= expected or tonumber(expected) > now) then
+  return {'alive', 0, 0, 0, 0, 0}
+end
 if redis.call('EXISTS', WORKER .. worker, processing) == 0 then
   redis.call('ZREM', LEASES, worker)
   return {'gone', 0, 0, 0, 0, 0}
