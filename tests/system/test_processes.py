@@ -209,6 +209,7 @@ def test_children_that_die_at_once_are_replaced_after_growing_pauses(start: Star
     assert host.process.poll() is None
     assert READY not in host.log()
     assert "exited with code 7" in host.log(), "and it says why it does not start"
+    assert host.terminate() == 0
 
 
 # -- dying hosts -----------------------------------------------------------------------------------------------------
@@ -405,6 +406,24 @@ def test_a_broker_that_restarts_with_its_data_loses_nothing_and_nothing_runs_twi
         room = Room(address)
         check_rules(room)
         room.close()
+
+
+def test_a_host_ends_although_the_broker_is_gone_and_its_tasks_come_back_with_it(
+    start_anywhere: Start, journal: Journal, tmp_path: Path, port: int, gate: Path
+) -> None:
+    address = f"redis://127.0.0.1:{port}/0"
+    app.rebind(address)
+    with EmbeddedBroker(tmp_path / "data", port=port):
+        host = start_anywhere("processes", "--grace", "0.3s", "--lease", "1h", broker=address)
+        handle = work.delay(str(gate))
+        await_starts(journal, handle)
+    assert host.terminate() == 0
+    assert "the broker did not answer" in host.log()
+    gate.touch()
+    with EmbeddedBroker(tmp_path / "data", port=port):
+        after = start_anywhere("processes", broker=address)
+        assert handle.get(timeout=30) > 0
+        assert after.terminate() == 0
 
 
 def test_connections_that_break_and_scripts_that_vanish_lose_nothing_and_nothing_runs_twice(
