@@ -6,9 +6,7 @@ not there yet · 130/143 second INT/TERM.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import sys
 from typing import cast
 
@@ -83,9 +81,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False, prog_name="distq") or 0
-        sys.stdout.flush()
-        return int(code)
+        return int(app(standalone_mode=False, prog_name="distq") or 0)
     except DistqError as error:
         output.complain(f"error: {error}")
         if isinstance(error, BrokerUnavailable) and str(error).startswith("no broker at"):
@@ -96,9 +92,6 @@ def _run() -> int:
         return 2
     except typer.Abort:
         output.complain("nothing was changed")
-        return 1
-    except BrokenPipeError:
-        _forget_pipe()
         return 1
 
 
@@ -121,9 +114,3 @@ def _usage(error: BaseException) -> str:
         text = said[:1].lower() + said[1:].removesuffix(".")
     context = getattr(error, "ctx", None)
     return f"error: {text}\nhint: {context.command_path if context else 'distq'} --help"
-
-
-def _forget_pipe() -> None:
-    """Whoever read our output is gone. Python would complain about it once more at the end."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -43,7 +43,11 @@ def dev(outside: Shell) -> Iterator[Dev]:
     yield dev
     for process in outside.processes:
         process.end()
-    eventually(lambda: not dev.processes(), "no process is left")
+    try:
+        eventually(lambda: not dev.processes(), "no process is left")
+    finally:
+        for pid in dev.processes():
+            os.kill(pid, signal.SIGKILL)
 
 
 class Dev:

@@ -269,6 +269,16 @@ def test_a_pipe_that_is_closed_early_is_no_traceback(distq: Shell, shop: Room, c
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["queues", "dlq list --json", "--version"])
+def test_a_reader_that_is_gone_already_is_no_traceback(distq: Shell, shop: Room, command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = distq.start(*command.split(), stdout=writer)
+    os.close(writer)
+    assert process.ended() == 1
+    assert process.err == ""
+
+
 # -- a broker that dies in between ----------------------------------------------------------------------------------
 
 
