@@ -63,7 +63,8 @@ class Journal:
             text = self.place.read_text()
         except FileNotFoundError:
             return []
-        found = [_parse(line) for line in text.splitlines()]
+        whole = text[: text.rfind("\n") + 1]  # a reader can see half of what is just being written
+        found = [_parse(line) for line in whole.splitlines()]
         return [
             line
             for line in found

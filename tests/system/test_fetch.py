@@ -137,9 +137,9 @@ def stuck_for(seconds: float) -> int:
     """A size with which a hopeless match takes about this long on this machine: each letter doubles it."""
     size = 14
     while True:
-        began = time.perf_counter()
+        began = time.process_time()
         re.match(r"(a+)+$", "a" * size + "b")
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         if took > 0.05:
             while took < seconds:
                 size, took = size + 1, took * 2
@@ -151,7 +151,7 @@ def test_the_same_holds_when_the_slow_task_keeps_the_interpreter_lock_in_c_code(
     start: Start, room: Room, journal: Journal
 ) -> None:
     start("fetch", processes=2)
-    size = stuck_for(1.5)
+    size = stuck_for(2.0)
     batch = [(0, "before")] * 8 + [(size, "slow")] + [(0, "behind")] * 20
     handles = in_one_fetch(
         room, journal, lambda n: fetch.work_in_c.delay_many([()] * n), lambda: fetch.work_in_c.delay_many(batch)
