@@ -307,7 +307,14 @@ def _rebuild_model(cls: Any, content: Any) -> Any:
     try:
         return cls.model_validate(content, by_alias=True, by_name=True)
     except TypeError:  # pydantic before 2.11 has no by_name
-        return cls.model_validate(content)
+        return cls.model_validate(_by_alias(cls, content))
+
+
+def _by_alias(cls: Any, content: Any) -> Any:
+    if not isinstance(content, dict):  # of a RootModel
+        return content
+    aliases = {name: field.validation_alias for name, field in cls.model_fields.items()}
+    return {alias if isinstance(alias := aliases.get(name), str) else name: value for name, value in content.items()}
 
 
 def _members(kind: Plain) -> Plain:

@@ -12,14 +12,18 @@ final. So the engine knows no policy, only this table.
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from types import TracebackType
 from typing import Literal
 
 from distq.durations import seconds
 
 VerdictWord = Literal["complete", "retry", "snooze", "bury", "release", "park"]
+
+_HERE = os.path.dirname(__file__) + os.sep
 
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
@@ -120,8 +124,17 @@ def _text(error: BaseException | None) -> str:
 def _traceback(error: BaseException | None) -> str:
     if error is None or error.__traceback__ is None:
         return ""
+    frames = _from_handler(error.__traceback__)
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=50)
+        lines = traceback.format_exception(type(error), error, frames, limit=50)
     except Exception:
-        lines = traceback.format_tb(error.__traceback__, limit=50)
+        lines = traceback.format_tb(frames, limit=50)
     return clip("".join(lines), MAX_TRACEBACK)
+
+
+def _from_handler(frames: TracebackType) -> TracebackType:
+    """Without the frames of distq around the handler, unless there are no others."""
+    inner: TracebackType | None = frames
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_HERE):
+        inner = inner.tb_next
+    return frames if inner is None else inner

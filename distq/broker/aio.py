@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from distq.broker import keys, verbs
-from distq.broker.broker import WAIT_SLICE_S, check_layout
+from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
 from distq.broker.connect import PASSING, ServerError, explain, mask, settings, unavailable
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerFull, BrokerUnavailable
@@ -184,6 +184,7 @@ class AsyncBroker:
                 return None
             raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
         except BrokerUnavailable:  # whoever waits looks again, and that bears a broker that is away for a while
+            await asyncio.sleep(min(RECONNECT_S, timeout))
             return None
         finally:
             wire.close()

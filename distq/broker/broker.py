@@ -6,6 +6,7 @@ The verbs themselves are in `verbs.py`; here they meet connections. It owns no s
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -18,6 +19,10 @@ T = TypeVar("T")
 
 WAIT_SLICE_S = 20.0
 """Longest single block of a waiting `get()`; in between it looks again, in case the result's time ended unseen."""
+
+
+RECONNECT_S = 0.1
+"""Pause of a waiting `get()` that got no connection."""
 
 
 class Broker:
@@ -86,6 +91,7 @@ class Broker:
         try:
             wire = self.exchange.take()
         except BrokerUnavailable:
+            time.sleep(min(RECONNECT_S, timeout))
             return None
         try:
             wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))

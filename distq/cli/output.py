@@ -67,7 +67,10 @@ def ask(yes: bool, as_json: bool, question: str) -> None:
     if as_json:
         raise ConfigurationError("with --json nobody can be asked: add --yes")
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline()
+    if not answer:  # nobody is there
+        typer.echo(err=True)
+    if answer.strip().lower() not in ("y", "yes"):
         raise typer.Abort
 
 

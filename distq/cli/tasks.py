@@ -231,7 +231,7 @@ def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
 def _show(facts: dict[str, Any]) -> None:
     attempts, error = facts.pop("attempts"), facts.pop("error", None)
     for key, value in facts.items():
-        if value not in (None, "", [], {}) or key == "result":
+        if value not in (None, "", [], {}, 0) or key == "result":
             _line(key, value)
     if error:
         _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])

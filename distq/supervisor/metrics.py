@@ -10,7 +10,9 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -28,6 +30,7 @@ logger = logging.getLogger("distq.supervisor")
 
 DEFAULT_PORT = 8080
 TRIES = 100
+MAX_SCRAPERS = 64
 
 
 class PortTaken(Exception):
@@ -115,7 +118,33 @@ def _serve(listener: socket.socket, collector: Collector) -> None:
     server.serve_forever()
 
 
-class _Inherited(WSGIServer):
+class _Inherited(ThreadingMixIn, WSGIServer):
+    """A thread for each scraper, at most MAX_SCRAPERS: one that is silent holds nobody else up."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(MAX_SCRAPERS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts its thread; while all are busy, it is refused."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that went away, or said nothing for too long, is not worth a line."""
+        logger.debug("a scraper's connection broke", exc_info=True)
+
     def server_bind(self) -> None:
         """The socket is bound already."""
         self.server_name, self.server_port = "localhost", 0

@@ -9,10 +9,14 @@ cannot travel.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import struct
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgpack
 
@@ -35,6 +39,38 @@ _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BQBd")
 
 MAX_KINDS = 1000
+
+
+class Forks:
+    """Whether this process is a fork of the worker, made by a handler."""
+
+    is_child = False
+
+
+FORKS = Forks()
+
+
+def _forked() -> None:
+    FORKS.is_child = True
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def end_of_a_forked_child() -> NoReturn:
+    """A handler forked, and its child came back out of it. It must not go on as a second worker: it ends here, with the
+    exit code that it would have had if its program was nothing but the handler."""
+    error = sys.exception()
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 class Kind(NamedTuple):
@@ -62,6 +98,7 @@ class Executor:
         self._limit = app.max_payload
         self._kinds: dict[bytes, Kind] = {}
         self._runner: asyncio.Runner | None = None
+        FORKS.is_child = False  # from here on, this process is a worker
 
     def run(self, queue: str, entry: bytes, raw: bytes, fence: int) -> tuple[str, bytes]:
         """(type, verdict) of one attempt."""
@@ -116,9 +153,13 @@ class Executor:
 
     def _call(self, context: Context) -> Any:
         task = context.task
-        if task.is_async:
-            return self._await(task.function(*context.args, **context.kwargs))
-        return task.function(*context.args, **context.kwargs)
+        try:
+            if task.is_async:
+                return self._await(task.function(*context.args, **context.kwargs))
+            return task.function(*context.args, **context.kwargs)
+        finally:
+            if FORKS.is_child:
+                end_of_a_forked_child()
 
     def _await(self, coroutine: Any) -> Any:
         if self._runner is None:
