@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from distq.broker import verbs
-from distq.broker.scripts import script
+from distq.broker.scripts import encode, script
 from distq.message import parse
 from tests.support import room as wire
 from tests.support.model import Item, Model, Verdict
@@ -291,10 +291,12 @@ class Machine(RuleBasedStateMachine):
             packed.append(wire.verdict(given.life.entry, given.word, type=given.life.type, number=number, blob=blob))
         return packed
 
-    def _lane_order(self) -> list[str]:
-        """Of each priority in turn; a lane is at one place in all of them, or at none."""
-        keys = [self.room.key("LANES_AT", level) for level in LEVELS]
-        return list(dict.fromkeys(lane.decode() for key in keys for lane in self.room.redis.smembers(key)))
+    def _lane_order(self) -> dict[str, list[str]]:
+        order = {}
+        for level in LEVELS:
+            lanes = self.room.wire.request(encode("SMEMBERS", self.room.key("LANES_AT", level)))
+            order[level] = [lane.decode() for lane in lanes]
+        return order
 
     # -- what comes again, or too late, changes nothing --------------------------------------------------------------
 
@@ -303,6 +305,7 @@ class Machine(RuleBasedStateMachine):
         """A lost reply made somebody send the same bytes again, or bytes of a dead connection arrive after all."""
         if not self.ids:
             return
+        self.room.run(verbs.restore(self.room.prefix, []))  # sets the marker of a lane that has got its next token
         before = self.room.snapshot()
         self._enqueue_again()
         if self.workers:

@@ -128,8 +128,8 @@ class Model:
     keeper: str | None = None
     keeper_until: int = 0
     ledger: Counter[str] = field(default_factory=Counter)
-    lane_order: Sequence[str] = ()
-    """Which lane of a priority comes first is the broker's choice; this is what it chose."""
+    lane_order: dict[str, list[str]] = field(default_factory=dict)
+    """Which lane of a level comes first is the broker's choice; this is what it chose. A new one comes last."""
 
     # -- what can be asked -------------------------------------------------------------------------------------------
 
@@ -149,8 +149,7 @@ class Model:
         return sum(life.is_live for name, lives in self.lists.items() if f":{level}" in name for life in lives)
 
     def lanes_at(self, level: str) -> list[str]:
-        lanes = [lane for lane in self.lanes if self.lists.get(f"lane:{level}:{lane}")]
-        return sorted(lanes, key=lambda lane: self.lane_order.index(lane) if lane in self.lane_order else math.inf)
+        return [lane for lane in self.lane_order.get(level, ()) if self.lists.get(f"lane:{level}:{lane}")]
 
     def runnable_lanes(self) -> set[str]:
         """Those that hold something and have a token now."""
@@ -211,6 +210,8 @@ class Model:
             name = f"queue:{life.level}"
         else:
             name = f"lane:{life.level}:{life.type}"
+            order = self.lane_order.setdefault(life.level, [])
+            order += [] if life.type in order else [life.type]
             if isinstance(lane, Parked) and life.expires is None:
                 life.deadline = self.now + lane.patience
         self.at(name).insert(0 if front else len(self.at(name)), life)
