@@ -66,7 +66,10 @@ def test_an_installation_contains_scripts_and_types() -> None:
     assert len(data) > 20
     for name in data:
         assert files("distq").joinpath(*name.parts).is_file(), f"{name} is not in the package"
-        assert PACKAGE / name in tracked(), f"distq/{name} is ignored, so the wheel leaves it out"
+        assert PACKAGE / name in tracked(), f"distq/{name} is not in the repository"
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    wrong = [pattern for pattern in ignored for name in data if name.match(pattern.strip("/"))]
+    assert not wrong, f"the wheel leaves out what .gitignore names: {wrong}"
 
 
 def test_the_version_is_in_one_place() -> None:
