@@ -80,7 +80,8 @@ class Distq:
             raise ConfigurationError(f"max_payload={max_payload!r:.80}: give a number of bytes, at least 1024")
         self.max_payload = max_payload
         check_names(options, QueueOptions.__annotations__, "Distq()")
-        self.defaults = defaults(options).over(BUILT_IN)
+        self.said = defaults(options)
+        self.defaults = self.said.over(BUILT_IN)
         self.queues: dict[str, Defaults] = {"default": Defaults()}
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
         self.middleware: list[Link] = [*DEFAULT_MIDDLEWARE, *middleware]
@@ -168,7 +169,9 @@ class Distq:
         if task is not None:
             return task.options(**cast("CallOptions", options))
         declared = declaration(type, {})
-        resolved = call(declared, self.queues, self.defaults, options)
+        resolved = call(
+            declared, self.queues, self.said, options
+        )  # what nobody said here, the worker's declaration says
         return Sender(self, type, resolved, lambda args, kwargs: None)
 
     # -- the broker --------------------------------------------------------------------------------------------------

@@ -58,8 +58,9 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
         )
     try:
         _parse_url(url)
-    except ValueError as error:
-        raise ConfigurationError(f"broker {mask(url)!r}: {error}") from None
+    except ValueError as error:  # its text may show a piece of the password
+        why = "cannot be read: write / # ? @ in its password as %2F %23 %3F %40" if "@" in url else str(error)
+        raise ConfigurationError(f"broker {mask(url)!r}: {why}") from None
     return url
 
 

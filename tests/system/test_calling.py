@@ -105,7 +105,9 @@ def test_a_program_without_the_code_enqueues_by_name_and_gets_the_result(start: 
     start("calling")
     stranger = Distq("app", broker=url)
     assert stranger.enqueue("add", {"a": 1, "b": 2}).get(timeout=10) == 3
-    assert stranger.enqueue("silent").get(timeout=10) == 1, "it does not know that the declaration keeps no result"
+    assert stranger.enqueue("silent", result_ttl=60).get(timeout=10) == 1
+    with pytest.raises(ResultNotKept):  # the declaration says so, which only the worker knows
+        stranger.enqueue("silent").get(timeout=60)
     with pytest.raises(ResultNotKept):
         stranger.enqueue("add", 1, result_ttl=0).get(timeout=60)
 

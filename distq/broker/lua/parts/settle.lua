@@ -16,13 +16,13 @@ function MOVE.retry(entry, message, h, number, blob)
   write_attempt(id_of(entry), blob, DEAD_AGE + number)
   count('retried', h.type, 1)
   redis.call('HSET', TASKS, entry, write_head(h, message))
-  if number > 0 then make_scheduled(entry, h, now + number) else make_ready(entry, h, 'RPUSH') end
+  if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
 end
 
 function MOVE.snooze(entry, message, h, number)
   set_flag(h, SUSPECT, false)
   redis.call('HSET', TASKS, entry, write_head(h, message))
-  if number > 0 then make_scheduled(entry, h, now + number) else make_ready(entry, h, 'RPUSH') end
+  if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
 end
 
 function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
