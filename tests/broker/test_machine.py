@@ -91,6 +91,11 @@ def dead(machine: Machine) -> list[str]:
     return [life.id for life in machine.model.in_state("dead")]
 
 
+def unheard(machine: Machine) -> list[str]:
+    """Groups without a worker."""
+    return sorted(machine.model.announced.keys() - {worker.digest for worker in machine.workers})
+
+
 def long_over(machine: Machine) -> list[str]:
     """What ended before time passed, so that also its result's time may be over by now."""
     lives = machine.model.lives.values()
@@ -202,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         limits = {"mail": limit} if "mail" in types else {}
         text = {type: f"{limit[0] * 1000} {limit[1]}" if limit else "" for type, limit in limits.items()}
         worker = self.room.register(types, text, LEASE)
-        self.model.register(worker.name, types, limits, LEASE)
+        self.model.register(worker.name, worker.digest, types, limits, LEASE)
         self.workers.append(worker)
 
     @needs(workers)
@@ -360,7 +365,7 @@ class Machine(RuleBasedStateMachine):
     def renew(self, host: str, renewed: set[int]) -> None:
         """For some of the workers, and for one that is gone."""
         mine = [worker for number, worker in enumerate(self.workers) if number in renewed]
-        names, digest = [worker.name for worker in mine], mine[0].digest if mine else "job"
+        names, digest = [worker.name for worker in mine], (mine or self.workers)[0].digest
         renewal = self.room.run(
             verbs.renew(self.room.prefix, host, LEASE, digest, digest.split("_"), [*names, "nobody"])
         )
@@ -373,6 +378,12 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.model.now += hours * HOUR
         self.room.pass_time(hours * HOUR)
+
+    @needs(unheard)
+    @rule(group=drawn(unheard))
+    def nobody_announces_a_group_any_more(self, group: str) -> None:
+        self.room.redis.delete(self.room.key("TYPES", group))
+        del self.model.announced[group]
 
     @needs(long_over)
     @rule(id=drawn(long_over))

@@ -50,6 +50,21 @@ def test_a_type_that_nobody_knows_waits_a_day_and_not_by_count(room: Room) -> No
     assert room.where(id) == "dead"
 
 
+@pytest.mark.parametrize("limits", [{}, {"new": "3600000000 1"}])
+def test_a_type_that_a_worker_knows_by_now_goes_on_waiting(room: Room, limits: dict[str, str]) -> None:
+    """Its rate, or what is before it, makes it wait: that is no reason to end it."""
+    ids, ignorant = [room.enqueue("new") for _ in range(2)], room.register()
+    room.step(ignorant)
+    room.step(ignorant, 0, [verdict(id, "park", type="new", number=86_400_000) for id in ids])
+    knowing = room.register(["new"], limits)
+    assert len(room.step(knowing, 1).entries) == 1
+    for _ in range(2):
+        room.pass_time(86_400_001)
+        room.tick()
+        assert room.where(ids[1]) == "queued"
+    assert len(room.step(knowing, 1).entries) == 1
+
+
 def test_there_is_one_keeper(room: Room) -> None:
     assert room.tick("one").is_keeper
     other = room.tick("two")

@@ -122,6 +122,8 @@ class Model:
     """By the key's name. They hold ghosts too."""
     lanes: dict[str, Parked | Limit] = field(default_factory=dict)
     workers: dict[str, Place] = field(default_factory=dict)
+    announced: dict[str, Sequence[str]] = field(default_factory=dict)
+    """By group: the types that its workers know. It outlives them for a while."""
     sent: dict[str, str] = field(default_factory=dict)
     """By id given by a user: the token of the call that began its last life."""
     fence: int = 0
@@ -212,9 +214,13 @@ class Model:
             name = f"lane:{life.level}:{life.type}"
             order = self.lane_order.setdefault(life.level, [])
             order += [] if life.type in order else [life.type]
-            if isinstance(lane, Parked) and life.expires is None:
-                life.deadline = self.now + lane.patience
+            life.deadline = life.expires or self._patience(life)
         self.at(name).insert(0 if front else len(self.at(name)), life)
+
+    def _patience(self, life: Life) -> int | None:
+        """Until when it waits for a worker that knows its type."""
+        lane = self.lanes.get(life.type)
+        return self.now + lane.patience if isinstance(lane, Parked) else None
 
     def _end(self, life: Life, state: str, result: str | None = None) -> None:
         life.state, life.result, life.ended_at = state, result or state, self.now
@@ -315,10 +321,12 @@ class Model:
         """Does what is due: first deadlines, then what was scheduled."""
         for life in self.live():
             if life.deadline is not None and life.deadline <= self.now:
-                if life.expires is None:
-                    self._bury(life)
-                else:
+                if life.expires is not None:
                     self._end(life, "expired")
+                elif any(life.type in types for types in self.announced.values()):
+                    life.deadline = self._patience(life)
+                else:
+                    self._bury(life)
         due = [life for life in self.in_state("scheduled") if life.due is not None and life.due <= self.now]
         for life in sorted(due, key=lambda life: life.due or 0):
             self._wait(life)
@@ -334,10 +342,11 @@ class Model:
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def register(
-        self, worker: str, types: Sequence[str], limits: Mapping[str, tuple[int, int] | None], lease: int
+        self, worker: str, group: str, types: Sequence[str], limits: Mapping[str, tuple[int, int] | None], lease: int
     ) -> None:
         """The last registration decides on limits."""
         self.workers[worker] = Place(types, self.now + lease)
+        self.announced[group] = types
         for type, declared in limits.items():
             lane = self.lanes.get(type)
             if declared:

@@ -4,16 +4,26 @@ local function unknown_type_record(h)
     message = 'no worker knew the type ' .. h.type .. ' for too long'})
 end
 
+-- Whether a group of workers announces the type now.
+local function is_known(lane)
+  for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
+    if redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then return true end
+  end
+  return false
+end
+
 local function pass_deadline(entry)
   redis.call('ZREM', DEADLINES, entry)
   local message = redis.call('HGET', TASKS, entry)
   if not message then return end
   local h = read_head(message)
-  redis.call('SADD', GHOSTS .. h.level, entry)
   if h.expires > 0 and h.expires <= now then
-    if redis.call('ZREM', DELAYED, entry) == 1 then redis.call('SREM', GHOSTS .. h.level, entry) end
+    if redis.call('ZREM', DELAYED, entry) == 0 then redis.call('SADD', GHOSTS .. h.level, entry) end
     finish(entry, h, 'expired', 'expires')
+  elseif is_known(h.lane) then
+    be_patient(entry, redis.call('HGET', LANES, h.lane))
   else
+    redis.call('SADD', GHOSTS .. h.level, entry)
     bury(entry, message, h, unknown_type_record(h))
   end
 end

@@ -4,12 +4,16 @@ local function set_deadline(entry, ms)
   announce(ms)
 end
 
--- A lane is "limited", or "parked N": no worker at hand knew the type, and its tasks end N ms after they came here.
+-- A lane is "limited", or "parked N": no worker at hand knew the type. Its tasks end after N ms in which none has come.
+local function be_patient(entry, kind)
+  local patience = kind and string.match(kind, '^parked (%d+)$')
+  if patience then set_deadline(entry, now + patience) end
+end
+
 local function enter_lane(entry, lane, kind, level, push)
   redis.call(push, LANE .. level .. ':' .. lane, entry)
   redis.call('SADD', LANES_AT .. level, lane)
-  local patience = string.match(kind, '^parked (%d+)$')
-  if patience then set_deadline(entry, now + patience) end
+  be_patient(entry, kind)
 end
 
 local function make_ready(entry, h, push)
