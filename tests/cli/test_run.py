@@ -50,7 +50,7 @@ def test_a_target_that_is_none_is_refused_with_what_was_meant(outside: Shell, ta
         ("import sys\nsys.exit('bye')", r"broken called sys\.exit\('bye'\) while it was imported \(.*broken\.py:2\)"),
         ("x = 1\nint('x')", r"cannot be imported: ValueError: invalid literal .* \(.*broken\.py:2\)"),
         ("import json\n\njson.loads('{')", r"cannot be imported: JSONDecodeError: .* \(.*broken\.py:3\)"),
-        ("import os\nos._exit(3)", r"the application could not be loaded: its process ended"),
+        ("import os\nos._exit(3)", r"the application could not be loaded: its process exited with code 3"),
         (
             "from distq import Distq\napp = Distq('x')\nfor _ in range(2):\n    app.task(type='mail')(lambda: 1)",
             r"broken: type 'mail' is declared twice: .* \(.*broken\.py:4\)",

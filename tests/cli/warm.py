@@ -6,16 +6,19 @@ Requests and answers go over the socket that is standard input; the three files 
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import json
 import os
 import socket
 import sys
 
 import rich.console
-import rich.measure
 import rich.table  # noqa: F401 (imported by the command line only when it draws a table)
 
 import distq.cli
+import distq.supervisor.supervisor
 
 
 def serve(channel: socket.socket) -> None:
@@ -53,5 +56,8 @@ def become(command: dict[str, object], files: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    with contextlib.redirect_stdout(io.StringIO()):
+        distq.cli.app(["queues", "--help"], standalone_mode=False)  # imports what the parser imports late
+    gc.freeze()
     serve(socket.socket(fileno=os.dup(0)))
     distq.cli.main()
