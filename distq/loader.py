@@ -78,7 +78,7 @@ def _application(module: object, module_name: str, attribute: str) -> Distq:
             raise LoadError(f"module {module_name} has no {attribute!r}{hint}")
         found = getattr(found, part)
     if not isinstance(found, Distq):
-        raise LoadError(f"{module_name}:{attribute} is a {type(found).__name__}, not a Distq application")
+        raise LoadError(f"{module_name}:{attribute} is of type {type(found).__name__}, not a Distq application")
     return found
 
 

@@ -133,8 +133,7 @@ def _traceback(error: BaseException | None) -> str:
 
 
 def _from_handler(frames: TracebackType) -> TracebackType:
-    """Without the frames of distq around the handler, unless there are no others."""
-    inner: TracebackType | None = frames
-    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_HERE):
-        inner = inner.tb_next
-    return frames if inner is None else inner
+    """Without the frames of distq around the handler; if there are no others, the last one."""
+    while frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+        frames = frames.tb_next
+    return frames

@@ -132,6 +132,15 @@ def applications(url: str, timeout: float) -> dict[str, list[str]]:
     return {app: sorted(queues) for app, queues in sorted(found.items())}
 
 
+def in_use(url: str, timeout: float, known: dict[str, list[str]]) -> list[str]:
+    """Those applications that have workers, tasks or dead letters. Others were there once, and left only their name."""
+    names = ("LEASES", "TASKS", "DEAD")
+    pairs = [(app, keys.prefix(app, queue)) for app, queues in known.items() for queue in queues]
+    commands = [encode("EXISTS", *(keys.key(prefix, name) for name in names)) for _, prefix in pairs]
+    counts = Exchange(url, timeout).read_all(commands)
+    return list(dict.fromkeys(app for (app, _), count in zip(pairs, counts, strict=True) if count))
+
+
 def ledger(broker: Broker, queue: str) -> dict[str, dict[str, int]]:
     """What has happened in a queue since it was made: type -> event -> how often.
 

@@ -109,7 +109,8 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: st
         f"Broker at {url} ({Path(embedded.program).name}, {'keeps nothing' if data is None else f'data in {data}/'})"
     )
     if port != DEFAULT_PORT:
-        typer.echo(f"For other programs: export DISTQ_BROKER='{url}'")
+        why = "" if given_port else f" (port {DEFAULT_PORT} is taken)"
+        typer.echo(f"For other programs{why}: export DISTQ_BROKER='{url}'")
     return embedded.url
 
 

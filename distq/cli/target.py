@@ -9,7 +9,7 @@ import typer
 
 from distq.app import Distq
 from distq.broker.connect import Wire, mask, resolve_url
-from distq.broker.inspect import applications
+from distq.broker.inspect import applications, in_use
 from distq.cli import complete, values
 from distq.errors import ConfigurationError, did_you_mean
 from distq.loader import load
@@ -23,6 +23,7 @@ Broker = typer.Option(
 Name = typer.Option(
     None,
     "--name",
+    envvar="DISTQ_NAME",
     metavar="NAME",
     autocompletion=complete.names,
     help="The application's name on the broker, if there are several and no --app.",
@@ -67,13 +68,17 @@ def _reach(url: str) -> None:
 
 
 def _only_one(known: dict[str, list[str]], url: str) -> str:
-    if len(known) > 1:
-        raise ConfigurationError(
-            f"several applications are on {mask(url)}: {', '.join(known)}; choose with --name or --app"
-        )
     if not known:
         raise ConfigurationError(f"no application has used {mask(url)} yet; name one with --app or --name")
-    return next(iter(known))
+    if len(known) == 1:
+        return next(iter(known))
+    candidates = in_use(url, TIMEOUT_S, known) or list(known)
+    if len(candidates) > 1:
+        raise ConfigurationError(
+            f"several applications are on {mask(url)}: {', '.join(candidates)}; "
+            "choose with --name ($DISTQ_NAME) or --app"
+        )
+    return candidates[0]
 
 
 def load_quietly(app: str) -> Distq:

@@ -101,7 +101,9 @@ def enqueue(
     arguments = _payload(payload)
     found = target.find_app(app, broker, name, may_be_new=True)
     notes: list[str] = []
-    if not app:
+    if app:
+        _check_declared(found, type, app)
+    else:
         options["queue"] = _place(found, check_type(type), queue, notes)
     try:
         handle = found.enqueue(type, *arguments, **options)
@@ -115,6 +117,15 @@ def enqueue(
         output.told(as_json, {"id": handle.id, "queue": handle.queue, "created": handle.created}, handle.id)
         if not handle.created and not as_json:
             output.complain(f"note: {handle.id} was there already and is {handle.status()}; nothing was changed")
+
+
+def _check_declared(found: Distq, type: str, app: str) -> None:
+    """With the code at hand, a type that it does not declare is a slip."""
+    if type not in found.tasks:
+        raise ConfigurationError(
+            f"{app} declares no type {type!r}{did_you_mean(type, found.tasks)}; "
+            f"there are: {', '.join(sorted(found.tasks)) or 'none'}; to enqueue it all the same, leave --app out"
+        )
 
 
 def result(

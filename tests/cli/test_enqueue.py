@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from distq.broker import verbs
 from distq.codec import Codec
 from tests.cli.conftest import Shell, know
 from tests.support.eventually import eventually
@@ -223,3 +224,9 @@ def test_a_huge_result_is_printed_whole(distq: Shell, shop: Room) -> None:
     shop.step(worker, 0, [completed(id, "x" * 900_000)])
     assert len(distq("result", id).out) == 900_003
     assert len(distq("tasks", "show", id).out) < 5_000
+
+
+def test_with_the_code_at_hand_an_unknown_type_is_a_slip(distq: Shell, shop: Room) -> None:
+    done = distq("enqueue", "ad", "1", "--app", "myapp:app", code=2)
+    assert done.err.startswith("error: myapp:app declares no type 'ad' (did you mean `add`?); there are: ")
+    assert shop.run(verbs.depths(shop.prefix)).live == 0

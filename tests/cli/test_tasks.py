@@ -53,7 +53,7 @@ def test_show_a_scheduled_task_and_when_it_is_due(distq: Shell, shop: Room) -> N
     id = shop.enqueue(delay=3_600_000)
     data = distq("tasks", "show", id, "--json").json
     assert data["status"] == "scheduled"
-    assert 0 < data["due_at_ms"] - data["enqueued_at_ms"] <= 3_600_000
+    assert 3_600_000 <= data["due_at_ms"] - data["enqueued_at_ms"] <= 3_600_001
     assert "due at" in shown(distq, id)
 
 
@@ -210,12 +210,21 @@ def test_without_any_application_it_says_so(distq: Shell, url: str) -> None:
         )
 
 
+def test_an_application_that_left_nothing_but_its_name_is_not_asked_for(distq: Shell, shop: Room, second: Room) -> None:
+    second.enqueue("bread")
+    assert distq("queues").out.startswith("bakery at ")
+
+
 def test_of_several_applications_one_has_to_be_chosen(distq: Shell, shop: Room, second: Room) -> None:
     id = second.enqueue("bread")
+    shop.enqueue("add")
     done = distq("queues", code=2)
-    assert done.err == (f"error: several applications are on {shop.url}: bakery, shop; choose with --name or --app\n")
+    assert done.err == (
+        f"error: several applications are on {shop.url}: bakery, shop; choose with --name ($DISTQ_NAME) or --app\n"
+    )
+    assert distq("queues", "--json", env={"DISTQ_NAME": "bakery"}).json[0]["default"] == 1
     assert distq("queues", "--name", "bakery", "--json").json[0]["default"] == 1
-    assert distq("queues", "--app", "myapp:app", "--json").json[0]["default"] == 0
+    assert distq("queues", "--app", "myapp:app", "--json").json[0]["default"] == 1
     assert distq("queues", env={"DISTQ_APP": "myapp:app"}).out.startswith("shop at ")
     assert distq("result", id, "--name", "bakery", code=6).err == f"not there yet: {id} is queued\n"
     assert distq("result", id, "--name", "shop", code=1).err.startswith(f"error: no task {id} is known")
