@@ -79,7 +79,9 @@ class Distq:
         if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1024:
             raise ConfigurationError(f"max_payload={max_payload!r:.80}: give a number of bytes, at least 1024")
         self.max_payload = max_payload
-        check_names(options, QueueOptions.__annotations__, "Distq()")
+        check_names(
+            options, [*QueueOptions.__annotations__, "broker", "timeout", "middleware", "max_payload"], "Distq()"
+        )
         self.said = defaults(options)
         self.defaults = self.said.over(BUILT_IN)
         self.queues: dict[str, Defaults] = {"default": Defaults()}
@@ -120,7 +122,10 @@ class Distq:
         return name
 
     def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any, Any]:
-        declared = declaration(getattr(function, "__name__", "task"), options)
+        name = getattr(function, "__name__", "task")
+        if name == "<lambda>" and "type" not in options:
+            raise ConfigurationError("a lambda has no name that could be its type: give type=")
+        declared = declaration(name, options)
         other = self.tasks.get(declared.type)
         if other is not None:
             raise DuplicateTask(

@@ -98,8 +98,9 @@ def queue_of(id: str) -> str | None:
 def check_id(id: object) -> str:
     """A user's id, if it can be one."""
     if not isinstance(id, str) or not _ID.match(id) or len(id.encode()) > MAX_ID:
+        what = "" if isinstance(id, str) else "a str of "
         raise ConfigurationError(
-            f"id={id!r:.80} cannot be an id: use 1 to {MAX_ID} bytes without spaces or control characters"
+            f"id={id!r:.80} cannot be an id: use {what}1 to {MAX_ID} bytes without spaces or control characters"
         )
     return id
 

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from distq import message
 from distq.backoff import Backoff, resolve
@@ -20,6 +20,8 @@ from distq.rate import Rate
 
 Duration = float | timedelta | str
 """Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
+
+Priority = Literal["high", "default", "low", 2, 1, 0]
 
 ExceptionClass = type[BaseException]
 RetryRules = Mapping[ExceptionClass, "int | RetryRule"]
@@ -32,7 +34,7 @@ class TaskOptions(TypedDict, total=False):
     """Options of `@app.task(...)`."""
 
     type: str
-    priority: str | int
+    priority: Priority
     rate: str
     queue: str
     retries: int
@@ -45,7 +47,7 @@ class TaskOptions(TypedDict, total=False):
 class QueueOptions(TypedDict, total=False):
     """Defaults of `app.queue(name, ...)` for the tasks in it that say nothing themselves."""
 
-    priority: str | int
+    priority: Priority
     retries: int
     backoff: str | float | Callable[[int], float]
     result_ttl: Duration
@@ -57,7 +59,7 @@ class CallOptions(TypedDict, total=False):
 
     delay: Duration
     eta: datetime
-    priority: str | int
+    priority: Priority
     queue: str
     id: str
     expires: Duration | datetime
@@ -136,14 +138,30 @@ class Call:
         return {**self.options, "token": secrets.token_hex(8)} if self.id is not None else self.options
 
 
+ELSEWHERE = {
+    "name": "type",
+    "countdown": "delay",
+    "max_retries": "retries",
+    "task_id": "id",
+    "job_id": "id",
+    "rate_limit": "rate",
+    "ttl": "expires",
+    "result_expires": "result_ttl",
+    "run_at": "eta",
+    "schedule": "eta",
+    "at": "eta",
+}
+"""What other task queues call it -> what it is called here."""
+
+
 def check_names(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
     """Raises UnknownOption for an option that does not exist."""
     names = list(known)
     for name in options:
         if name not in names:
-            raise UnknownOption(
-                f"{where} has no option `{name}`{did_you_mean(name, names)}; there are: {', '.join(sorted(names))}"
-            )
+            meant = ELSEWHERE.get(name)
+            hint = f" (did you mean `{meant}`?)" if meant in names else did_you_mean(name, names)
+            raise UnknownOption(f"{where} has no option `{name}`{hint}; there are: {', '.join(sorted(names))}")
 
 
 def check_retries(value: object) -> int:
@@ -214,8 +232,8 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     queue = options.get("queue", declared.queue)
     if not isinstance(queue, str) or queue not in queues:
         raise UnknownQueue(
-            f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; "
-            f"declare it with app.queue({queue!r:.80})"
+            f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; there are: "
+            f"{', '.join(queues)}; declare it with app.queue({queue!r:.80})"
         )
     if declared.rate is not None and queue != declared.queue:
         raise ConfigurationError(

@@ -6,7 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from distq.broker import verbs
+from distq.context import CURRENT
 from distq.errors import (
+    DistqError,
     ResultNotKept,
     ResultTimeout,
     TaskCancelled,
@@ -47,13 +49,14 @@ class Handle(Generic[R]):
 
         Raises TaskFailed, TaskCancelled or TaskExpired when it ended so, ResultTimeout when it has not ended in time,
         ResultNotKept if the task keeps no result (at once: it does not wait), and UnknownTask if the broker knows no
-        such task.
+        such task. In a handler it needs a timeout: DistqError.
         """
         give_up = None if timeout is None else time.monotonic() + timeout
         while True:
             value = self._ended(self._look())
             if value is not _PENDING:
                 return cast("R", value)
+            _check_place(give_up)
             left = _seconds_left(give_up)
             if left <= 0:
                 raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
@@ -76,6 +79,7 @@ class Handle(Generic[R]):
             value = self._ended(await self._alook())
             if value is not _PENDING:
                 return cast("R", value)
+            _check_place(give_up)
             left = _seconds_left(give_up)
             if left <= 0:
                 raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
@@ -173,6 +177,15 @@ class Handle(Generic[R]):
             type=str(details.get("type", "Error")),
             message=str(details.get("message", "")),
             traceback=str(details.get("traceback", "")),
+        )
+
+
+def _check_place(give_up: float | None) -> None:
+    """Handlers that wait for tasks can take all the processes that those tasks would need: then nothing goes on."""
+    if give_up is None and CURRENT.get(None) is not None:
+        raise DistqError(
+            "get() in a handler needs a timeout: it waits for another task with a process that this task may need; "
+            "better let that task enqueue what comes after it"
         )
 
 

@@ -153,7 +153,7 @@ class Children(Service):
                 max_deliveries=site.config.max_deliveries, record=record, step=batch.step if mine else -1,
                 started=started if mine else (), verdicts=batch.verdicts if mine else verbs.NO_VERDICTS,
             )  # fmt: skip
-            site.link.submit(command, _report(name))
+            site.link.submit(command, _report(started))
 
 
 def next_pause(last: float, lived_s: float) -> float:
@@ -161,10 +161,10 @@ def next_pause(last: float, lived_s: float) -> float:
     return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
 
 
-def _report(name: str) -> Callable[[Any], None]:
+def _report(started: list[bytes]) -> Callable[[Any], None]:
     def report(recovery: verbs.Recovery) -> None:
         if recovery.buried:
-            logger.error("worker %s: its task is dead, it has killed its worker too often", name)
+            logger.error("task %s is dead: it has killed its worker too often", started[0].decode())
 
     return report
 

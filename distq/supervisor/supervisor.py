@@ -250,7 +250,9 @@ class Supervisor:
         """First INT or TERM: drain. Second: give everything back now."""
         if not self._children.is_ending:
             logger.info(
-                "%s: finishing what runs, within %g s", signal.Signals(number).name, self._config.grace_ms / 1000
+                "%s: finishing what runs, within %g s; a second signal ends at once",
+                signal.Signals(number).name,
+                self._config.grace_ms / 1000,
             )
             self._children.is_ending = True
             self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
@@ -261,7 +263,8 @@ class Supervisor:
             self._give_everything_back()
 
     def _give_everything_back(self) -> None:
-        logger.warning("giving back what is not done")
+        running = [entry.decode() for slot in self._shared.board.slots for entry in slot.running()]
+        logger.warning("giving back what is not done: %s", ", ".join(running) or "nothing runs")
         self._give_up_at = NEVER
         self._shared.board.head[board.ORDER] = board.QUIT
         self._children.kill_all()

@@ -239,6 +239,11 @@ class Slot:
         """The lease was renewed."""
         self.words[LEASE_UNTIL] = until_ns
 
+    def running(self) -> list[bytes]:
+        """The entries that were started and have not ended."""
+        batch = self._read(0)
+        return batch.entries[batch.finished : batch.started]
+
     def autopsy(self) -> Batch:
         """What a dead child leaves: verdicts that nobody has taken, and what was running."""
         return self._read(self.words[TAKEN_END])

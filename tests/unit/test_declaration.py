@@ -124,7 +124,7 @@ async def agenerate() -> AsyncIterator[int]:
         ("add", "@app.task is for functions, not for 'add'"),
         (Adder, "@app.task is for functions, not for <class"),
         (vars(Distq), "@app.task is for functions"),
-        (lambda: 1, "type='<lambda>' cannot be a type"),
+        (lambda: 1, "a lambda has no name that could be its type: give type="),
         (max, "<built-in function max> does not tell its parameters; call it in a function of yours"),
         (generate, "generate is a generator: calling it runs nothing; return a list instead"),
         (agenerate, "agenerate is a generator: calling it runs nothing; return a list instead"),

@@ -14,6 +14,7 @@ from distq.errors import ConfigurationError, UnknownOption, UnknownQueue
 from distq.options import (
     BUILT_IN,
     Call,
+    CallOptions,
     Defaults,
     RetryRule,
     call,
@@ -247,7 +248,10 @@ def test_wrong_call(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("queue", "message"),
     [
-        ("othr", "queue='othr' is not declared (did you mean `other`?); declare it with app.queue('othr')"),
+        (
+            "othr",
+            "queue='othr' is not declared (did you mean `other`?); there are: default, other; declare it with",
+        ),
         ("", "queue='' is not declared"),
         (["other"], "queue=['other'] is not declared"),
         (None, "queue=None is not declared"),
@@ -290,3 +294,9 @@ def test_wrong_rule_is_refused_where_it_is_written(wrong: dict[str, Any]) -> Non
 
 def test_declared_type_is_the_name_of_the_function() -> None:
     assert (declaration("job", {}).type, declaration("job", {"type": "shop.job"}).type) == ("job", "shop.job")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("countdown", "delay"), ("task_id", "id"), ("max_retries", "retries")])
+def test_names_that_other_task_queues_use_are_known(theirs: str, ours: str) -> None:
+    with pytest.raises(UnknownOption, match=rf"`{theirs}` \(did you mean `{ours}`\?\)"):
+        check_names({theirs: 1}, CallOptions.__annotations__, "options()")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from distq import Distq, DistqError, Reject, Retry, Snooze, current, message
+from distq.broker import verbs
 from distq.codec import Codec
 from distq.worker.execute import Executor
 from tests.support.room import Room
@@ -60,6 +61,15 @@ def test_a_result_that_cannot_be_stored_counts_as_failed(room: Room) -> None:
     assert room.where(id) == "dead"
     assert room.attempts(id)[0]["type"] == "distq.errors.NotSerializable"
     assert counted == ["failed"]
+
+
+def test_a_handler_that_waits_for_another_task_has_to_say_how_long(room: Room) -> None:
+    """With one process it would wait for itself."""
+    app = make_app(job=lambda: app.enqueue("other").get(), brave=lambda: app.enqueue("other").get(timeout=0.01))
+    app.rebind(room.url)
+    assert room.attempts(run(room, executor(app)))[0]["message"].startswith("get() in a handler needs a timeout")
+    room.run(verbs.purge(room.prefix, "default", "test"))
+    assert room.attempts(run(room, executor(app), "brave"))[0]["type"] == "distq.errors.ResultTimeout"
 
 
 def test_a_middleware_may_change_what_a_handler_returned(room: Room) -> None:
