@@ -127,7 +127,7 @@ def test_a_type_that_nobody_knew_for_too_long_is_dead(room: Room) -> None:
 def test_what_expired_does_not_start(room: Room) -> None:
     id, worker = room.enqueue(expires_in=1000), room.register()
     assert room.where(id) == "queued"
-    room.pass_time(1001)
+    room.pass_time(1002)
     assert entries_of(room.step(worker)) == []
     assert room.where(id) == "expired"
 
@@ -136,7 +136,7 @@ def test_what_expired_does_not_start(room: Room) -> None:
 def test_what_expires_before_its_time_is_over(room: Room) -> None:
     id, worker = room.enqueue(delay=5000, expires_in=1000), room.register()
     assert room.where(id) == "scheduled"
-    room.pass_time(1001)
+    room.pass_time(1002)
     room.step(worker)
     assert room.where(id) == "expired"
 
@@ -154,7 +154,7 @@ def test_what_has_started_does_not_expire(room: Room) -> None:
 def test_a_step_promotes_what_is_due(room: Room) -> None:
     id, worker = room.enqueue(delay=1000), room.register()
     assert room.where(id) == "scheduled"
-    room.pass_time(1001)
+    room.pass_time(1002)
     room.step(worker, 0)
     assert room.where(id) == "queued"
 
@@ -212,7 +212,7 @@ def test_a_limited_type_is_handed_out_as_its_tokens_allow(room: Room) -> None:
     free, worker = room.enqueue(), room.register(["job", "mail"], {"mail": "1000000 2"})
     assert entries_of(room.step(worker, 10)) == [*limited[:2], free]
     assert entries_of(room.step(worker, 10)) == []
-    room.pass_time(1001)
+    room.pass_time(1002)
     assert entries_of(room.step(worker, 10)) == [limited[2]]
 
 

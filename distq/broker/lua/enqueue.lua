@@ -47,7 +47,7 @@ end
 
 local function add_with_options(id, type, message, options)
   local expires = options.expires or (options.expires_in and now + options.expires_in) or 0
-  local due = options.due or (options.delay and from_now + options.delay) or 0
+  local due = options.due or ((options.delay or 0) > 0 and from_now + options.delay) or 0
   local entry = id
   if options.token then
     entry = entry_of(id, options.token)

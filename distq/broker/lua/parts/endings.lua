@@ -13,9 +13,9 @@ end
 
 -- A result is one element in a list, so that any number of waiters can block on it; each write replaces.
 local function write_result(id, element, ttl)
-  local key = RESULT .. id
-  if redis.call('RPUSH', key, element) > 1 then redis.call('LTRIM', key, -1, -1) end
-  redis.call('PEXPIRE', key, ttl)
+  local key, call = RESULT .. id, redis.call
+  if call('RPUSH', key, element) > 1 then call('LTRIM', key, -1, -1) end
+  call('PEXPIRE', key, ttl)
 end
 
 local function write_attempt(id, record, ttl)

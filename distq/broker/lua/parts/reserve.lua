@@ -3,14 +3,8 @@
 local MAX_EXAMINED = 500
 local got, messages, room, examined, alone = {}, {}, 0, 0, 0
 
-local function hand_over(entry, message)
-  got[#got + 1], messages[#messages + 1] = entry, message
-  room = room - #message
-end
-
 -- A type that got its limit after this entry was enqueued: the entry moves into the lane.
-local function moves_to_lane(entry, message, limited)
-  if not limited then return false end
+local function moves_to_lane(entry, message)
   local h = read_head(message)
   if redis.call('HGET', LANES, h.lane) ~= 'limited' then return false end
   make_ready(entry, h, 'RPUSH')
@@ -20,24 +14,28 @@ end
 -- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
 local function take(list, level, most, limited)
   local before = #got
-  while #got - before < most and room > 0 and examined < MAX_EXAMINED do
-    local entries = redis.call('LPOP', list, math.min(most - (#got - before), MAX_EXAMINED - examined))
+  local number = before
+  while number - before < most and room > 0 and examined < MAX_EXAMINED do
+    local entries = redis.call('LPOP', list, math.min(most - (number - before), MAX_EXAMINED - examined))
     if not entries then break end
     examined = examined + #entries
     local bodies = redis.call('HMGET', TASKS, unpack(entries))
     for i, entry in ipairs(entries) do
-      if not bodies[i] then
+      local message = bodies[i]
+      if not message then
         redis.call('SREM', GHOSTS .. level, entry)
-      elseif #got > 0 and #bodies[i] > room then
+      elseif #message > room and number > 0 then
         for back = #entries, i, -1 do redis.call('LPUSH', list, entries[back]) end
         room = 0
         break
-      elseif not moves_to_lane(entry, bodies[i], limited) then
-        hand_over(entry, bodies[i])
+      elseif not (limited and moves_to_lane(entry, message)) then
+        number = number + 1
+        got[number], messages[number] = entry, message
+        room = room - #message
       end
     end
   end
-  return #got - before
+  return number - before
 end
 
 local function take_from_lanes(level, want, digest)

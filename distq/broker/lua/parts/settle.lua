@@ -42,20 +42,22 @@ end
 -- Takes the entries of the verdicts from ARGV[first] on out of the worker's list. Returns the positions of those that it
 -- held, and how many it did not. Mostly it settles all that it holds: then the list goes as a whole.
 local function take_settled(processing, first)
-  local held, holds, mine, late = {}, 0, {}, 0
-  for _, entry in ipairs(redis.call('LRANGE', processing, 0, -1)) do held[entry], holds = true, holds + 1 end
-  for i = first, #ARGV - 2, 3 do
-    if held[ARGV[i]] then
-      held[ARGV[i]] = nil
-      mine[#mine + 1] = i
+  local given, held, mine, found, late = ARGV, {}, {}, 0, 0
+  local list = redis.call('LRANGE', processing, 0, -1)
+  for i = 1, #list do held[list[i]] = true end
+  for i = first, #given - 2, 3 do
+    local entry = given[i]
+    if held[entry] then
+      held[entry], found = nil, found + 1
+      mine[found] = i
     else
       late = late + 1
     end
   end
-  if #mine == holds then
+  if found == #list then
     redis.call('DEL', processing)
   else
-    for _, i in ipairs(mine) do redis.call('LREM', processing, 1, ARGV[i]) end
+    for _, i in ipairs(mine) do redis.call('LREM', processing, 1, given[i]) end
   end
   return mine, late
 end
@@ -70,23 +72,25 @@ end
 local function settle(worker, first)
   if #ARGV < first then return 0 end
   local mine, late = take_settled(PROCESSING .. worker, first)
-  local kinds, done, completed = {}, {}, {}
+  local given, kinds, done, completed, number = ARGV, {}, {}, {}, 0
   for _, i in ipairs(mine) do
-    local entry, kind = ARGV[i], kinds[ARGV[i + 1]]
+    local entry, text, blob = given[i], given[i + 1], given[i + 2]
+    local kind = kinds[text]
     if not kind then
-      kind = read_kind(ARGV[i + 1])
-      kinds[ARGV[i + 1]] = kind
+      kind = read_kind(text)
+      kinds[text] = kind
     end
     if kind.completes then
       local id = id_of(entry)
-      write_result(id, ARGV[i + 2], kind.ttl)
+      write_result(id, blob, kind.ttl)
       if not kind.is_plain then redis.call('PEXPIRE', ATTEMPTS .. id, kind.ttl) end
       if id ~= entry then redis.call('HDEL', GENERATIONS, id) end
-      done[#done + 1], completed[#completed + 1] = entry, id
+      number = number + 1
+      done[number], completed[number] = entry, id
       kind.completed = kind.completed + 1
     else
       local message = redis.call('HGET', TASKS, entry)
-      if message then MOVE[kind.word](entry, message, read_head(message), kind.number, ARGV[i + 2]) end
+      if message then MOVE[kind.word](entry, message, read_head(message), kind.number, blob) end
     end
   end
   if #done > 0 then
