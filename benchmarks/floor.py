@@ -2,13 +2,15 @@
 
 drain     one script settles a batch (stored results) and reserves the next; the loop unpacks, looks up, calls, packs
 enqueue   redis-py's own `rpush`
+hand-over a raw push, and a blocking pop in another process
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
 import msgpack
@@ -82,3 +84,31 @@ def _loop(url: str, index: int, barrier: Barrier) -> None:
 def rpush(client: redis.Redis) -> None:
     """What a producer without any features sends."""
     client.rpush("bare:list", b"x" * 32)
+
+
+def hand_over(room: Room, gaps: Sequence[float]) -> list[float]:
+    """Milliseconds from each push to its arrival in another process; `gaps` are the seconds between them."""
+    context = multiprocessing.get_context("fork")
+    mine, its = context.Pipe()
+    child = context.Process(target=_pop, args=(room.url, len(gaps), its))
+    child.start()
+    mine.recv()
+    wire = Wire(room.url, timeout=10.0)
+    sent = []
+    for gap in gaps:
+        time.sleep(gap)
+        sent.append(time.monotonic_ns())
+        wire.request(encode("RPUSH", "bare:hand", b"x"))
+    arrived = mine.recv()
+    child.join()
+    return [(after - before) / 1e6 for before, after in zip(sent, arrived, strict=True)]
+
+
+def _pop(url: str, number: int, its: Connection) -> None:
+    wire = Wire(url, timeout=10.0)
+    its.send("ready")
+    arrived = []
+    for _ in range(number):
+        wire.request(encode("BLPOP", "bare:hand", 0))
+        arrived.append(time.monotonic_ns())
+    its.send(arrived)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import redis
 
@@ -77,3 +79,17 @@ def rate_between(count: Callable[[], int], total: int, low: float = 0.1, high: f
     inside = [(at, number) for at, number in seen if number >= total * low]
     (first, begun), (last, ended) = inside[0], inside[-1]
     return (ended - begun) / (last - first)
+
+
+def sent_within(client: redis.Redis, seconds: float) -> list[str]:
+    """The commands that clients send; those inside of scripts are not theirs."""
+    teller: Any = client.client()  # type: ignore[no-untyped-call]  # one connection, made before
+    sent: list[str] = []
+    with teller, client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        Timer(seconds, lambda: teller.echo("the end")).start()
+        for said in monitor.listen():
+            if "the end" in said["command"]:
+                return sent
+            if said["client_type"] != "lua":
+                sent.append(said["command"])
+    return sent

@@ -8,11 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from threading import Timer
-from typing import Any
 
 from benchmarks.figure import Figure, percentile
-from benchmarks.host import Room, room, worker_host
+from benchmarks.host import room, sent_within, worker_host
 from benchmarks.tasks import fail, maybe, noop, note, sleep, stamp
 
 DELAYED, SPREAD_S = 1_000, 10.0
@@ -126,26 +124,12 @@ def idle(rounds: int) -> list[Figure]:
         place.app()
         noop.delay(1).get(timeout=10)
         time.sleep(1.0)
-        sent = _sent_within(place, seconds)
+        sent = sent_within(place.client, seconds)
     names = Counter(command.split()[0].lower() for command in sent)
     told = ", ".join(f"{number} {name}" for name, number in sorted(names.items()))
     return [
         Figure("commands of an idle host, 4 processes", len(sent) / seconds, "/s", f"{seconds:g} s: {told}", at_most=1)
     ]
-
-
-def _sent_within(place: Room, seconds: float) -> list[str]:
-    """The commands that clients send; those inside of scripts are not theirs."""
-    teller: Any = place.client.client()  # type: ignore[no-untyped-call]  # one connection, made before
-    sent: list[str] = []
-    with teller, place.client.monitor() as monitor:  # type: ignore[no-untyped-call]
-        Timer(seconds, lambda: teller.echo("the end")).start()
-        for said in monitor.listen():
-            if "the end" in said["command"]:
-                return sent
-            if said["client_type"] != "lua":
-                sent.append(said["command"])
-    return sent
 
 
 def _until(condition: Callable[[], bool], within: float = 60.0) -> None:

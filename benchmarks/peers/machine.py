@@ -1,0 +1,54 @@
+"""What the figures depend on besides the systems: the machine, its load, and how fast a plain Python loop is on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from distq.embedded import find_server
+
+LOOP = 2_000_000
+
+
+def loop_ms() -> float:
+    """A fixed loop of plain Python. If this differs between rounds, the machine was not quiet."""
+    begun = time.perf_counter()
+    total = 0
+    for number in range(LOOP):
+        total += number % 7
+    assert total > 0
+    return (time.perf_counter() - begun) * 1000
+
+
+def describe() -> dict[str, Any]:
+    """Processor, memory, system and versions."""
+    return {
+        "processor": _line(Path("/proc/cpuinfo"), r"^model name\s*: (.*)$") or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_mib": int(_line(Path("/proc/meminfo"), r"^MemTotal:\s*(\d+) kB$") or 0) // 1024,
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": platform.python_version(),
+        "server": _server(),
+    }
+
+
+def load() -> float:
+    """Processes that wanted to run in the last minute."""
+    return os.getloadavg()[0]
+
+
+def _line(path: Path, pattern: str) -> str:
+    match = re.search(pattern, path.read_text("utf-8"), re.M) if path.exists() else None
+    return match[1].strip() if match else ""
+
+
+def _server() -> str:
+    program = find_server()
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    match = re.search(r"v=([\d.]+)", said)
+    return f"{Path(program).name} {match[1] if match else ''}".strip()
