@@ -66,10 +66,10 @@ def grant(rate: Rate, tat_us: float, now_us: float, wanted: int) -> Grant:
 
     `tat_us` is the theoretical arrival time: when the next token would come if all were taken evenly.
 
-        tat' = max(tat, now);  free = floor((now + burst · interval - tat') / interval)
+        tat' = min(max(tat, now), now + burst · interval);  free = floor((now + burst · interval - tat') / interval)
     """
     interval = rate.interval_us
-    tat = max(tat_us, now_us)
+    tat = min(max(tat_us, now_us), now_us + rate.burst * interval)
     free = max(0, math.floor((now_us + rate.burst * interval - tat) / interval + 1e-9))
     taken = min(free, wanted)
     tat = tat + taken * interval if taken else tat_us

@@ -180,7 +180,8 @@ class AsyncBroker:
             await wire.open()
             reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + 5.0)
         except ServerError as error:
-            if error.code in PASSING:
+            if error.code in (*PASSING, "OOM"):
+                await asyncio.sleep(min(RECONNECT_S, timeout))
                 return None
             raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
         except BrokerUnavailable:  # whoever waits looks again, and that bears a broker that is away for a while

@@ -22,7 +22,7 @@ WAIT_SLICE_S = 20.0
 
 
 RECONNECT_S = 0.1
-"""Pause of a waiting `get()` that got no connection."""
+"""Pause of a waiting `get()` that cannot wait at the broker: no connection, a failover, a full broker."""
 
 
 class Broker:
@@ -98,7 +98,8 @@ class Broker:
             reply: bytes | None = wire.read(slice_s + 5.0)
         except ServerError as error:
             self.exchange.give(wire)
-            if error.code in PASSING:
+            if error.code in (*PASSING, "OOM"):
+                time.sleep(min(RECONNECT_S, timeout))
                 return None
             raise BrokerUnavailable(f"the broker at {self.masked_url} refused: {error}") from error
         except BrokerUnavailable:  # whoever waits looks again, and that bears a broker that is away for a while

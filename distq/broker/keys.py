@@ -33,7 +33,7 @@ QUEUE_KEYS = {
     "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
-    "META": "meta",  # HASH layout, fence, armed, keeper, keeper_until
+    "META": "meta",  # HASH layout, fence, armed, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
@@ -42,7 +42,7 @@ QUEUE_KEYS = {
     "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
     # one per worker, group, host or task
     "PROCESSING": "processing_queue:",  # + worker, LIST of entries that it holds
-    "WORKER": "worker:",  # + worker, HASH step, settled, fence, reserved, host, digest, info
+    "WORKER": "worker:",  # + worker, HASH lease, step, settled, fence, reserved, host, digest, info
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)

@@ -1,7 +1,9 @@
 """A connection for a selector loop: commands go out when they are given, answers come to callbacks, nothing blocks.
 
 For the supervisor, which must notice dead children while the broker hangs. After a failure it connects again, with
-growing pauses, and sends everything unanswered again, in order: its verbs recognize what they have already done.
+growing pauses, and sends everything unanswered again, in order: its verbs recognize what they have already done. What
+the broker refuses for good (a key of the wrong type, no memory) must not hold up what is behind it: it is logged, and
+dropped, or tried again later if it has to be done.
 """
 
 from __future__ import annotations
@@ -11,15 +13,32 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from distq.broker.connect import ServerError, Wire
+from distq.broker.connect import PASSING, ServerError, Wire
 from distq.broker.verbs import Command
 from distq.errors import BrokerUnavailable
 
 logger = logging.getLogger("distq.supervisor")
 
 Answer = Callable[[Any], None]
+
+AGAIN_S = 1.0
+"""Pause before what was refused, and has to be done, is sent again."""
+SAY_AGAIN_S = 60.0
+LOST = (*PASSING, "NOAUTH", "WRONGPASS")
+"""Refusals after which another connection may be luckier."""
+
+
+class _Order(NamedTuple):
+    command: Command[Any] | bytes
+    answer: Answer
+    refused: Callable[[], None] | None
+    """None: it has to be done."""
+
+    @property
+    def name(self) -> str:
+        return self.command.verb.name if isinstance(self.command, Command) else "a command"
 
 
 class Link:
@@ -28,7 +47,9 @@ class Link:
     def __init__(self, url: str, name: str, *, silence_s: float) -> None:
         self._url, self._name, self._silence_s = url, name, silence_s
         self._wire: Wire | None = None
-        self._commands: deque[tuple[Command[Any] | bytes, Answer]] = deque()
+        self._commands: deque[_Order] = deque()
+        self._later: deque[tuple[float, _Order]] = deque()
+        self._said: dict[str, float] = {}
         self._sent_at: float | None = None
         self._retry_at, self._pause = 0.0, 0.02
         self.failing_since: float | None = None
@@ -36,33 +57,37 @@ class Link:
     @property
     def is_idle(self) -> bool:
         """Nothing is waiting for an answer."""
-        return not self._commands
+        return not self._commands and not self._later
 
     def fileno(self) -> int | None:
         """The socket, while there is one."""
         return None if self._wire is None else self._wire.fileno()
 
-    def submit(self, command: Command[Any] | bytes, answer: Answer) -> None:
-        """Runs a command some time; `answer` gets what it parses to (or a plain command's reply)."""
-        self._commands.append((command, answer))
+    def submit(self, command: Command[Any] | bytes, answer: Answer, refused: Callable[[], None] | None = None) -> None:
+        """Runs a command some time; `answer` gets what it parses to (or a plain command's reply).
+
+        If the broker refuses it for good, `refused` is called; without one it is tried again until it is done.
+        """
+        self._commands.append(_Order(command, answer, refused))
         self.work()
 
     def deadline(self) -> float:
         """When `work` wants to be called again even if nothing is readable (monotonic seconds)."""
+        later = self._later[0][0] if self._later else float("inf")
         if not self._commands:
-            return float("inf")
-        if self._sent_at is None:
-            return self._retry_at
-        return self._sent_at + self._silence_s
+            return later
+        return min(later, self._retry_at if self._sent_at is None else self._sent_at + self._silence_s)
 
     def work(self) -> None:
         """Sends what can be sent; gives up on a connection that has been silent for too long."""
         now = time.monotonic()
         if self._sent_at is not None and now > self._sent_at + self._silence_s:
             self._failed(BrokerUnavailable("no answer in time"))
+        while self._later and self._later[0][0] <= now:
+            self._commands.append(self._later.popleft()[1])
         if not self._commands or self._sent_at is not None or now < self._retry_at:
             return
-        command = self._commands[0][0]
+        command = self._commands[0].command
         try:
             if self._wire is None:
                 self._wire = Wire(self._url, timeout=2.0, name=self._name)
@@ -78,14 +103,16 @@ class Link:
         if not self._commands or self._sent_at is None:
             self._failed(BrokerUnavailable("closed by the broker"))
             return
-        command, answer = self._commands[0]
+        command, answer, _ = self._commands[0]
         try:
             reply = self._wire.read(2.0)
         except ServerError as error:
             if error.code == "NOSCRIPT" and isinstance(command, Command):
                 self._load(command)
-            else:
+            elif error.code in LOST:
                 self._failed(error)
+            else:
+                self._refused(error)
             return
         except BrokerUnavailable as error:
             self._failed(error)
@@ -98,6 +125,7 @@ class Link:
     def close(self) -> None:
         """Drops the connection and everything that was not answered."""
         self._commands.clear()
+        self._later.clear()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
@@ -110,6 +138,18 @@ class Link:
             self._sent_at = time.monotonic()
         except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
+
+    def _refused(self, error: ServerError) -> None:
+        order, now = self._commands.popleft(), time.monotonic()
+        self._sent_at, self._pause, self.failing_since = None, 0.02, None
+        if now > self._said.get(order.name, 0.0) + SAY_AGAIN_S or order.name not in self._said:
+            self._said[order.name] = now
+            logger.error("the broker refuses %s: %s", order.name, error)
+        if order.refused is None:
+            self._later.append((now + AGAIN_S, order))
+        else:
+            order.refused()
+        self.work()
 
     def _failed(self, error: Exception) -> None:
         now = time.monotonic()

@@ -7,6 +7,7 @@ not there yet · 130/143 second INT/TERM.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import cast
 
@@ -73,10 +74,22 @@ def _root(
 
 def main() -> None:
     """The console script."""
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8
     sys.exit(_run())
+
+
+def open_standard_streams() -> None:
+    """Gives /dev/null the place of a standard stream that is closed: else the next file takes it, a socket perhaps."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (as long as the program)
 
 
 def _run() -> int:

@@ -35,7 +35,8 @@ class Audit(Service):
         self._every_s = site.config.lease_ms / 1000
         self._next = time.monotonic() + self._every_s
         self._differs = [False for _ in site.prefixes]
-        self._searching: set[int] = set()
+        self._busy: set[int] = set()
+        """Queues that are being asked or searched."""
         self.is_keeper = [False for _ in site.prefixes]
 
     def deadline(self) -> float:
@@ -48,13 +49,16 @@ class Audit(Service):
             return
         self._next = now + self._every_s
         for queue, prefix in enumerate(self._site.prefixes):
-            if self.is_keeper[queue] and queue not in self._searching:
-                self._site.link.submit(verbs.depths(prefix), partial(self._compare, queue))
+            if self.is_keeper[queue] and queue not in self._busy:
+                self._busy.add(queue)
+                give_up = partial(self._busy.discard, queue)
+                self._site.link.submit(verbs.depths(prefix), partial(self._compare, queue), give_up)
 
     def _compare(self, queue: int, depths: Depths) -> None:
+        self._busy.discard(queue)
         differs = placed(depths) != depths.live
         if differs and self._differs[queue]:
-            self._searching.add(queue)
+            self._busy.add(queue)
             self._advance(queue, search(self._site.prefixes[queue]), None)
             differs = False
         self._differs[queue] = differs
@@ -64,13 +68,13 @@ class Audit(Service):
         try:
             command = steps.send(reply)
         except StopIteration as end:
-            self._searching.discard(queue)
+            self._busy.discard(queue)
             if end.value:
                 logger.warning(
                     "%d tasks were in no list (does the broker evict keys?): they are queued again", end.value
                 )
             return
-        self._site.link.submit(command, partial(self._advance, queue, steps))
+        self._site.link.submit(command, partial(self._advance, queue, steps), partial(self._busy.discard, queue))
 
 
 def placed(depths: Depths) -> int:

@@ -15,16 +15,12 @@ from typing import Any
 import msgpack
 
 from distq.broker import verbs
+from distq.supervisor.processes import how_it_ended, next_pause
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
 
 logger = logging.getLogger("distq.supervisor")
-
-STABLE_S = 1.0
-"""A child that lived this long is replaced at once; one that did not, after a growing pause."""
-FIRST_PAUSE_S = 0.1
-MAX_PAUSE_S = 10.0
 
 
 class Children(Service):
@@ -156,25 +152,9 @@ class Children(Service):
             site.link.submit(command, _report(started))
 
 
-def next_pause(last: float, lived_s: float) -> float:
-    """How long to wait before a process that lived so long is replaced."""
-    return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
-
-
 def _report(started: list[bytes]) -> Callable[[Any], None]:
     def report(recovery: verbs.Recovery) -> None:
         if recovery.buried:
             logger.error("task %s is dead: it has killed its worker too often", started[0].decode())
 
     return report
-
-
-def how_it_ended(status: int) -> str:
-    """A wait status, for people."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return f"was killed by {signal.Signals(number).name}"
-        except ValueError:
-            return f"was killed by signal {number}"
-    return f"exited with code {os.waitstatus_to_exitcode(status)}"

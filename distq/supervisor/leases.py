@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from distq.broker import verbs
@@ -38,6 +39,7 @@ class Leases(Service):
         self._looked = [0.0 for _ in site.prefixes]
         self._keeper_is, self._poke_all = keeper_is, poke_all
         self._idle_since: dict[tuple[int, str], int] = {}
+        self._asked: set[int] = set()
 
     def deadline(self) -> float:
         """Every quarter of a lease."""
@@ -50,7 +52,8 @@ class Leases(Service):
         self._next = now + self._lease_s / 4
         site = self._site
         for queue in range(len(site.prefixes)):
-            self._renew(queue)
+            if queue not in self._asked:
+                self._renew(queue)
 
     def _renew(self, queue: int) -> None:
         site = self._site
@@ -62,9 +65,12 @@ class Leases(Service):
         command = verbs.renew(
             site.prefixes[queue], site.host, site.config.lease_ms, site.digest, site.types, [name for _, name in named]
         )
-        site.link.submit(command, lambda renewal: self._renewed(queue, named, sent, renewal))
+        self._asked.add(queue)
+        give_up = partial(self._asked.discard, queue)  # the next one comes by itself
+        site.link.submit(command, lambda renewal: self._renewed(queue, named, sent, renewal), give_up)
 
     def _renewed(self, queue: int, named: list[tuple[board.Slot, str]], sent: int, renewal: verbs.Renewal) -> None:
+        self._asked.discard(queue)
         until = sent + self._site.config.lease_ms * 1_000_000
         for (slot, name), held in zip(named, renewal.held, strict=True):
             if slot.name != name:
@@ -106,7 +112,7 @@ class Leases(Service):
         command = verbs.recover(
             self._site.prefixes[queue], worker, "lost", expected=until, max_deliveries=self._site.config.max_deliveries
         )
-        self._site.link.submit(command, lambda recovery: self._recovered(queue, worker, recovery))
+        self._site.link.submit(command, lambda recovery: self._recovered(queue, worker, recovery), lambda: None)
 
     def _recovered(self, queue: int, worker: str, recovery: verbs.Recovery) -> None:
         if recovery.word != "ok":

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -23,7 +24,8 @@ from prometheus_client.registry import Collector
 from distq.broker import keys, verbs
 from distq.broker.connect import Exchange
 from distq.errors import BrokerError
-from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor
+from distq.supervisor.processes import die_with_parent, how_it_ended, leave_signals_to_supervisor, next_pause
+from distq.supervisor.service import NEVER, Service
 from distq.worker.board import BUCKETS, STATUSES, Board, read_meters
 
 logger = logging.getLogger("distq.supervisor")
@@ -37,37 +39,72 @@ class PortTaken(Exception):
     """The given metrics port is in use."""
 
 
-class MetricsDoor:
-    """The listening socket, bound at once so that a taken port is an error at start, and the process behind it."""
+class MetricsDoor(Service):
+    """The listening socket, bound at once so that a taken port is an error at start, and the process behind it.
+
+    That process is replaced when it dies. Only it and the supervisor hold the socket: one that nobody answers on would
+    look like a host that hangs.
+    """
 
     def __init__(self, port: int | None) -> None:
         self._socket = _bind_free() if port is None else _bind(port)
         self.port: int = self._socket.getsockname()[1]
-        self._pid: int | None = None
+        self.pid: int | None = None
+        self._start_at, self._born, self._pause = NEVER, 0.0, 0.0
+        self._collector: _Collector | None = None
+
+    def fileno(self) -> int:
+        """For processes that close it."""
+        return self._socket.fileno()
 
     def start(self, board: Board, facts: dict[str, Any], url: str) -> None:
-        """Forks the process that answers."""
+        """Begins to answer."""
+        self._collector = _Collector(board, facts, url)
+        self._start_at = 0.0
+
+    def deadline(self) -> float:
+        """When the process is to be started."""
+        return self._start_at
+
+    def work(self, now: float) -> None:
+        """Starts it."""
+        if now >= self._start_at:
+            self._start_at, self._born = NEVER, now
+            self._fork()
+
+    def look_after(self) -> None:
+        """Some child of the supervisor has died: if it was this one, there will be another."""
+        if self.pid is None:
+            return
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.pid, now = None, time.monotonic()
+            self._pause = next_pause(self._pause, now - self._born)
+            self._start_at = now + self._pause
+            logger.error("the metrics process %s; a new one in %g s", how_it_ended(status), self._pause)
+
+    def _fork(self) -> None:
         parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 leave_signals_to_supervisor()
                 die_with_parent(parent)
-                _serve(self._socket, _Collector(board, facts, url))
+                assert self._collector is not None
+                _serve(self._socket, self._collector)
             except BaseException:
                 logger.exception("the metrics process failed")
             finally:
                 os._exit(1)
-        self._socket.close()
 
     def close(self) -> None:
         """Ends it."""
         self._socket.close()
-        if self._pid is not None:
+        if self.pid is not None:
             with contextlib.suppress(OSError):
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-            self._pid = None
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = None
 
 
 def _bind(port: int) -> socket.socket:

@@ -6,8 +6,13 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Collection
 
 PR_SET_PDEATHSIG = 1
+STABLE_S = 1.0
+"""A process that lived this long is replaced at once; one that did not, after a growing pause."""
+FIRST_PAUSE_S = 0.1
+MAX_PAUSE_S = 10.0
 
 
 def die_with_parent(parent: int) -> None:
@@ -31,3 +36,34 @@ def leave_signals_to_supervisor() -> None:
 
 def _nothing(number: int, frame: object) -> None:
     return None
+
+
+def next_pause(last: float, lived_s: float) -> float:
+    """How long to wait before a process that lived so long is replaced."""
+    return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
+
+
+def how_it_ended(status: int) -> str:
+    """A wait status, for people."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was killed by signal {number}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"
+
+
+def reap_orphans(own: Collection[int | None]) -> None:
+    """Process 1 inherits what the handlers' programs leave behind, and nobody else ends their being zombies.
+
+    `own`: children for which somebody else waits.
+    """
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in own:
+            return
+        os.waitpid(found.si_pid, 0)

@@ -29,9 +29,10 @@ from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
 from distq.supervisor.audit import Audit
-from distq.supervisor.children import Children, how_it_ended, next_pause
+from distq.supervisor.children import Children
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
+from distq.supervisor.processes import how_it_ended, next_pause, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.template import Shared, run_template
 from distq.supervisor.timekeeper import Timekeeper
@@ -92,6 +93,7 @@ class Supervisor:
         os.set_blocking(writer, False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: self._signals.append(number))
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(writer)
         self._signal_pipe = reader
         self._selector.register(reader, selectors.EVENT_READ, self._wake)
@@ -104,8 +106,9 @@ class Supervisor:
         for reader, writer in (*pokes, bell):
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
+        foreign = (self._metrics.fileno(),) if self._metrics else ()
         self._shared = Shared(
-            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config
+            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config, foreign
         )  # fmt: skip
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
 
@@ -167,10 +170,11 @@ class Supervisor:
         self._listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
-            self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None)
-            self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue))
+            self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
+            self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue), lambda: None)
         if self._metrics:
             self._metrics.start(shared.board, facts, self._url)
+            self._services.append(self._metrics)
 
     def _keeper_is(self, queue: int, host: str) -> None:
         """Who keeps the time of this queue: if nobody does, this supervisor offers itself."""
@@ -241,6 +245,10 @@ class Supervisor:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._signal_pipe, 4096)
+        if self._metrics:
+            self._metrics.look_after()
+        if os.getpid() == 1:
+            reap_orphans((self._template, self._metrics.pid if self._metrics else None))
         if not hasattr(self, "_children"):
             return
         while self._signals:
@@ -359,7 +367,7 @@ class Supervisor:
     def _finish(self) -> None:
         """Empties the link and hands on the keeper's office."""
         for prefix in self._site.prefixes:
-            self._link.submit(verbs.resign(prefix, self._shared.host), lambda keeper: None)
+            self._link.submit(verbs.resign(prefix, self._shared.host), lambda keeper: None, lambda: None)
         self._control.close()
         give_up = time.monotonic() + LAST_WORDS_S
         while not self._link.is_idle and time.monotonic() < give_up:

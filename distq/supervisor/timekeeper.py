@@ -11,6 +11,7 @@ import time
 from distq.broker import verbs
 from distq.supervisor.service import NEVER, Service, Site
 
+REFUSED_S = 5.0
 MAX_WAIT_S = 300.0
 """The keeper asks again after this long even for a later time: clocks differ a little in speed."""
 
@@ -41,7 +42,12 @@ class Timekeeper(Service):
         self._asked[queue], self._due[queue] = True, NEVER
         site = self._site
         command = verbs.tick(site.prefixes[queue], site.host, site.config.lease_ms)
-        site.link.submit(command, lambda tick: self._ticked(queue, tick))
+        site.link.submit(command, lambda tick: self._ticked(queue, tick), lambda: self._refused(queue))
+
+    def _refused(self, queue: int) -> None:
+        """Somebody broke a key that it needs: once more in a while."""
+        self._asked[queue] = False
+        self._due[queue] = time.monotonic() + REFUSED_S
 
     def _ticked(self, queue: int, tick: verbs.Tick) -> None:
         self._asked[queue] = False

@@ -8,12 +8,15 @@
 --   record: msgpack of the crash, for the attempts of what is charged
 --   step: the number of the step that brought what was started; if a later one was applied, then so were the verdicts
 -- returns {"ok" | "alive" | "gone", released, suspected, charged, buried, still held}
--- uses clock head limit wake ready endings settle
+-- uses clock keeper head limit wake ready endings settle
 local worker, how, expected, max_deliveries, record = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local processing = PROCESSING .. worker
-if expected ~= '' and (redis.call('ZSCORE', LEASES, worker) ~= expected or tonumber(expected) > now) then
-  return {'alive', 0, 0, 0, 0, 0}
+local function may_live()
+  if redis.call('ZSCORE', LEASES, worker) ~= expected then return true end
+  local ends = tonumber(expected)
+  return ends > now and ends <= now + tonumber(redis.call('HGET', WORKER .. worker, 'lease') or 0) + SLACK
 end
+if expected ~= '' and may_live() then return {'alive', 0, 0, 0, 0, 0} end
 if redis.call('EXISTS', WORKER .. worker, processing) == 0 then
   redis.call('ZREM', LEASES, worker)
   return {'gone', 0, 0, 0, 0, 0}

@@ -7,8 +7,9 @@
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local found = redis.call('HGET', META, 'layout')
 if found and found ~= layout then return {'layout', found} end
+redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so, and mark() sets it again
 redis.call('HSET', META, 'layout', layout)
-redis.call('HSET', WORKER .. worker, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
+redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
 local types = tonumber(ARGV[7])

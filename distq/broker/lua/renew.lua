@@ -4,7 +4,7 @@
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock head limit wake endings
+-- uses clock keeper head limit wake endings
 local host, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZADD', HOSTS, now + lease, host)
@@ -32,11 +32,13 @@ for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
 end
 trim_dead()
 mark()
-local keeper, till = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until'))
-if keeper == host then
-  redis.call('HSET', META, 'keeper_until', now + lease)
-elseif not keeper or tonumber(till) < now then
-  keeper = ''
-end
+local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()
+if keeper == host then name_keeper(host, lease) end
 local silent = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now + lease / 2, 'WITHSCORES', 'LIMIT', 0, 100)
-return {now, held, silent, keeper}
+-- Leases that end later than any that could be given now: the clock was set back since.
+local far = redis.call('ZRANGEBYSCORE', LEASES, now + lease + SLACK, '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
+for i = 1, #far, 2 do
+  local longest = tonumber(redis.call('HGET', WORKER .. far[i], 'lease') or 0)
+  if tonumber(far[i + 1]) > now + longest + SLACK then silent[#silent + 1], silent[#silent + 2] = far[i], far[i + 1] end
+end
+return {now, held, silent, keeper or ''}

@@ -4,6 +4,7 @@
 -- ARGV ids…
 -- returns per id "replayed" | "live" | "unknown"
 -- uses clock head limit wake ready endings
+redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local replies = {}
 for i, id in ipairs(ARGV) do
   local message = redis.call('HGET', DEAD, id)

@@ -15,6 +15,7 @@ local function is_placed(entry, h)
   return has(QUEUE .. h.level, entry) or has(SUSPECTS .. h.level, entry) or has(LANE .. h.level .. ':' .. h.lane, entry)
 end
 
+redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local restored = 0
 for _, entry in ipairs(ARGV) do
   local message = redis.call('HGET', TASKS, entry)

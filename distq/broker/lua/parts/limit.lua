@@ -7,15 +7,18 @@ local function read_limit(lane)
   return {interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat), declared = interval .. ' ' .. burst}
 end
 
+-- tat as it counts now. It is never further ahead than a whole burst, unless the clock was set back.
+local function arrival(limit) return math.min(math.max(limit.tat, now_us), now_us + limit.burst * limit.interval) end
+
 -- tokens: how many may be taken now; and the ms at which the next one is there.
 local function tokens(limit)
-  local tat = math.max(limit.tat, now_us)
+  local tat = arrival(limit)
   local free = math.floor((now_us + limit.burst * limit.interval - tat) / limit.interval + 1e-9)
   local next_us = tat - (limit.burst - 1) * limit.interval
   return math.max(free, 0), math.ceil(next_us / 1000)
 end
 
 local function take_tokens(lane, limit, count)
-  limit.tat = math.max(limit.tat, now_us) + count * limit.interval
+  limit.tat = arrival(limit) + count * limit.interval
   redis.call('HSET', LIMITS, lane, limit.declared .. ' ' .. string.format('%.3f', limit.tat))
 end

@@ -2,13 +2,27 @@
 -- alone in their process), then lanes whose limit allows, then the ready list.
 local MAX_EXAMINED = 500
 local got, messages, room, examined, alone = {}, {}, 0, 0, 0
+local has_deadlines = false
 
 -- A type that got its limit after this entry was enqueued: the entry moves into the lane.
-local function moves_to_lane(entry, message)
-  local h = read_head(message)
+local function moves_to_lane(entry, h)
   if redis.call('HGET', LANES, h.lane) ~= 'limited' then return false end
   make_ready(entry, h, 'RPUSH')
   return true
+end
+
+-- An entry whose time is over although nobody has told it: the keeper is dead, or behind.
+local function is_over(entry, h)
+  if h.expires == 0 or h.expires > now then return false end
+  finish(entry, h, 'expired', 'expires')
+  return true
+end
+
+-- Whether an entry of a list must not be handed over, and is dealt with. Most queues have neither deadlines nor limits.
+local function is_kept_back(entry, message, limited)
+  if not (limited or has_deadlines) then return false end
+  local h = read_head(message)
+  return is_over(entry, h) or limited and moves_to_lane(entry, h)
 end
 
 -- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
@@ -28,7 +42,7 @@ local function take(list, level, most, limited)
         for back = #entries, i, -1 do redis.call('LPUSH', list, entries[back]) end
         room = 0
         break
-      elseif not (limited and moves_to_lane(entry, message)) then
+      elseif not is_kept_back(entry, message, limited) then
         number = number + 1
         got[number], messages[number] = entry, message
         room = room - #message
@@ -63,7 +77,7 @@ end
 -- reserve: fills got, messages and alone.
 local function reserve(worker, want, bytes, digest)
   if want < 1 then return end
-  room = bytes
+  room, has_deadlines = bytes, redis.call('EXISTS', DEADLINES) == 1
   local idle = redis.call('LLEN', PROCESSING .. worker) == 0
   local has_lanes, limited = redis.call('HLEN', LANES) > 0, redis.call('HLEN', LIMITS) > 0
   for _, level in ipairs(LEVELS) do
@@ -78,5 +92,5 @@ local function reserve(worker, want, bytes, digest)
   end
   if #got == 0 then return end
   redis.call('RPUSH', PROCESSING .. worker, unpack(got))
-  if redis.call('EXISTS', DEADLINES) == 1 then redis.call('ZREM', DEADLINES, unpack(got)) end
+  if has_deadlines then redis.call('ZREM', DEADLINES, unpack(got)) end
 end

@@ -1,0 +1,16 @@
+-- part keeper: the one supervisor that waits for the future times of the queue.
+local SLACK = 1000
+
+-- The keeper, and until when. One that is said to be keeper for longer than a lease was named before the clock was set
+-- back, and counts as none.
+local function living_keeper()
+  local keeper, till, lease = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until', 'keeper_lease'))
+  if not keeper then return nil end
+  till = tonumber(till or 0)
+  if till < now or till > now + tonumber(lease or 0) + SLACK then return nil end
+  return keeper, till
+end
+
+local function name_keeper(host, lease)
+  redis.call('HSET', META, 'keeper', host, 'keeper_until', now + lease, 'keeper_lease', lease)
+end
