@@ -2,9 +2,10 @@
 
     python docs/check.py [page.md ...]
 
-A page's snippets that begin with `# myapp.py` are put together as one file; `distq run myapp:app` serves it. The others
-run in order, in one namespace that has all names of myapp. A line that ends in `# → value` is an expression with that
-repr; `# → !Error` means that it raises this error. A snippet after `<!-- not run -->` is left alone.
+A page's snippets that begin with `# myapp.py` are put together as one file; `distq run myapp:app` serves it, or what the
+page's first `$ distq run` serves. So are those that begin with the name of another file. The others run in order, in one
+namespace that has all names of the served module. A line that ends in `# → value` is an expression with that repr;
+`# → !Error` means that it raises this error. A snippet after `<!-- not run -->` is left alone.
 """
 
 from __future__ import annotations
@@ -25,45 +26,64 @@ from distq.embedded import EmbeddedBroker
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"^(<!-- not run -->\n+)?```python\n(.*?)^```$", re.M | re.S)
 CLAIM = re.compile(r"^(?!\s*#)(.+?)\s+# → (.+)$")
-MODULE = "# myapp.py"
+FILE = re.compile(r"# ([\w/]+\.py)\n")
+TARGET = re.compile(r"^\$ distq run ([\w.]+:\w+)", re.M)
 
 
 def check(page: Path) -> list[str]:
     """What is not true on a page."""
-    blocks = [code for skipped, code in BLOCK.findall(page.read_text("utf-8")) if not skipped]
-    module = "".join(code for code in blocks if code.startswith(MODULE))
-    calls = [code for code in blocks if not code.startswith(MODULE)]
+    text = page.read_text("utf-8")
+    files: dict[str, str] = {}
+    calls = []
+    for skipped, code in BLOCK.findall(text):
+        named = FILE.match(code)
+        if skipped:
+            continue
+        if named is None:
+            calls.append(code)
+        else:
+            files[named[1]] = files.get(named[1], "") + code
+    served = TARGET.search(text)
+    target = served[1] if served else "myapp:app"
+    module = target.partition(":")[0]
+    if module == "myapp":
+        files.setdefault("myapp.py", "from distq import Distq\n\napp = Distq('shop')\n")
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker:
         os.environ["DISTQ_BROKER"] = broker.url
-        Path(folder, "myapp.py").write_text(module or "from distq import Distq\n\napp = Distq('shop')\n", "utf-8")
-        command = [sys.executable, "-m", "distq", "run", "myapp:app", "-p", "2", "--metrics-port", "0"]
+        for path, code in files.items():
+            Path(folder, path).parent.mkdir(exist_ok=True)
+            Path(folder, path).write_text(code, "utf-8")
+        command = [sys.executable, "-m", "distq", "run", target, "-p", "2", "--metrics-port", "0"]
         with Path(folder, "log").open("wb") as log:
             worker = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log)
         assert worker.stdout is not None
         if not worker.stdout.readline():
             return [f"the worker does not start: {Path(folder, 'log').read_text()}"]
         try:
-            return _run(page, folder, calls)
+            return _run(page, folder, module, calls)
         finally:
             worker.terminate()
             worker.communicate()
 
 
-def _run(page: Path, folder: str, calls: list[str]) -> list[str]:
+def _run(page: Path, folder: str, module: str, calls: list[str]) -> list[str]:
     names: dict[str, Any] = {"__name__": "snippet"}
     sys.path.insert(0, folder)
-    sys.modules.pop("myapp", None)
+    before = set(sys.modules)
     home = Path.cwd()
     os.chdir(folder)
     wrong = []
     with asyncio.Runner() as runner:
         try:
-            _execute("from myapp import *", names, runner)
+            _execute(f"from {module} import *", names, runner)
             for code in calls:
                 wrong += [f"{page.name}: {problem}" for problem in _snippet(code, names, runner)]
         finally:
             os.chdir(home)
             sys.path.remove(folder)
+            for name in set(sys.modules) - before:
+                if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+                    del sys.modules[name]
     return wrong
 
 
