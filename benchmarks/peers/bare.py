@@ -14,10 +14,6 @@ from benchmarks.peers.workloads import Numbers, Scale, pauses
 from distq.embedded import EmbeddedBroker
 
 NAME = "bare loop"
-NOTE = (
-    "no task queue: one script that settles a batch and reserves the next in bare loops, redis-py's own `rpush`, "
-    "a bare blocking pop. It keeps no promise of any kind; it is here to show what the machine can do"
-)
 
 
 def measure(workload: str, scale: Scale, rates: Numbers) -> Numbers:

@@ -29,7 +29,7 @@ from distq.embedded import EmbeddedBroker
 
 PATIENCE_S = 60.0
 """Without any sign of progress for so long, a system is given up."""
-STOP_S = 15.0
+STOP_S = 2.0
 
 
 class Stage:
@@ -218,9 +218,10 @@ def below(roots: set[int]) -> set[int]:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last."""
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
+    """The error that a program said last, or else its last words."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"Error|Exception|error:", line)]
+    return (errors or lines or ["it said nothing"])[-1][:200]
 
 
 def _start(

@@ -93,7 +93,7 @@ def _saq(processes: int, slots: int | None) -> list[list[str]]:
 
 
 def _docket(processes: int, slots: int | None) -> list[list[str]]:
-    options = ["--url", "{url}", "--concurrency", str(slots or 10), "--logging-level", "ERROR"]
+    options = ["--url", "{url}", "--concurrency", str(slots or 100), "--logging-level", "ERROR"]
     return [
         [tool("docket", "docket"), "worker", "--tasks", f"{MODULES}.docket:tasks", "--docket", "bench", *options]
     ] * processes
@@ -212,7 +212,7 @@ ALL = [
         key="bullmq",
         name="BullMQ",
         language="Node",
-        packages=("bullmq@6.7.0",),
+        packages=("bullmq@6.7.0", "ioredis@6.0.0"),
         workers=_bullmq,
         producer=["node", str(PROGRAMS / "bullmq.cjs"), "produce"],
         tuning="concurrency 100 per process, for handlers that wait, as its documentation says; completed jobs are "

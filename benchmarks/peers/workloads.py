@@ -50,19 +50,17 @@ class Sizes:
     """With two processes; with one and with four in proportion to the cores that they can use."""
 
 
-def estimate(system: System, scale: Scale, cores: int) -> Sizes:
+def estimate(system: System, scale: Scale) -> Sizes:
     """A quick first look, so that a slow system does not take minutes and a fast one not a blink."""
     with stage(system) as place, producer(place) as hand:
         rate, ten = hand.enqueue(100), hand.enqueue(200, 10)
         bulk = max(hand.bulk(500), ten) if system.bulk else 0.0
-        place.client.flushall()
-        with crew(place, 2) as workers:
-            _warm(place, hand, workers, 2)
-            number, took = 100, 0.0
-            drained = 1.0
-            while took < min(0.3, scale.seconds / 2) and number <= 100_000:
-                number *= 4
-                drained, took = _drain(place, hand, workers, number)
+    with stage(system) as place, crew(place, 2) as workers, producer(place) as hand:
+        _warm(place, hand, workers, 2)
+        number, took, drained = 50, 0.0, 1.0
+        while took < min(0.3, scale.seconds / 2) and number < 50_000:
+            number *= 4
+            drained, took = _drain(place, hand, workers, number)
     half = scale.seconds / 2
     return Sizes(
         scaled(rate, half, 50, 50_000),
