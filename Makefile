@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint dev bench chaos clean
+.PHONY: demo test lint dev bench bench-peers chaos clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make lint    style, types, floors"
 	@echo "make dev     broker and worker with reload on examples/shop"
 	@echo "make bench   the figures of docs/performance.md, measured here"
+	@echo "make bench-peers"
+	@echo "             distq beside other task queues, installed below .bench; writes docs/benchmarks"
 	@echo "make chaos   kills workers while they work, and counts what is lost"
 
 $(READY): pyproject.toml
@@ -38,6 +40,9 @@ dev: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bench-peers: $(READY)
+	$(BIN)/python -m benchmarks.peers --out docs/benchmarks
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos

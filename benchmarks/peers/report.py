@@ -26,30 +26,30 @@ CHARTS = {
 """Files, and the figures that they show."""
 
 METHOD = [
-    "**The same work for all.** A no-op task with one number as its argument, which it gives back. Its result is stored "
-    "where the system stores results, and one result is read back after each drain. The handler counts itself in a mapped "
-    "file (elsewhere than in Python: in a file): that costs each system some tenths of a microsecond for each task, and "
-    "nothing in the broker.",
+    "**The same work for all.** A no-op task with one number as its argument, which it gives back. Its result is "
+    "stored where the system stores results, and one result is read back after each drain. The handler counts "
+    "itself in a mapped file (elsewhere than in Python: in a file): that costs each system some tenths of a "
+    "microsecond for each task, and nothing in the broker.",
     "**Each system by itself.** Its own virtual environment or Node folder with pinned versions, and its own broker "
-    "process, fresh for each measurement, which keeps nothing on disk and listens on a port of the loopback interface. "
-    "Producer, workers and broker share the machine's cores, so a system that burdens its broker has less left for its "
-    "tasks.",
+    "process, fresh for each measurement, which keeps nothing on disk and listens on a port of the loopback "
+    "interface. Producer, workers and broker share the machine's cores, so a system that burdens its broker has "
+    "less left for its tasks.",
     "**Tuned as their documentation says**; [the table above](#what-each-system-promises) says how. Where a setting "
     "would trade safety for speed, the system keeps its default.",
     "**Enqueueing** is timed inside of the producer, after a warm-up, while no worker runs.",
-    "**Draining**: the workers start on an empty queue and are warmed up until every process has run tasks. Then they are "
-    "halted (SIGSTOP), the queue is filled, and they go on (SIGCONT). The rate is that between the first 10 % and 95 % of "
-    "the tasks, so start, producer and the last stragglers are not in it.",
-    "**From call to start**: one task every 10 to 40 ms (by chance, but the same for all) on an idle system with two "
-    "processes. The producer reads the clock just before it calls, the handler as the first thing that it does.",
+    "**Draining**: the workers start on an empty queue and are warmed up until every process has run tasks. Then "
+    "they are halted (SIGSTOP), the queue is filled, and they go on (SIGCONT). The rate is that between the first "
+    "10 % and 95 % of the tasks, so start, producer and the last stragglers are not in it.",
+    "**From call to start**: one task every 10 to 40 ms (by chance, but the same for all) on an idle system with "
+    "two processes. The producer reads the clock just before it calls, the handler as the first thing that it does.",
     "**Memory** is PSS: what several processes share is counted once. **Commands of idle workers** are counted by "
     "MONITOR.",
-    "**The bare loop** is no task queue: one script that settles a batch and reserves the next in a loop of each process, "
-    "redis-py's own `rpush`, a bare blocking pop. It has no features and keeps no promise of any kind. It shows what the "
-    "machine can do.",
-    "**Repetitions.** In each round every workload is measured for one system after another, beginning with another one "
-    "each time. The figures are medians; the smallest and largest value stand beside them. Sizes are chosen for each "
-    "system by a quick first look, so that each measurement takes about the same time.",
+    "**The bare loop** is no task queue: one script that settles a batch and reserves the next in a loop of each "
+    "process, redis-py's own `rpush`, a bare blocking pop. It has no features and keeps no promise of any kind. It "
+    "shows what the machine can do.",
+    "**Repetitions.** In each round every workload is measured for one system after another, beginning with another "
+    "one each time. The figures are medians; the smallest and largest value stand beside them. Sizes are chosen for "
+    "each system by a quick first look, so that each measurement takes about the same time.",
 ]
 
 
@@ -85,8 +85,8 @@ def markdown(document: Document, drawn: Sequence[str]) -> str:
         "# distq beside other task queues",
         _wrapped(
             f"Measured on {document['date']} by `make bench-peers`, which makes this page, its charts and "
-            "[peers.json](peers.json). Do not compare the numbers with those of another machine: compare what stands in "
-            "one table, or run it on yours."
+            "[peers.json](peers.json). Do not compare the numbers with those of another machine: compare what stands "
+            "in one table, or run it on yours."
         ),
         "## In one table",
         f"Medians of {_rounds(document)} rounds. Each figure is explained [below](#the-figures).",
@@ -100,9 +100,9 @@ def markdown(document: Document, drawn: Sequence[str]) -> str:
         _comparison(document),
         "## What each system promises",
         _wrapped(
-            "Speed is easy for those who may lose a task. This is what becomes of a task whose worker process is killed "
-            "(`kill -9`, or by the kernel when memory runs out) while it runs, **in the configuration that was measured**, "
-            "as the documentation and the code of that version say."
+            "Speed is easy for those who may lose a task. This is what becomes of a task whose worker process is "
+            "killed (`kill -9`, or by the kernel when memory runs out) while it runs, **in the configuration that was "
+            "measured**, as the documentation and the code of that version say."
         ),
         _promises(document),
         "## Method",

@@ -157,8 +157,9 @@ ALL = [
         producer=_python("rq"),
         tuning="SimpleWorker, which runs jobs in its own process: its usual worker forks for each job, which is safer "
         "and takes a multiple of the time",
-        killed="Ends as failed: once the job's heartbeat is over (some minutes), any worker's maintenance moves it to "
-        "the failed jobs as abandoned. It runs again only if it was enqueued with `Retry`.",
+        killed="Ends as failed: when its timeout and a minute are over (4 minutes by default), the next maintenance of "
+        "a worker (every 10 minutes) moves it to the failed jobs as abandoned. It runs again only if it was enqueued "
+        "with `Retry`.",
         bulk="enqueue_many",
         slots=False,
     ),
