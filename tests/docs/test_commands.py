@@ -127,7 +127,7 @@ def test_the_first_screen_of_the_readme_works_in_an_empty_folder(tmp_path: Path)
     assert len(code.splitlines()) == 8
     (folder / "myapp.py").write_text(code)
     told = dict(dialogue(README))
-    start, call = [command for command in told if command.startswith(("distq dev", "python"))]
+    start, call = [command for command in told if command.startswith(("distq dev", "python -c"))]
     port = free_port()
     settings = environment(f"redis://127.0.0.1:{port}/0")
     words = [*start.split()[1:], "--ephemeral", "--no-reload", "--port", str(port), "--metrics-port", "0"]
