@@ -32,10 +32,10 @@ class Scale:
 
     seconds: float = 2.0
     """How long a drain should take; enqueueing takes half of it."""
-    stamps: int = 150
+    stamps: int = 120
     """Tasks whose latency is measured."""
     idle_s: float = 5.0
-    settle_s: float = 2.0
+    settle_s: float = 1.0
     """Between the last task and the measures of an idle worker."""
 
 
