@@ -64,12 +64,14 @@ class Grant(NamedTuple):
 def grant(rate: Rate, tat_us: float, now_us: float, wanted: int) -> Grant:
     """The generic cell rate algorithm (ITU-T I.371), which equals a token bucket of size `burst`.
 
-    `tat_us` is the theoretical arrival time: when the next token would come if all were taken evenly.
+    `tat_us` is the theoretical arrival time: when the next token would come if all were taken evenly. It is never
+    further ahead than a whole burst, unless the clock was set back.
 
-        tat' = min(max(tat, now), now + burst · interval);  free = floor((now + burst · interval - tat') / interval)
+        tat' = max(tat, now);  free = floor((now + burst · interval - tat') / interval)
     """
     interval = rate.interval_us
-    tat = min(max(tat_us, now_us), now_us + rate.burst * interval)
+    tat_us = min(tat_us, now_us + rate.burst * interval)
+    tat = max(tat_us, now_us)
     free = max(0, math.floor((now_us + rate.burst * interval - tat) / interval + 1e-9))
     taken = min(free, wanted)
     tat = tat + taken * interval if taken else tat_us

@@ -112,12 +112,26 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         raise ConfigurationError(
             f"{function.__qualname__} is a generator: calling it runs nothing; return a list instead"
         )
+    if _is_method(function):
+        raise ConfigurationError(
+            f"{function.__qualname__} is a method, and nobody would give it its object: declare a function that makes "
+            "the object and calls it"
+        )
     try:
         return inspect.signature(function)
     except ValueError:
         raise ConfigurationError(
             f"{function!r:.80} does not tell its parameters; call it in a function of yours"
         ) from None
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Whether it stands in a class and waits for `self` or `cls`."""
+    if not inspect.isfunction(function):
+        return False
+    holder = function.__qualname__.rpartition(".")[0]
+    first = next(iter(inspect.signature(function).parameters), "")
+    return holder != "" and not holder.endswith("<locals>") and first in ("self", "cls")
 
 
 def binder(signature: inspect.Signature, name: str) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:

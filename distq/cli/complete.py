@@ -43,17 +43,20 @@ def types_of(app: Distq, queues: Iterable[str]) -> dict[str, set[str]]:
     for queue in queues:
         for type in inspect.ledger(app.broker, queue):
             found.setdefault(type, set()).add(queue)
-        for type in _announced(app, queue):
+        for type in announced(app, [queue]):
             found.setdefault(type, set())
     return found
 
 
-def _announced(app: Distq, queue: str) -> set[str]:
-    """The types that workers of a queue know; a group of workers that is gone is forgotten by the broker."""
-    prefix, exchange = app.broker.prefix(queue), app.broker.exchange
-    groups = exchange.request(encode("SMEMBERS", keys.key(prefix, "GROUPS")))
-    sets = exchange.read_all([encode("SMEMBERS", keys.key(prefix, "TYPES", group.decode())) for group in groups])
-    return {type.decode("utf-8", "replace") for members in sets for type in members}
+def announced(app: Distq, queues: Iterable[str]) -> set[str]:
+    """The types that workers of these queues know; a group of workers that is gone is forgotten by the broker."""
+    types: set[str] = set()
+    for queue in queues:
+        prefix, exchange = app.broker.prefix(queue), app.broker.exchange
+        groups = exchange.request(encode("SMEMBERS", keys.key(prefix, "GROUPS")))
+        sets = exchange.read_all([encode("SMEMBERS", keys.key(prefix, "TYPES", group.decode())) for group in groups])
+        types |= {type.decode("utf-8", "replace") for members in sets for type in members}
+    return types
 
 
 def _apps(ctx: typer.Context) -> Iterable[Distq]:

@@ -77,7 +77,7 @@ def dev(
     with contextlib.ExitStack() as stack:
         if broker:
             url = resolve_url(broker)
-            typer.echo(f"Broker at {mask(url)}")
+            typer.echo(f"Broker at {mask(url)} (given by --broker or $DISTQ_BROKER: none is started)")
         else:
             url = _start_broker(stack, None if ephemeral else data, port)
         command = [sys.executable, "-m", "distq", "run", target, "-p", processes]

@@ -360,16 +360,23 @@ def _payload(text: str | None) -> tuple[Any, ...]:
     except RecursionError:
         raise NotSerializable("the payload is nested too deeply") from None
     except ValueError as error:
-        quotes = "; put it in single quotes for the shell" if len(text) < 80 else ""
+        text_itself = f"'{json.dumps(text)}'"
+        quotes = f"; a text as the argument is {text_itself}" if len(text) < 40 and text[:1] not in "{[" else ""
+        quotes = quotes or ("; put it in single quotes for the shell" if len(text) < 80 else "")
         raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
 
 
 def _place(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
     """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
     known = complete.types_of(found, found.queues)
+    there = complete.announced(found, found.queues)
     if type not in known:
         hint = did_you_mean(type, known)
         notes.append(f"nobody on this broker has heard of type {type}{hint}; it waits for a worker that has")
+    elif there and type not in there:
+        notes.append(
+            f"no worker that runs now knows type {type}{did_you_mean(type, there)}; it waits for one that does"
+        )
     if queue is not None:
         if queue not in found.queues:
             notes.append(f"{found.name} had no queue {queue} so far{did_you_mean(queue, found.queues)}")

@@ -17,6 +17,7 @@ the outermost. A hook that is not overridden is not in the chain: it costs nothi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,12 @@ def check(link: object) -> None:
         )
     if isinstance(link, type):
         raise ConfigurationError(f"{link.__name__} is a class: give an instance of it, {link.__name__}()")
+    hooks = (link.attempt, link.enqueue) if isinstance(link, Middleware) else (link, type(link).__call__)
+    if any(inspect.iscoroutinefunction(hook) for hook in hooks):
+        raise ConfigurationError(
+            f"{link!r:.80} is async: a middleware is a plain function, also around async handlers "
+            "(call_next returns when the handler has ended)"
+        )
 
 
 def attempt_chain(links: Iterable[Link], handler: AttemptCall) -> AttemptCall:

@@ -84,11 +84,14 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
+        has_worked = place.words[board.STARTED] > 0
         if place.words[board.STATE] != board.LEFT:
             self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()
-        self._pause[slot] = next_pause(self._pause[slot], now - self._born[slot])
+        # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
+        # may kill its process has a bound of its own.
+        self._pause[slot] = 0.0 if has_worked else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
 
     def all_exited(self) -> None:

@@ -117,9 +117,11 @@ class Leases(Service):
     def _recovered(self, queue: int, worker: str, recovery: verbs.Recovery) -> None:
         if recovery.word != "ok":
             return
-        logger.warning(
+        count = recovery.released + recovery.suspected + recovery.charged
+        say = logger.warning if count else logger.debug
+        say(
             "worker %s is lost: %d of its tasks go back, %d of them to run alone, %d are dead",
-            worker, recovery.released + recovery.suspected + recovery.charged - recovery.buried,
+            worker, count - recovery.buried,
             recovery.suspected + recovery.charged - recovery.buried, recovery.buried,
         )  # fmt: skip
         if recovery.left:

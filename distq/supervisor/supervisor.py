@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from distq.broker import keys, verbs
-from distq.broker.connect import Wire
+from distq.broker.connect import Wire, mask
 from distq.broker.health import examine
 from distq.broker.link import Link
 from distq.broker.scripts import encode
@@ -167,6 +167,18 @@ class Supervisor:
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
         self._services: list[Service] = [self._children, self._leases, self._time, self._watch, self._audit]
+        types = facts["types"]
+        if not types:
+            logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
+        shown = ", ".join(types[:20]) + (f" and {len(types) - 20} more" if types[20:] else "")
+        logger.info(
+            "application %s at %s: %d processes; queues: %s; types: %s",
+            facts["name"],
+            mask(self._url),
+            config.processes,
+            ", ".join(facts["queues"]),
+            shown,
+        )
         self._listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])

@@ -26,6 +26,7 @@ from distq.app import Distq
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
+from distq.middleware import check
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor
 from distq.worker.board import Board
 from distq.worker.worker import Post, Worker
@@ -79,6 +80,8 @@ class _Template:
         self._app = load(config.app, config.import_path)
         if config.broker:
             self._app.rebind(config.broker)
+        for link in self._app.middleware:
+            check(link)
         self._queues = _queues(self._app, config)
         self._types = sorted(self._app.tasks)
         self._digest = hashlib.sha1("\n".join(self._types).encode(), usedforsecurity=False).hexdigest()[:12]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import struct
 import sys
@@ -24,11 +25,13 @@ from distq.app import DEFAULT_MIDDLEWARE, Distq
 from distq.broker.verbs import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
-from distq.errors import NotSerializable, PayloadTooLarge
+from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
 from distq.message import NEVER_SAID, VERSION, parse, sent_head
 from distq.middleware import Link, attempt_chain
 from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
+
+logger = logging.getLogger("distq.worker")
 
 RESEND_WINDOW_MS = 60_000
 PATIENCE_MS = 86_400_000
@@ -97,6 +100,7 @@ class Executor:
         self._chain = self._onion(app.middleware)
         self._limit = app.max_payload
         self._kinds: dict[bytes, Kind] = {}
+        self._unknown: set[str] = set()
         self._runner: asyncio.Runner | None = None
         FORKS.is_child = False  # from here on, this process is a worker
 
@@ -107,6 +111,7 @@ class Executor:
         except (ValueError, IndexError) as error:
             return "(corrupt)", self._failed(entry, "(corrupt)", 1, Verdict("bury", 0, error), time.time())
         if kind.task is None:
+            self._say_unknown(kind.type)
             return kind.type, verdict(entry, b"park", kind.type.encode(), PATIENCE_MS, b"")
         try:
             args, kwargs, headers = self._unpack_call(raw[kind.body_at :])
@@ -122,6 +127,12 @@ class Executor:
         finally:
             CURRENT.reset(token)
         return kind.type, done
+
+    def _say_unknown(self, type: str) -> None:
+        if type not in self._unknown and len(self._unknown) < MAX_KINDS:
+            self._unknown.add(type)
+            hint = did_you_mean(type, self._tasks)
+            logger.warning("no task of type %r is declared here%s: it waits for a worker that has it", type, hint)
 
     def _meet(self, raw: bytes) -> Kind:
         """The first message with this head. Raises ValueError when it is none."""

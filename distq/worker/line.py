@@ -25,6 +25,7 @@ logger = logging.getLogger("distq.worker")
 BLOCK_S = 20.0
 """Longest wait for a marker. Only a safety net: whatever becomes runnable sets one."""
 REPLY_S = 5.0
+SAY_AGAIN_S = 60.0
 
 
 class Ended(Exception):
@@ -52,6 +53,8 @@ class Line:
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
+        self._failing_since: float | None = None
+        self._say_at = 0.0
         self.name = ""
         self.registered_ns = 0
         self._numbers = [0] * len(self._prefixes)
@@ -147,14 +150,37 @@ class Line:
         pause = 0.02
         while True:
             try:
-                return self._connected().run(command)
+                answer = self._connected().run(command)
+                self._answered()
+                return answer
             except (BrokerUnavailable, ServerError) as error:
                 self._failed(error, command.verb)
                 if self._order() == QUIT:
                     raise Ended from error
                 select.select([self._poke], [], [], pause * random.uniform(0.5, 1.0))
+                self.hear()
                 pause = min(pause * 2, 1.0)
 
+    def hear(self) -> None:
+        """Takes the supervisor's calls out of the pipe; its end means that it is gone, and so is the lease soon."""
+        try:
+            while os.read(self._poke, 64):
+                continue
+            os._exit(1)
+        except BlockingIOError:
+            return
+
     def _failed(self, error: Exception, verb: Script | None = None) -> None:
-        logger.warning("%s: trying again (%s)", "broker away" if verb is None else verb.name, error)
+        """Says so once, and again every minute: a broker may be away for long."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now >= self._say_at:
+            self._say_at = now + SAY_AGAIN_S
+            logger.warning("%s: trying again (%s)", "broker away" if verb is None else verb.name, error)
         self.drop()
+
+    def _answered(self) -> None:
+        if self._failing_since is not None:
+            logger.warning("the broker answers again, after %.3g s", time.monotonic() - self._failing_since)
+            self._failing_since, self._say_at = None, 0.0

@@ -81,7 +81,7 @@ class Worker:
     def _work(self) -> None:
         verdicts = NO_VERDICTS
         while True:
-            self._read_pokes()
+            self._line.hear()
             ending = self._head[board.ORDER] != board.RUN
             if ending and not verdicts.number:
                 return
@@ -210,15 +210,6 @@ class Worker:
 
     def _order(self) -> int:
         return self._head[board.ORDER]
-
-    def _read_pokes(self) -> None:
-        """Takes the bytes out of the pipe; its end means that the supervisor is gone, and so is the lease soon."""
-        try:
-            while True:
-                if not os.read(self._post.poke, 64):
-                    os._exit(1)
-        except BlockingIOError:
-            return
 
 
 def limits_of(app: Distq, queue: str) -> dict[str, str]:

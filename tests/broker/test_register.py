@@ -44,3 +44,14 @@ def test_a_worker_that_knows_a_waiting_type_is_woken_for_it(room: Room) -> None:
     room.enqueue("mail", limit="60000000 1")
     worker = room.register(["mail"], {"mail": "60000000 1"})
     assert room.redis.exists(room.key("WAKE_GROUP", worker.digest))
+
+
+def test_a_full_broker_lets_it_pass(room: Room) -> None:
+    """Who could free its memory must not be locked out."""
+    id = room.enqueue()
+    try:
+        room.redis.config_set("maxmemory", 1)
+        worker = room.register()
+        room.hold(worker, id)
+    finally:
+        room.redis.config_set("maxmemory", 0)

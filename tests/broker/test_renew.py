@@ -60,3 +60,14 @@ def test_whether_there_is_a_keeper(room: Room) -> None:
     room.pass_time(15_001)
     assert renew(room, host="other").keeper == ""
     assert renew(room, host="host").keeper == "host"
+
+
+def test_after_the_clock_was_set_back_a_dead_worker_is_silent_all_the_same(room: Room) -> None:
+    dead, alive = room.register(), room.register()
+    id = room.enqueue()
+    room.hold(dead, id)
+    room.pass_time(-3_600_000)
+    assert sorted(name for name, _ in renew(room, alive).silent) == [dead.name]
+    until = renew(room, alive).silent[0][1]
+    assert room.recover(dead, "lost", expected=until).word == "ok"
+    assert room.where(id) == "queued"

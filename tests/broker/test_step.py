@@ -111,6 +111,19 @@ def test_a_lane_of_an_unknown_type_ends_when_it_is_empty(room: Room) -> None:
     assert len(room.lists()[room.key("QUEUE", "default")]) == 1
 
 
+def test_what_may_not_start_any_more_is_never_handed_over_however_many_there_are(room: Room) -> None:
+    """Nobody keeps the time, and one step passes the deadlines of a hundred only."""
+    late = [room.enqueue(expires_in=1000) for _ in range(350)]
+    room.pass_time(2000)
+    alive = room.enqueue()
+    worker = room.register()
+    found: list[str] = []
+    for _ in range(5):
+        found += entries_of(room.step(worker, 128))
+    assert found == [alive]
+    assert {room.where(id) for id in late} == {"expired"}
+
+
 @arrow("queued", "dead", "step")
 def test_a_type_that_nobody_knew_for_too_long_is_dead(room: Room) -> None:
     id, worker = room.enqueue("new"), room.register()

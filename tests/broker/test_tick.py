@@ -123,3 +123,20 @@ def test_it_changes_nothing_that_is_not_due(room: Room, state: str) -> None:
     for snapshot in (before, after):
         del snapshot[room.key("META")]
     assert after == before
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_in_office(room: Room) -> None:
+    assert room.tick("host").is_keeper
+    room.pass_time(-3_600_000)
+    assert room.tick("other").is_keeper
+
+
+def test_a_clock_that_was_set_back_does_not_stop_a_limited_type(room: Room) -> None:
+    for _ in range(5):
+        room.enqueue("mail", limit="1000000 2")
+    worker = room.register(["mail"], {"mail": "1000000 2"})
+    assert len(room.step(worker, 10).entries) == 2
+    room.pass_time(-3_600_000)
+    room.step(worker, 10)
+    room.pass_time(1002)
+    assert len(room.step(worker, 10).entries) == 1

@@ -55,7 +55,8 @@ def test_a_payload_can_come_from_standard_input(distq: Shell, shop: Room) -> Non
     ("args", "said"),
     [
         (["add", '{"a": 1'], "error: the payload is no JSON: Expecting"),
-        (["add", "hello"], "put it in single quotes for the shell"),
+        (["add", "hello"], "a text as the argument is '\"hello\"'"),
+        (["add", "{a: 1}"], "put it in single quotes for the shell"),
         (["add", "-"], "error: the payload is nested too deeply"),
         (["add", "1", "--priority", "hihg"], "error: --priority 'hihg': give high, default or low (or 2, 1, 0) (did"),
         (["add", "1", "--priority", "3"], "error: --priority '3': give high, default or low"),

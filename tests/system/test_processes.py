@@ -187,7 +187,7 @@ def test_a_task_that_kills_its_process_is_dead_after_three_and_its_neighbours_pa
     all_ended(handles)
     assert runs(journal, handles) == [1] * 90, "what was finished beside it counts, what was not started goes back"
     assert {line.delivery for h in handles for line in journal.starts(id=h.id)} == {1}
-    assert "its task is dead" in host.log()
+    assert f"task {poison.id} is dead: it has killed its worker too often" in host.log()
     eventually(lambda: len(host.children) == 2, "both places are filled again")
 
 
@@ -267,7 +267,7 @@ def test_a_template_that_dies_with_an_order_unread_is_replaced_too(start: Start)
     host = start("processes", processes=1)
     template = host.template
     for times in (1, 2, 3, 4):  # children that die young come after growing pauses: 0.8 s after the fourth
-        os.kill(work.delay().get(timeout=20), signal.SIGKILL)
+        os.kill(eventually(lambda: host.children, "there is a child")[0], signal.SIGKILL)
         host.await_log("was killed by SIGKILL", times)
     os.kill(template, signal.SIGSTOP)
     time.sleep(1.5)  # nothing shows that the supervisor has ordered the next one, so: much longer than the pause
@@ -424,6 +424,27 @@ def test_a_host_ends_although_the_broker_is_gone_and_its_tasks_come_back_with_it
         after = start_anywhere("processes", broker=address)
         assert handle.get(timeout=30) > 0
         assert after.terminate() == 0
+
+
+def test_a_drain_while_the_broker_is_away_waits_quietly(start_anywhere: Start, tmp_path: Path, port: int) -> None:
+    address = f"redis://127.0.0.1:{port}/0"
+    with EmbeddedBroker(tmp_path / "data", port=port):
+        host = start_anywhere("processes", "--grace", "3s", broker=address)
+    assert host.terminate() == 0
+    assert len(host.log().splitlines()) < 30, host.log()
+
+
+def test_tasks_that_kill_their_process_cost_the_others_no_pause(start: Start) -> None:
+    """Each of four kills its process three times at once; a pause for each death would be a minute."""
+    start("processes", processes=1)
+    bad = [deadly.delay(99) for _ in range(4)]
+    good = [deadly.delay() for _ in range(3)]
+    began = time.monotonic()
+    all_ended(good)
+    for handle in bad:
+        with pytest.raises(TaskFailed):
+            handle.get(timeout=30)
+    assert time.monotonic() - began < 25
 
 
 def test_connections_that_break_and_scripts_that_vanish_lose_nothing_and_nothing_runs_twice(

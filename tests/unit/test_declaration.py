@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distq import ConfigurationError, Distq, DuplicateTask, Retry, UnknownOption, UnknownQueue
+from distq import ConfigurationError, Distq, DuplicateTask, Middleware, Retry, UnknownOption, UnknownQueue
 from distq.errors import NotSerializable
 from distq.options import RetryRule
 from distq.task import binder
@@ -86,6 +86,40 @@ def test_async_def_is_recognized(app: Distq) -> None:
 
     assert wait.is_async
     assert not app.task(add).is_async
+
+
+def test_a_method_is_no_task(app: Distq) -> None:
+    with pytest.raises(ConfigurationError, match=r"Service\.run is a method, and nobody would give it its object"):
+
+        class Service:
+            @app.task
+            def run(self, x: int) -> int:
+                return x
+
+
+def test_a_function_that_stands_in_a_class_is_one(app: Distq) -> None:
+    class Service:
+        @staticmethod
+        @app.task
+        def run(x: int) -> int:
+            return x
+
+    assert Service.run(2) == 2
+
+
+async def slow(context: Any, call_next: Any) -> Any:
+    return call_next(context)
+
+
+class Slow(Middleware):
+    async def enqueue(self, outgoing: Any, call_next: Any) -> Any:
+        return call_next(outgoing)
+
+
+@pytest.mark.parametrize("link", [slow, Slow()])
+def test_a_middleware_is_a_plain_function(link: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is async: a middleware is a plain function"):
+        Distq("shop", middleware=[link])
 
 
 class Adder:

@@ -26,6 +26,7 @@ class Post:
 
     def __init__(self, room: Room) -> None:
         self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
         self.order = RUN
         self.line = Line(
             room.url, [room.prefix], "host", "{}", 15_000, ["job"], "job", [{}], self.reader, lambda: self.order

@@ -1,24 +1,32 @@
 -- part limit: token buckets as GCRA (ITU-T I.371). LIMITS holds type -> "interval_us burst tat_us", where tat is the
 -- theoretical arrival time of the next token if all were taken evenly. Model and property tests: distq/rate.py.
+local function write_limit(lane, limit)
+  redis.call('HSET', LIMITS, lane, limit.declared .. ' ' .. string.format('%.3f', limit.tat))
+end
+
 local function read_limit(lane)
   local text = redis.call('HGET', LIMITS, lane)
   if not text then return nil end
   local interval, burst, tat = string.match(text, '^(%S+) (%S+) (%S+)$')
-  return {interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat), declared = interval .. ' ' .. burst}
+  local limit = {interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat),
+    declared = interval .. ' ' .. burst}
+  local furthest = now_us + limit.burst * limit.interval
+  if limit.tat > furthest then -- the clock was set back
+    limit.tat = furthest
+    write_limit(lane, limit)
+  end
+  return limit
 end
-
--- tat as it counts now. It is never further ahead than a whole burst, unless the clock was set back.
-local function arrival(limit) return math.min(math.max(limit.tat, now_us), now_us + limit.burst * limit.interval) end
 
 -- tokens: how many may be taken now; and the ms at which the next one is there.
 local function tokens(limit)
-  local tat = arrival(limit)
+  local tat = math.max(limit.tat, now_us)
   local free = math.floor((now_us + limit.burst * limit.interval - tat) / limit.interval + 1e-9)
   local next_us = tat - (limit.burst - 1) * limit.interval
   return math.max(free, 0), math.ceil(next_us / 1000)
 end
 
 local function take_tokens(lane, limit, count)
-  limit.tat = arrival(limit) + count * limit.interval
-  redis.call('HSET', LIMITS, lane, limit.declared .. ' ' .. string.format('%.3f', limit.tat))
+  limit.tat = math.max(limit.tat, now_us) + count * limit.interval
+  write_limit(lane, limit)
 end
