@@ -89,7 +89,7 @@ def markdown(document: Document, drawn: Sequence[str]) -> str:
             "in one table, or run it on yours."
         ),
         "## In one table",
-        f"Medians of {_rounds(document)} rounds. Each figure is explained [below](#the-figures).",
+        f"{_medians(document)} Each figure is explained [below](#the-figures).",
         _table(*overview(document, ALL)),
         *(f"![{BY_KEY[CHARTS[name.removesuffix('.svg')]].title}]({name})" for name in drawn),
         "## distq beside the fastest Python peer, and Sidekiq",
@@ -119,6 +119,11 @@ def markdown(document: Document, drawn: Sequence[str]) -> str:
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
+
+
+def _medians(document: Document) -> str:
+    number = _rounds(document)
+    return f"Medians of {number} rounds." if number > 1 else "From one round: without repetition it proves little."
 
 
 def _rounds(document: Document) -> int:

@@ -145,8 +145,9 @@ ALL = [
         workers=_dramatiq,
         producer=_python("dramatiq"),
         tuning="the results middleware, since results are stored by the others; 8 threads per process, its default",
-        killed="Runs again: messages are acknowledged afterwards. Another worker takes it over about a minute after "
-        "the last heartbeat (`heartbeat_timeout`, 60 s). Nothing limits how often a task may kill its worker.",
+        killed="Runs again: messages are acknowledged afterwards. The death of one process ends all of its command; "
+        "another one takes the task over about a minute after the last heartbeat (`heartbeat_timeout`, 60 s). Nothing "
+        "limits how often a task may kill its worker.",
     ),
     System(
         key="rq",
@@ -204,7 +205,8 @@ ALL = [
         packages=("pydocket==0.27.0", "redis==8.1.0", "hiredis==3.5.0"),
         workers=_docket,
         producer=_python("docket"),
-        tuning="one process per command, 10 tasks at a time in each, its default",
+        tuning="one process per command, 100 tasks at a time in each: with all slots taken it looks for more only "
+        "every 100 ms, so its default of 10 would be 100 tasks/s",
         killed="Runs again: another worker claims it five minutes later (`redelivery_timeout`); live workers renew.",
         bulk="add_many",
         producers="coroutines",
@@ -218,8 +220,8 @@ ALL = [
         producer=["node", str(PROGRAMS / "bullmq.cjs"), "produce"],
         tuning="concurrency 100 per process, for handlers that wait, as its documentation says; completed jobs are "
         "kept with their return values, its default",
-        killed="Runs again: its lock ends (30 s), and the check for stalled jobs puts it back; the second time it "
-        "fails (`maxStalledCount` 1).",
+        killed="Runs again: its lock ends (30 s), and the next check for stalled jobs (every 30 s) puts it back; the "
+        "second time it fails (`maxStalledCount` 1).",
         bulk="addBulk",
         producers="coroutines",
     ),

@@ -54,5 +54,7 @@ async def enqueue(task, number):
 
 async def value(handle):
     """Its result."""
-    await handle.refresh(until_complete=30)
+    while not handle.completed:
+        await asyncio.sleep(0.01)
+        await handle.refresh()
     return handle.result
