@@ -2,9 +2,9 @@
 
     python docs/check.py [page.md ...]
 
-A page's snippets that begin with `# myapp.py` are put together as one file; `distq run myapp:app` serves it, or what the
-page's first `$ distq run` serves. So are those that begin with the name of another file. The others run in order, in one
-namespace that has all names of the served module. A line that ends in `# → value` is an expression with that repr;
+A page's snippets that begin with `# myapp.py` are put together as one file, and so are those that begin with the name
+of another file. `distq run` serves what the page's first `$ distq run` names, or myapp:app. The others run in order, in
+one namespace that has all names of the served module. A line that ends in `# → value` is an expression with that repr;
 `# → !Error` means that it raises this error. A snippet after `<!-- not run -->` is left alone.
 """
 
