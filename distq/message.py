@@ -20,6 +20,9 @@ from distq.errors import ConfigurationError, did_you_mean
 VERSION = 1
 """Version of the envelope that this release writes. It reads this one and older ones."""
 
+HAS_RECORDS = 2
+"""Flag: the task was replayed, so that there are records of attempts before its first."""
+
 NEVER_SAID = 0xFFFFFFFF
 """`result_ttl_s` of a message whose producer does not know the task's declaration."""
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BULK = 500
-"""Messages in one script call of `delay_many`: none takes the broker longer than a few milliseconds."""
+BULK, BULK_BYTES = 500, 1 << 20
+"""Messages in one script call of `delay_many`, and about so many bytes: none keeps the broker or the network long."""
 
 CREATED = b"created"
 
@@ -67,6 +67,7 @@ class Sender(Generic[P, R]):
             raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
         handles: list[Handle[R]] = []
         batch: list[bytes] = []
+        size = 0
         prefix, queue = self._app.broker.open(self._call.queue), self._call.queue
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         for position, item in enumerate(calls):
@@ -78,10 +79,11 @@ class Sender(Generic[P, R]):
                 args, kwargs, headers = sent.args, sent.kwargs, sent.headers
             id = message.new_id(queue)
             batch.append(self._item + verbs.enqueue_item(id, self._pack(args, kwargs, headers)))
+            size += len(batch[-1])
             handles.append(Handle(self._app, id, queue))
-            if len(batch) == BULK:
+            if len(batch) == BULK or size >= BULK_BYTES:
                 self._app.broker.run(verbs.enqueue(prefix, batch))
-                batch = []
+                batch, size = [], 0
         if batch:
             self._app.broker.run(verbs.enqueue(prefix, batch))
         return handles

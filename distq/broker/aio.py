@@ -28,7 +28,7 @@ from distq.errors import BrokerFull, BrokerUnavailable
 
 T = TypeVar("T")
 
-MAX_BATCH = 500
+MAX_BATCH, MAX_BATCH_BYTES = 500, 1 << 20
 
 
 class AsyncWire:
@@ -157,7 +157,7 @@ class AsyncBroker:
             task = asyncio.create_task(self._flush(state, queue))
             state.running.add(task)
             task.add_done_callback(state.running.discard)
-        elif len(batch) == MAX_BATCH:
+        elif len(batch) == MAX_BATCH or sum(len(item) for item, _ in batch) >= MAX_BATCH_BYTES:
             state.batches[queue] = []
             task = asyncio.create_task(self._send(state, queue, batch))
             state.running.add(task)

@@ -15,7 +15,9 @@ child takes it to start a task, the supervisor to revoke what is not started. It
 from __future__ import annotations
 
 import mmap
+import struct
 from bisect import bisect_left
+from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.synchronize import Lock
 from time import monotonic_ns
@@ -25,7 +27,10 @@ from distq.broker.verbs import NO_VERDICTS, Verdicts
 
 WORDS = 32
 NAME_BYTES = 256
+MAX_ENTRY_BYTES = 400
+"""More than an id of 200 bytes and the number of its life. What is longer was never enqueued by us, and is not run."""
 ENTRIES_BYTES = 64 << 10
+_SIZE = struct.Struct(">H")
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
@@ -50,6 +55,15 @@ ORDER, WATCHING = range(2)
 
 # orders to all children
 RUN, DRAIN, QUIT = range(3)
+
+
+def _split(raw: bytes) -> Iterator[bytes]:
+    """Entries, each behind its length: an id from elsewhere may hold any byte."""
+    at = 0
+    while at < len(raw):
+        end = at + _SIZE.size + _SIZE.unpack_from(raw, at)[0]
+        yield raw[at + _SIZE.size : end]
+        at = end
 
 
 class Batch(NamedTuple):
@@ -114,7 +128,7 @@ class Slot:
 
     def begin(self, step: int, queue: int, entries: list[bytes], alone: bool) -> None:
         """A batch was reserved; nothing of it is started."""
-        raw = b"\n".join(entries)
+        raw = b"".join([part for entry in entries for part in (_SIZE.pack(len(entry)), entry)])
         words = self.words
         with self.lock:
             self._entries[: len(raw)] = raw
@@ -250,8 +264,7 @@ class Slot:
 
     def _read(self, start: int) -> Batch:
         words = self.words
-        raw = bytes(self._entries[: words[ENTRIES_END]])
-        entries = raw.split(b"\n")[: words[COUNT]] if words[COUNT] else []
+        entries = list(_split(bytes(self._entries[: words[ENTRIES_END]])))[: words[COUNT]]
         count = words[VERDICTS] - (words[TAKEN] if start else 0)
         verdicts = Verdicts(count, bytes(self._verdicts[start : words[VERDICT_END]])) if count else NO_VERDICTS
         return Batch(words[STEP], words[QUEUE], entries, words[STARTED], words[FINISHED], verdicts)

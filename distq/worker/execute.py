@@ -26,10 +26,11 @@ from distq.broker.verbs import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
-from distq.message import NEVER_SAID, VERSION, parse, sent_head
+from distq.message import HAS_RECORDS, NEVER_SAID, VERSION, parse, sent_head
 from distq.middleware import Link, attempt_chain
 from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
+from distq.worker.board import MAX_ENTRY_BYTES
 
 logger = logging.getLogger("distq.worker")
 
@@ -107,8 +108,11 @@ class Executor:
     def run(self, queue: str, entry: bytes, raw: bytes, fence: int) -> tuple[str, bytes]:
         """(type, verdict) of one attempt."""
         try:
+            if len(entry) > MAX_ENTRY_BYTES:
+                raise ValueError(f"its id has {len(entry)} bytes")
             kind = self._kinds.get(sent_head(raw)) or self._meet(raw)
         except (ValueError, IndexError) as error:
+            logger.error("task %.200r cannot be read, and is dead: %s", entry, error)
             return "(corrupt)", self._failed(entry, "(corrupt)", 1, Verdict("bury", 0, error), time.time())
         if kind.task is None:
             self._say_unknown(kind.type)
@@ -116,6 +120,7 @@ class Executor:
         try:
             args, kwargs, headers = self._unpack_call(raw[kind.body_at :])
         except DecodeError as error:
+            logger.error("%s %.200r: its arguments cannot be read, and it is dead: %s", kind.type, entry, error)
             return kind.type, self._failed(entry, kind.type, kind.attempt, Verdict("bury", 0, error), time.time())
         context = Context(entry, raw, queue, fence, kind.task, args, kwargs, headers, kind.keeps_result, self._meter)
         token = CURRENT.set(context)
@@ -141,7 +146,8 @@ class Executor:
         ttl_s = message.result_ttl_s
         if ttl_s == NEVER_SAID:
             ttl_s = 0 if task is None else task.result_ttl_s()
-        word = b"complete" if message.attempt == 0 and message.deliveries == 0 else b"complete_again"
+        has_records = message.attempt or message.deliveries or message.flags & HAS_RECORDS
+        word = b"complete_again" if has_records else b"complete"
         completes = verdict_kind(word, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS))
         body_at = len(raw) - len(message.body)
         kind = Kind(task, message.type, message.attempt + 1, body_at, completes, ttl_s > 0)

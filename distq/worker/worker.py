@@ -20,7 +20,7 @@ from distq.broker import keys
 from distq.broker.verbs import NO_VERDICTS, Step, Verdicts, verdict
 from distq.options import limit_text
 from distq.worker import board
-from distq.worker.board import Board, Meters, Slot
+from distq.worker.board import MAX_ENTRY_BYTES, Board, Meters, Slot
 from distq.worker.execute import Executor
 from distq.worker.line import Ended, Line
 from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
@@ -164,7 +164,7 @@ class Worker:
     def _run_batch(self, step: Step) -> Verdicts:
         """Runs what it may of a batch; gives verdicts on what it ran, and on what it gives back."""
         slot, queue = self._slot, self._queue
-        slot.begin(self._line.number(queue), queue, step.entries, step.alone)
+        slot.begin(self._line.number(queue), queue, [entry[:MAX_ENTRY_BYTES] for entry in step.entries], step.alone)
         if len(step.entries) > 1 and not self._head[board.WATCHING]:
             self._ring(b"b")
         name, head, run = self._post.queues[queue], self._head, self._executor.run

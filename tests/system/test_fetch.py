@@ -79,11 +79,16 @@ def fetched_with(room: Room, id: str) -> int:
 
 
 def in_one_fetch(
-    room: Room, journal: Journal, quick: Callable[[int], list[Handle[Any]]], send: Callable[[], list[Handle[Any]]]
+    room: Room,
+    journal: Journal,
+    quick: Callable[[int], list[Handle[Any]]],
+    send: Callable[[], list[Handle[Any]]],
+    gate: Path | None = None,
 ) -> list[Handle[Any]]:
     """Sends tasks of which one is slow, when the workers know this type as quick, until several came in one fetch.
 
-    The slow one has the label "slow". Quick ones teach the workers to fetch many; what the last of them left is chance.
+    The slow one has the label "slow", and ends when there is a gate. Quick ones teach the workers to fetch many; what the
+    last of them left is chance.
     """
     for turn in range(1, 20):
         all_ended(quick(800))
@@ -92,7 +97,11 @@ def in_one_fetch(
         slow = journal.starts(label="slow")[-1]
         if fetched_with(room, slow.id) >= 10:
             return handles
+        if gate:
+            gate.touch()
         all_ended(handles)
+        if gate:
+            gate.unlink()
     raise AssertionError("the workers never fetched more than a few")
 
 
@@ -102,7 +111,7 @@ def test_a_slow_task_keeps_neither_the_results_nor_the_places_of_its_neighbours(
     start("fetch", processes=1)
     batch = [("", "before")] * 8 + [(str(gate), "slow")] + [("", "behind")] * 8
     handles = in_one_fetch(
-        room, journal, lambda n: fetch.work.delay_many([()] * n), lambda: fetch.work.delay_many(batch)
+        room, journal, lambda n: fetch.work.delay_many([()] * n), lambda: fetch.work.delay_many(batch), gate
     )
     before, slow, behind = handles[:8], handles[8], handles[9:]
     all_ended(before)
@@ -122,7 +131,7 @@ def test_what_was_fetched_behind_a_slow_task_is_run_by_another_process(
     start("fetch", processes=2)
     batch = [(str(gate), "slow")] + [("", "behind")] * 20
     handles = in_one_fetch(
-        room, journal, lambda n: fetch.work.delay_many([()] * n), lambda: fetch.work.delay_many(batch)
+        room, journal, lambda n: fetch.work.delay_many([()] * n), lambda: fetch.work.delay_many(batch), gate
     )
     all_ended(handles[1:])
     assert handles[0].status() == "running"

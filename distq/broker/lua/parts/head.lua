@@ -1,9 +1,10 @@
 -- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
---   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 (1 suspect) | length u8 + type | body
+--   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 (1 suspect, 2 has records) | length u8 + type | body
 local HEAD = '>ddI4HBBBBB'
 local HEAD_SIZE = 27
 local SUSPECT = 1
+local HAS_RECORDS = 2 -- of a life before: it was replayed
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295
 

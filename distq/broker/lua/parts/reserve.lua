@@ -53,8 +53,8 @@ local function take(list, level, most, limited)
 end
 
 local function take_from_lanes(level, want, digest)
-  for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. level)) do
-    if #got < want and redis.call('SISMEMBER', TYPES .. digest, lane) == 1 then
+  for _, lane in ipairs(redis.call('SINTER', TYPES .. digest, LANES_AT .. level)) do
+    if #got < want then
       local list = LANE .. level .. ':' .. lane
       local limit, most = read_limit(lane), want - #got
       if limit then most = math.min(most, (tokens(limit))) end

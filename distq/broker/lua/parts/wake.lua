@@ -16,22 +16,19 @@ local function announce(due)
 end
 
 -- Lanes are runnable for those groups of workers that know the type, and only while their limit has a token.
+-- There may be many lanes that nobody knows: they are left out by one command.
 local function mark_lanes()
-  local runnable = {}
-  for level = 1, 3 do
-    for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. LEVELS[level])) do
-      local limit = read_limit(lane)
-      local free, next_ms = 1, 0
-      if limit then free, next_ms = tokens(limit) end
-      if free < 1 then announce(next_ms) else runnable[#runnable + 1] = lane end
-    end
-  end
   for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
-    local knows_one = false
-    for _, lane in ipairs(runnable) do
-      knows_one = knows_one or redis.call('SISMEMBER', TYPES .. digest, lane) == 1
+    local is_runnable = false
+    for level = 1, 3 do
+      for _, lane in ipairs(redis.call('SINTER', TYPES .. digest, LANES_AT .. LEVELS[level])) do
+        local limit = read_limit(lane)
+        local free, next_ms = 1, 0
+        if limit then free, next_ms = tokens(limit) end
+        if free < 1 then announce(next_ms) else is_runnable = true end
+      end
     end
-    if knows_one then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') else redis.call('ZREM', WAKE_GROUP .. digest, 'w') end
+    if is_runnable then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') else redis.call('ZREM', WAKE_GROUP .. digest, 'w') end
   end
 end
 
