@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from distq.broker import keys, verbs
-from distq.broker.connect import Wire, mask
+from distq.broker.connect import Wire
 from distq.broker.health import examine
 from distq.broker.link import Link
 from distq.broker.scripts import encode
@@ -34,7 +34,7 @@ from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.processes import how_it_ended, next_pause, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
-from distq.supervisor.template import Shared, run_template
+from distq.supervisor.template import Shared, announcement, run_template
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
 from distq.worker import board
@@ -167,18 +167,9 @@ class Supervisor:
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
         self._services: list[Service] = [self._children, self._leases, self._time, self._watch, self._audit]
-        types = facts["types"]
-        if not types:
+        if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
-        shown = ", ".join(types[:20]) + (f" and {len(types) - 20} more" if types[20:] else "")
-        logger.info(
-            "application %s at %s: %d processes; queues: %s; types: %s",
-            facts["name"],
-            mask(self._url),
-            config.processes,
-            ", ".join(facts["queues"]),
-            shown,
-        )
+        logger.info("%s; %d processes", announcement(facts), config.processes)
         self._listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from distq.app import Distq
+from distq.broker.connect import mask
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
@@ -68,6 +69,13 @@ def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoRetur
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def announcement(facts: dict[str, Any]) -> str:
+    """What a host serves, for the first line of its log."""
+    types = facts["types"]
+    shown = ", ".join(types[:20]) + (f" and {len(types) - 20} more" if types[20:] else "")
+    return f"application {facts['name']} at {mask(facts['url'])}; queues: {', '.join(facts['queues'])}; types: {shown}"
 
 
 class _Template:

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any, NamedTuple, NoReturn
 
 import msgpack
@@ -181,7 +182,7 @@ class Executor:
     def _await(self, coroutine: Any) -> Any:
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+        return self._runner.run(coroutine, context=copy_context())  # else each sees the first one's current()
 
     def _packed(self, context: Context, value: Any) -> bytes:
         """The result element. One that cannot be stored is final: another attempt would end the same way."""

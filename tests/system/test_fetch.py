@@ -87,8 +87,8 @@ def in_one_fetch(
 ) -> list[Handle[Any]]:
     """Sends tasks of which one is slow, when the workers know this type as quick, until several came in one fetch.
 
-    The slow one has the label "slow", and ends when there is a gate. Quick ones teach the workers to fetch many; what the
-    last of them left is chance.
+    The slow one has the label "slow"; if it waits for a gate, it is named. Quick ones teach the workers to fetch many;
+    what the last of them left is chance.
     """
     for turn in range(1, 20):
         all_ended(quick(800))

@@ -72,6 +72,18 @@ def test_a_handler_that_waits_for_another_task_has_to_say_how_long(room: Room) -
     assert room.attempts(run(room, executor(app), "brave"))[0]["type"] == "distq.errors.ResultTimeout"
 
 
+def test_each_async_attempt_sees_itself(room: Room) -> None:
+    async def job() -> str:
+        await asyncio.sleep(0)
+        return current().id
+
+    one = executor(make_app(job=job))
+    for _ in range(3):
+        id = run(room, one)
+        assert room.result(id)[1] == id
+    one.close()
+
+
 def test_a_middleware_may_change_what_a_handler_returned(room: Room) -> None:
     app = make_app(job=lambda: 20)
     app.middleware.append(lambda context, call_next: call_next(context) + 1)
