@@ -40,6 +40,8 @@ DEFAULT_MIDDLEWARE: tuple[Link, ...] = (log_attempts, metrics, retry)
 """Outermost first. What an application appends runs inside of these, nearest to the handler."""
 
 MAX_PAYLOAD = 1 << 20
+MAX_TIMEOUT_S = 60
+"""For so long after its end a task is recognized when its call is sent again."""
 _MISSING: Any = object()
 
 
@@ -74,8 +76,8 @@ class Distq:
         self.name = message.check_place(name, "the application's name")
         self.url = resolve_url(broker)
         self.timeout = seconds(timeout, "timeout")
-        if self.timeout <= 0:
-            raise ConfigurationError(f"timeout={timeout!r:.80}: give a time above 0")
+        if not 0 < self.timeout <= MAX_TIMEOUT_S:
+            raise ConfigurationError(f"timeout={timeout!r:.80}: give a time above 0, and at most {MAX_TIMEOUT_S} s")
         if isinstance(max_payload, bool) or not isinstance(max_payload, int) or max_payload < 1024:
             raise ConfigurationError(f"max_payload={max_payload!r:.80}: give a number of bytes, at least 1024")
         self.max_payload = max_payload

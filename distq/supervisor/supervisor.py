@@ -61,7 +61,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._code: int | None = None
         self._is_ready = False
-        self._give_up_at = NEVER
+        self._give_up_at = self._kill_at = NEVER
         self._template_at, self._template_pause = NEVER, 0.0
         self._buffer = b""
 
@@ -79,6 +79,8 @@ class Supervisor:
             self._settle_in(facts)
             self._loop()
             self._finish()
+            for number in (signal.SIGINT, signal.SIGTERM):  # it is over: another one must not spoil the exit code
+                signal.signal(number, signal.SIG_IGN)
             return self._code or 0
         finally:
             self._end_template()
@@ -206,6 +208,10 @@ class Supervisor:
                 return
             if time.monotonic() >= self._give_up_at:
                 self._give_everything_back()
+            if time.monotonic() >= self._kill_at:  # the template does not report their deaths: it hangs
+                self._kill_at = NEVER
+                if self._template:
+                    os.kill(self._template, signal.SIGKILL)
             if time.monotonic() >= self._template_at:
                 self._replace_template()
             for key, _ in self._selector.select(self._pause()):
@@ -215,6 +221,7 @@ class Supervisor:
     def _pause(self) -> float | None:
         due = min(
             self._give_up_at,
+            self._kill_at,
             self._template_at,
             self._link.deadline(),
             self._control.deadline(),
@@ -276,7 +283,7 @@ class Supervisor:
     def _give_everything_back(self) -> None:
         running = [entry.decode() for slot in self._shared.board.slots for entry in slot.running()]
         logger.warning("giving back what is not done: %s", ", ".join(running) or "nothing runs")
-        self._give_up_at = NEVER
+        self._give_up_at, self._kill_at = NEVER, time.monotonic() + LAST_WORDS_S
         self._shared.board.head[board.ORDER] = board.QUIT
         self._children.kill_all()
 

@@ -44,6 +44,8 @@ _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BQBd")
 
 MAX_KINDS = 1000
+LEFT_S = 1.0
+"""How long what a handler has left on the event loop may take to end."""
 
 
 class Forks:
@@ -60,6 +62,18 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
+
+
+async def _alone(coroutine: Any) -> Any:
+    """Awaits a handler, and ends what it has left on the loop: that must not run on inside of the next attempt."""
+    try:
+        return await coroutine
+    finally:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=LEFT_S)
 
 
 def end_of_a_forked_child() -> NoReturn:
@@ -182,7 +196,7 @@ class Executor:
     def _await(self, coroutine: Any) -> Any:
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine, context=copy_context())  # else each sees the first one's current()
+        return self._runner.run(_alone(coroutine), context=copy_context())  # else each sees the first one's current()
 
     def _packed(self, context: Context, value: Any) -> bytes:
         """The result element. One that cannot be stored is final: another attempt would end the same way."""

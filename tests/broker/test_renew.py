@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distq.broker import verbs
 from tests.support import states
-from tests.support.room import Room, Worker
+from tests.support.room import Room, Worker, verdict
 
 
 def renew(room: Room, *workers: Worker, host: str = "host", digest: str = "job") -> verbs.Renewal:
@@ -71,3 +71,22 @@ def test_after_the_clock_was_set_back_a_dead_worker_is_silent_all_the_same(room:
     until = renew(room, alive).silent[0][1]
     assert room.recover(dead, "lost", expected=until).word == "ok"
     assert room.where(id) == "queued"
+
+
+def test_what_ended_in_a_lane_that_nobody_takes_from_leaves_nothing(room: Room) -> None:
+    ignorant = room.register(["job"])
+    first = room.enqueue("old", expires_in=1000)
+    room.hold(ignorant, first)
+    room.step(ignorant, 0, [verdict(first, "park", type="old", number=86_400_000)])
+    for _ in range(2):
+        room.enqueue("old", expires_in=1000)
+    room.pass_time(2000)
+    room.tick()
+    assert room.redis.scard(room.key("GHOSTS", "default")) == 3
+    renew(room, ignorant)
+    assert not room.redis.exists(
+        room.key("GHOSTS", "default"),
+        room.key("LANES"),
+        room.key("LANES_AT", "default"),
+        room.key("LANE", "default:old"),
+    )

@@ -308,12 +308,14 @@ class Model:
     def _take_from_lane(self, level: str, lane: str, most: int) -> list[Life]:
         got = self._take(f"lane:{level}:{lane}", int(min(most, self.tokens(lane))))
         limit = self.lanes[lane]
-        if isinstance(limit, Limit):
-            if got:
-                limit.take(self.now, len(got))
-        elif not any(self.at(f"lane:{other}:{lane}") for other in LEVELS):
-            del self.lanes[lane]
+        if isinstance(limit, Limit) and got:
+            limit.take(self.now, len(got))
+        self._leave_if_empty(lane)
         return got
+
+    def _leave_if_empty(self, lane: str) -> None:
+        if isinstance(self.lanes.get(lane), Parked) and not any(self.at(f"lane:{level}:{lane}") for level in LEVELS):
+            del self.lanes[lane]
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -355,7 +357,12 @@ class Model:
                 self.lanes[type] = Parked(DAY)
 
     def renew(self, host: str, workers: Sequence[str], lease: int) -> tuple[list[str], str]:
-        """Who has not been renewed for half a lease, and who is the keeper."""
+        """Who has not been renewed for half a lease, and who is the keeper. Ghosts at the front of lanes go."""
+        for level in LEVELS:
+            for lane in self.lanes_at(level):
+                while self.at(f"lane:{level}:{lane}") and not self.at(f"lane:{level}:{lane}")[0].is_live:
+                    self.at(f"lane:{level}:{lane}").pop(0)
+                self._leave_if_empty(lane)
         for worker in workers:
             self.workers[worker].lease_until = self.now + lease
         if self.keeper == host:

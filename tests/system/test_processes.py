@@ -434,6 +434,12 @@ def test_a_drain_while_the_broker_is_away_waits_quietly(start_anywhere: Start, t
     assert len(host.log().splitlines()) < 30, host.log()
 
 
+def test_a_host_ends_although_its_template_hangs(start: Start) -> None:
+    host = start("processes", "--grace", "0.2s", processes=1)
+    os.kill(host.template, signal.SIGSTOP)
+    assert host.terminate() == 0
+
+
 def test_tasks_that_kill_their_process_cost_the_others_no_pause(start: Start) -> None:
     """Each of four kills its process three times at once; a pause for each death would be a minute."""
     start("processes", processes=1)

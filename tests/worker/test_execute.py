@@ -72,6 +72,31 @@ def test_a_handler_that_waits_for_another_task_has_to_say_how_long(room: Room) -
     assert room.attempts(run(room, executor(app), "brave"))[0]["type"] == "distq.errors.ResultTimeout"
 
 
+def test_what_a_handler_leaves_on_the_loop_ends_with_it(room: Room) -> None:
+    seen: list[str] = []
+
+    async def later() -> None:
+        try:
+            await asyncio.sleep(0.01)
+            seen.append("ran on")
+        finally:
+            seen.append("ended")
+
+    async def job() -> None:
+        seen.append("job")
+        asyncio.get_running_loop().create_task(later(), name="left")
+        await asyncio.sleep(0)
+
+    async def wait() -> None:
+        await asyncio.sleep(0.05)
+
+    one = executor(make_app(job=job, wait=wait))
+    run(room, one)
+    run(room, one, "wait")
+    one.close()
+    assert seen == ["job", "ended"]
+
+
 def test_each_async_attempt_sees_itself(room: Room) -> None:
     async def job() -> str:
         await asyncio.sleep(0)

@@ -1,10 +1,11 @@
 -- renew: live worker -> live worker
--- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age.
+-- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age,
+-- what is left of tasks in lanes that nobody takes from.
 -- KEYS prefix
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake endings
+-- uses clock keeper head limit wake endings lanes
 local host, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZADD', HOSTS, now + lease, host)
@@ -31,6 +32,7 @@ for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
   end
 end
 trim_dead()
+sweep_lanes()
 mark()
 local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()
 if keeper == host then name_keeper(host, lease) end

@@ -62,14 +62,7 @@ local function take_from_lanes(level, want, digest)
         local taken = take(list, level, most)
         if limit and taken > 0 then take_tokens(lane, limit, taken) end
       end
-      if redis.call('EXISTS', list) == 0 then
-        redis.call('SREM', LANES_AT .. level, lane)
-        if redis.call('HGET', LANES, lane) ~= 'limited' and redis.call('EXISTS', LANE .. 'high:' .. lane,
-            LANE .. 'default:' .. lane, LANE .. 'low:' .. lane) == 0 then
-          redis.call('HDEL', LANES, lane)
-          lost_a_lane = true
-        end
-      end
+      leave_empty_lane(level, lane)
     end
   end
 end
