@@ -93,7 +93,7 @@ def _saq(processes: int, slots: int | None) -> list[list[str]]:
 
 
 def _docket(processes: int, slots: int | None) -> list[list[str]]:
-    options = ["--url", "{url}", "--concurrency", str(slots or 100), "--logging-level", "ERROR"]
+    options = ["--url", "{url}", "--concurrency", str(slots or 75), "--logging-level", "ERROR"]
     return [
         [tool("docket", "docket"), "worker", "--tasks", f"{MODULES}.docket:tasks", "--docket", "bench", *options]
     ] * processes
@@ -205,8 +205,8 @@ ALL = [
         packages=("pydocket==0.27.0", "redis==8.1.0", "hiredis==3.5.0"),
         workers=_docket,
         producer=_python("docket"),
-        tuning="one process per command, 100 tasks at a time in each: with all slots taken it looks for more only "
-        "every 100 ms, so its default of 10 would be 100 tasks/s",
+        tuning="one process per command, 75 tasks at a time in each: with all slots taken it looks for more only every "
+        "100 ms, so its default of 10 would be 100 tasks/s; with 100 its connection pool runs dry",
         killed="Runs again: another worker claims it five minutes later (`redelivery_timeout`); live workers renew.",
         bulk="add_many",
         producers="coroutines",

@@ -141,17 +141,16 @@ def _drain(place: Stage, hand: Producer, workers: Crew, number: int, task: str =
     with workers.halted():
         hand.fill(place.system, number, task)
         samples = [(time.perf_counter(), 0)]
-    progress = time.monotonic()
+    progress = begun = samples[0][0]
     while samples[-1][1] < number:
         time.sleep(0.02)
-        done = place.count() - before
-        if done > samples[-1][1]:
-            progress = time.monotonic()
-        elif time.monotonic() - progress > PATIENCE_S:
-            raise Unavailable(f"it stopped at {done} of {number} tasks")
-        samples.append((time.perf_counter(), done))
+        samples.append((time.perf_counter(), place.count() - before))
+        if samples[-1][1] > samples[-2][1]:
+            progress = samples[-1][0]
+        elif samples[-1][0] - progress > PATIENCE_S:
+            raise Unavailable(f"it stopped at {samples[-1][1]} of {number} tasks")
         workers.check()
-    return rate_of(samples, number), samples[-1][0] - samples[0][0]
+    return rate_of(samples, number), samples[-1][0] - begun
 
 
 def _check_results(hand: Producer) -> None:
