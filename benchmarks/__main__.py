@@ -40,7 +40,7 @@ def main() -> int:
     unknown = set(options.names) - set(ALL)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(
         f"Python {platform.python_version()}, {os.cpu_count()} cores, {Path(find_server()).name}; "
         "compare what stands beside a figure, not machines",
