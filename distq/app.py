@@ -176,9 +176,8 @@ class Distq:
         if task is not None:
             return task.options(**cast("CallOptions", options))
         declared = declaration(type, {})
-        resolved = call(
-            declared, self.queues, self.said, options
-        )  # what nobody said here, the worker's declaration says
+        # Not self.defaults: what nobody said here, the worker's declaration says.
+        resolved = call(declared, self.queues, self.said, options)
         return Sender(self, type, resolved, lambda args, kwargs: None)
 
     # -- the broker --------------------------------------------------------------------------------------------------

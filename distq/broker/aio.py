@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -112,6 +112,28 @@ class AsyncWire:
             self.close()
 
 
+class _Batch:
+    """Enqueues that go out together."""
+
+    def __init__(self) -> None:
+        self.items: list[bytes] = []
+        self.futures: list[asyncio.Future[bool]] = []
+        self.size = 0
+
+    def add(self, item: bytes) -> asyncio.Future[bool]:
+        """The answer to one of them will be there."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.items.append(item)
+        self.futures.append(future)
+        self.size += len(item)
+        return future
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it must not grow any more."""
+        return len(self.items) >= MAX_BATCH or self.size >= MAX_BATCH_BYTES
+
+
 class _Loop:
     """What one event loop has: its shared connection and the enqueues of its current turn."""
 
@@ -119,9 +141,15 @@ class _Loop:
         self.url, self.timeout = url, timeout
         self.wire: AsyncWire | None = None
         self.opening = asyncio.Lock()
-        self.batches: dict[str, list[tuple[bytes, asyncio.Future[bool]]]] = {}
+        self.batches: dict[str, _Batch] = {}
         self.running: set[asyncio.Task[None]] = set()
         self.opened: set[str] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs it beside the caller; a task that nobody holds may vanish."""
+        task = asyncio.create_task(work)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
 
     async def shared(self) -> AsyncWire:
         if self.wire is None or self.wire.is_closed:
@@ -150,18 +178,13 @@ class AsyncBroker:
     async def enqueue(self, queue: str, item: bytes) -> bool:
         """Enqueues one message, together with all others of this turn of the loop; whether it is new."""
         state = self._state()
-        batch = state.batches.setdefault(queue, [])
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        batch.append((item, future))
-        if len(batch) == 1:
-            task = asyncio.create_task(self._flush(state, queue))
-            state.running.add(task)
-            task.add_done_callback(state.running.discard)
-        elif len(batch) == MAX_BATCH or sum(len(item) for item, _ in batch) >= MAX_BATCH_BYTES:
-            state.batches[queue] = []
-            task = asyncio.create_task(self._send(state, queue, batch))
-            state.running.add(task)
-            task.add_done_callback(state.running.discard)
+        batch = state.batches.setdefault(queue, _Batch())
+        future = batch.add(item)
+        if len(batch.items) == 1:
+            state.start(self._flush(state, queue))
+        elif batch.is_full:
+            del state.batches[queue]
+            state.start(self._send(state, queue, batch))
         return await future
 
     async def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
@@ -207,22 +230,22 @@ class AsyncBroker:
 
     async def _flush(self, state: _Loop, queue: str) -> None:
         """Runs after the current turn of the loop: everything that it enqueued goes out together."""
-        await self._send(state, queue, state.batches.pop(queue, []))
+        batch = state.batches.pop(queue, None)
+        if batch is not None:  # it may have become full meanwhile
+            await self._send(state, queue, batch)
 
-    async def _send(self, state: _Loop, queue: str, batch: list[tuple[bytes, asyncio.Future[bool]]]) -> None:
-        if not batch:
-            return
+    async def _send(self, state: _Loop, queue: str, batch: _Batch) -> None:
         try:
             if queue not in state.opened:
                 await self._open(queue)
                 state.opened.add(queue)
-            created = await self.run(verbs.enqueue(self.prefix(queue), [item for item, _ in batch]))
+            created = await self.run(verbs.enqueue(self.prefix(queue), batch.items))
         except Exception as error:
-            for _, future in batch:
+            for future in batch.futures:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), new in zip(batch, created, strict=True):
+        for future, new in zip(batch.futures, created, strict=True):
             if not future.done():
                 future.set_result(new)
 

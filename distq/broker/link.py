@@ -49,7 +49,7 @@ class Link:
         self._wire: Wire | None = None
         self._commands: deque[_Order] = deque()
         self._later: deque[tuple[float, _Order]] = deque()
-        self._said: dict[str, float] = {}
+        self._say_at: dict[str, float] = {}
         self._sent_at: float | None = None
         self._retry_at, self._pause = 0.0, 0.02
         self.failing_since: float | None = None
@@ -142,8 +142,8 @@ class Link:
     def _refused(self, error: ServerError) -> None:
         order, now = self._commands.popleft(), time.monotonic()
         self._sent_at, self._pause, self.failing_since = None, 0.02, None
-        if now > self._said.get(order.name, 0.0) + SAY_AGAIN_S or order.name not in self._said:
-            self._said[order.name] = now
+        if now >= self._say_at.get(order.name, 0.0):
+            self._say_at[order.name] = now + SAY_AGAIN_S
             logger.error("the broker refuses %s: %s", order.name, error)
         if order.refused is None:
             self._later.append((now + AGAIN_S, order))
