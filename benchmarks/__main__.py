@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import punctuality, throughput
+from benchmarks import footprint, punctuality, throughput
 from benchmarks.figure import Figure
 from distq.embedded import find_server
 
@@ -26,7 +26,11 @@ ALL: dict[str, Callable[[int], list[Figure]]] = {
     "retries": punctuality.retries,
     "priority": punctuality.priority,
     "neighbours": punctuality.neighbours,
-    "idle": punctuality.idle,
+    "idle": footprint.idle,
+    "memory": footprint.memory,
+    "growth": footprint.growth,
+    "start": footprint.start,
+    "recycling": footprint.recycling,
 }
 
 

@@ -49,10 +49,16 @@ def room() -> Iterator[Room]:
 
 
 @contextmanager
-def worker_host(room: Room, processes: int, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """`distq run` on the benchmark's application; ready when this is entered, stopped when it is left."""
+def worker_host(
+    room: Room, processes: int, *, port: int | None = 0, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """`distq run` on the benchmark's application; ready when this is entered, stopped when it is left.
+
+    `port` is that of the metrics: 0 for none, None for the default.
+    """
     command = [sys.executable, "-m", "distq", "run", "benchmarks.tasks:app", "-p", str(processes)]
-    command += ["--broker", room.url, "--metrics-port", "0", "--log-level", "ERROR"]
+    command += ["--broker", room.url, "--log-level", "ERROR"]
+    command += [] if port is None else ["--metrics-port", str(port)]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log").open("w+")  # noqa: SIM115 (read after the process has ended)
         process = subprocess.Popen(
@@ -60,7 +66,7 @@ def worker_host(room: Room, processes: int, **settings: str) -> Iterator[subproc
         )
         assert process.stdout is not None
         try:
-            if READY not in process.stdout.readline():
+            if not any(READY in line for line in process.stdout):
                 log.seek(0)
                 raise DistqError(f"the worker host does not start: {log.read()}")
             yield process

@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.figure import Figure, percentile
-from benchmarks.host import room, sent_within, worker_host
-from benchmarks.tasks import fail, maybe, noop, note, sleep, stamp
+from benchmarks.host import room, worker_host
+from benchmarks.tasks import fail, maybe, note, sleep, stamp
 
 DELAYED, SPREAD_S = 1_000, 10.0
 FAILING = 20
@@ -115,21 +114,6 @@ def neighbours(rounds: int) -> list[Figure]:
             assert handles[60].status() == "running"
             handles[60].get(timeout=30)
     return [Figure("119 neighbours of a 2 s task are done", statistics.median(waits), "ms", at_most=100)]
-
-
-def idle(rounds: int) -> list[Figure]:
-    """What a host with four idle processes sends."""
-    seconds = 30.0
-    with room() as place, worker_host(place, 4):
-        place.app()
-        noop.delay(1).get(timeout=10)
-        time.sleep(1.0)
-        sent = sent_within(place.client, seconds)
-    names = Counter(command.split()[0].lower() for command in sent)
-    told = ", ".join(f"{number} {name}" for name, number in sorted(names.items()))
-    return [
-        Figure("commands of an idle host, 4 processes", len(sent) / seconds, "/s", f"{seconds:g} s: {told}", at_most=1)
-    ]
 
 
 def _until(condition: Callable[[], bool], within: float = 60.0) -> None:
