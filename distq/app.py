@@ -14,9 +14,9 @@ from distq.codec import Codec
 from distq.durations import seconds
 from distq.errors import ConfigurationError, DuplicateTask
 from distq.middleware import Link, check
-from distq.middleware.logging import log_attempts
-from distq.middleware.metrics import metrics
-from distq.middleware.retry import retry
+from distq.middleware.logging import LogAttempts
+from distq.middleware.metrics import Metrics
+from distq.middleware.retry import RetryPolicy
 from distq.options import (
     BUILT_IN,
     CallOptions,
@@ -36,7 +36,7 @@ from distq.task import Task
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_MIDDLEWARE: tuple[Link, ...] = (log_attempts, metrics, retry)
+DEFAULT_MIDDLEWARE: tuple[Link, ...] = (LogAttempts(), Metrics(), RetryPolicy())
 """Outermost first. What an application appends runs inside of these, nearest to the handler."""
 
 MAX_PAYLOAD = 1 << 20

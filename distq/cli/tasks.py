@@ -231,12 +231,18 @@ def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         return {"corrupt": str(error)}
     if word == "completed":
-        times = {"finished_at_ms": rest[1], "seconds": rest[2]} if len(rest) == 3 else {}
-        return {"result": rest[0] if rest else None, **times}
+        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
     details = rest[0] if rest and isinstance(rest[0], dict) else {}
     if word == "dead":
         return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
     return {"by": details["by"]} if "by" in details else {}
+
+
+def _times(finished_ms: float = 0.0, created_ms: float = 0.0) -> dict[str, Any]:
+    """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
+    if not finished_ms:
+        return {}
+    return {"finished_at_ms": int(finished_ms), "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
 
 
 def _show(facts: dict[str, Any]) -> None:

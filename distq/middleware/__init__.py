@@ -11,16 +11,17 @@ A middleware is a plain callable around an attempt:
 
     app.middleware.append(timing)
 
-or an object of a class that extends `Middleware` and overrides `attempt`, `enqueue` or both. The first in the list is
-the outermost. A hook that is not overridden is not in the chain: it costs nothing.
+or an object of a class that extends `Middleware` and overrides some of its hooks. The first in the list is the
+outermost. A hook that is not overridden is not called: it costs nothing.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
 from distq.context import Context
 from distq.errors import ConfigurationError
@@ -42,14 +43,23 @@ class Outgoing:
 
 EnqueueCall = Callable[[Outgoing], Any]
 AttemptMiddleware = Callable[[Context, AttemptCall], Any]
+Succeeded = Callable[[Context, float], None]
+Failed = Callable[[Context, BaseException, float], BaseException | None]
 
 
 class Middleware:
-    """Base for middleware that needs more than one hook. Each must call `call_next`, or decide not to."""
+    """Base for middleware that needs more than one hook. `attempt` and `enqueue` are around something: each calls
+    `call_next`, or decides not to. `succeeded` and `failed` come after an attempt, and are cheaper."""
 
     def attempt(self, context: Context, call_next: AttemptCall) -> Any:
         """Around one attempt: returns the result, or raises."""
         return call_next(context)
+
+    def succeeded(self, context: Context, seconds: float) -> None:
+        """After an attempt that has returned, and whose result can be stored."""
+
+    def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException | None:
+        """After an attempt that has raised: the error that it ends with. None: this one."""
 
     def enqueue(self, outgoing: Outgoing, call_next: EnqueueCall) -> Any:
         """Around one enqueue: returns the handle. May pass on a changed `outgoing`, or raise to refuse."""
@@ -67,7 +77,11 @@ def check(link: object) -> None:
         )
     if isinstance(link, type):
         raise ConfigurationError(f"{link.__name__} is a class: give an instance of it, {link.__name__}()")
-    hooks = (link.attempt, link.enqueue) if isinstance(link, Middleware) else (link, type(link).__call__)
+    hooks = (
+        (link.attempt, link.enqueue, link.succeeded, link.failed)
+        if isinstance(link, Middleware)
+        else (link, type(link).__call__)
+    )
     if any(inspect.iscoroutinefunction(hook) for hook in hooks):
         raise ConfigurationError(
             f"{link!r:.80} is async: a middleware is a plain function, also around async handlers "
@@ -75,16 +89,67 @@ def check(link: object) -> None:
         )
 
 
-def attempt_chain(links: Iterable[Link], handler: AttemptCall) -> AttemptCall:
-    """The handler inside its onion."""
-    call = handler
+class Onion(NamedTuple):
+    """The middleware of an application, as a worker calls it."""
+
+    around: AttemptCall | None
+    """What is around the handler, with the handler in it; None: nothing is."""
+    succeeded: Sequence[Succeeded]
+    """Hooks outside of all that is around, the innermost first."""
+    failed: Sequence[Failed]
+
+
+def onion(links: Iterable[Link], handler: AttemptCall) -> Onion:
+    """The handler inside its middleware. Raises ConfigurationError for a link that cannot be one."""
+    call, succeeded, failed = handler, list[Succeeded](), list[Failed]()
     for link in reversed(list(links)):
         check(link)
-        if not isinstance(link, Middleware):
-            call = _around_attempt(link, call)
-        elif type(link).attempt is not Middleware.attempt:
-            call = _around_attempt(link.attempt, call)
-    return call
+        around = _around(link)
+        if around is not None:
+            if succeeded or failed:
+                call = _followed_by(call, tuple(succeeded), tuple(failed))
+                succeeded, failed = [], []
+            call = _around_attempt(around, call)
+        if isinstance(link, Middleware) and type(link).succeeded is not Middleware.succeeded:
+            succeeded.append(link.succeeded)
+        if isinstance(link, Middleware) and type(link).failed is not Middleware.failed:
+            failed.append(link.failed)
+    return Onion(None if call is handler else call, tuple(succeeded), tuple(failed))
+
+
+def _around(link: Link) -> AttemptMiddleware | None:
+    if not isinstance(link, Middleware):
+        return link
+    return None if type(link).attempt is Middleware.attempt else link.attempt
+
+
+def final_error(failed: Sequence[Failed], context: Context, error: BaseException, seconds: float) -> BaseException:
+    """What an attempt ends with, when all hooks have seen what it raised. One that raises itself replaces the error."""
+    for hook in failed:
+        try:
+            error = hook(context, error, seconds) or error
+        except BaseException as broken:
+            error = broken
+    return error
+
+
+def _followed_by(call: AttemptCall, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> AttemptCall:
+    """Hooks with something around them."""
+
+    def followed(context: Context) -> Any:
+        start = perf_counter()
+        try:
+            result = call(context)
+            for hook in succeeded:
+                hook(context, perf_counter() - start)
+            return result
+        except BaseException as error:
+            final = final_error(failed, context, error, perf_counter() - start)
+            if final is error:
+                raise
+            raise final from final.__cause__
+
+    return followed
 
 
 def enqueue_chain(links: Iterable[Link], send: EnqueueCall) -> EnqueueCall | None:

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import logging
-from time import perf_counter
-from typing import Any
 
 from distq.context import Context
-from distq.middleware import AttemptCall
+from distq.middleware import Middleware
 from distq.outcome import Reject, Retry, Snooze
 
 logger = logging.getLogger("distq.task")
 
 
-def log_attempts(context: Context, call_next: AttemptCall) -> Any:
+class LogAttempts(Middleware):
     """Arguments are never logged; the remote traceback is kept with the task."""
-    start = perf_counter()
-    try:
-        result = call_next(context)
-    except Retry as wish:
-        cause = wish.__cause__ or wish
-        _log(logging.WARNING, context, start, "retry in %.3g s after %s: %s", wish.delay_s or 0, _name(cause), cause)
-        raise
-    except Snooze as wish:
-        _log(logging.INFO, context, start, "snoozed for %.3g s", wish.delay_s)
-        raise
-    except Reject as verdict:
-        cause = verdict.__cause__ or verdict
-        _log(logging.ERROR, context, start, "dead: %s: %s", _name(cause), verdict.reason or cause)
-        raise
-    except BaseException as error:
-        _log(logging.ERROR, context, start, "dead after attempt %d: %s: %s", context.attempt, _name(error), error)
-        raise
-    if logger.isEnabledFor(logging.DEBUG):
-        _log(logging.DEBUG, context, start, "completed")
-    return result
+
+    def succeeded(self, context: Context, seconds: float) -> None:
+        """At DEBUG."""
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(logging.DEBUG, context, seconds, "completed")
+
+    def failed(self, context: Context, error: BaseException, seconds: float) -> None:
+        """A retry at WARNING, a snooze at INFO, a dead task at ERROR."""
+        cause = error.__cause__ or error
+        if isinstance(error, Retry):
+            text = "retry in %.3g s after %s: %s"
+            _log(logging.WARNING, context, seconds, text, error.delay_s or 0, _name(cause), cause)
+        elif isinstance(error, Snooze):
+            _log(logging.INFO, context, seconds, "snoozed for %.3g s", error.delay_s)
+        elif isinstance(error, Reject):
+            _log(logging.ERROR, context, seconds, "dead: %s: %s", _name(cause), error.reason or cause)
+        else:
+            text = "dead after attempt %d: %s: %s"
+            _log(logging.ERROR, context, seconds, text, context.attempt, _name(error), error)
 
 
 def _name(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _log(level: int, context: Context, start: float, text: str, *values: object) -> None:
+def _log(level: int, context: Context, seconds: float, text: str, *values: object) -> None:
     try:
         said = text % values
     except Exception as broken:  # an exception whose __str__ raises
         said = f"{text.partition(':')[0]} (its message cannot be shown: {type(broken).__name__})"
-    seconds = perf_counter() - start
     logger.log(
         level,
         "%s %s %s [attempt %d, %.3f s]",

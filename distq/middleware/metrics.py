@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import Any
-
 from distq.context import Context
-from distq.middleware import AttemptCall
+from distq.middleware import Middleware
 from distq.outcome import Retry, Snooze
 
 
-def metrics(context: Context, call_next: AttemptCall) -> Any:
+class Metrics(Middleware):
     """Statuses are `success`, `retry` (also a snooze) and `failed`, as the first system named them."""
-    meter = context.meter
-    if meter is None:
-        return call_next(context)
-    start, status = perf_counter(), "failed"
-    try:
-        result = call_next(context)
-        status = "success"
-        return result
-    except (Retry, Snooze):
-        status = "retry"
-        raise
-    finally:
-        meter(context.task.type, status, perf_counter() - start)
+
+    def succeeded(self, context: Context, seconds: float) -> None:
+        """Counts a success."""
+        if context.meter is not None:
+            context.meter("success", seconds)
+
+    def failed(self, context: Context, error: BaseException, seconds: float) -> None:
+        """Counts what the attempt ends with."""
+        if context.meter is not None:
+            context.meter("retry" if isinstance(error, Retry | Snooze) else "failed", seconds)

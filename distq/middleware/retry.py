@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from distq.backoff import delay_ms
 from distq.context import Context
-from distq.middleware import AttemptCall
+from distq.middleware import Middleware
 from distq.outcome import Reject, Retry, Snooze
 
 
-def retry(context: Context, call_next: AttemptCall) -> Any:
-    """Runs the attempt; after an error, asks for another one if the task's rules and budget allow it."""
-    try:
-        return call_next(context)
-    except (Reject, Snooze):
-        raise
-    except Retry as wish:
-        rule = context.task.rule_for(wish, context.headers)
-        if context.attempt > rule.retries:
-            raise Reject(wish.reason or "asked for a retry, but none is left") from wish.__cause__ or wish
-        if wish.delay_s is None:
-            wish.delay_s = delay_ms(rule.resolved(), context.attempt) / 1000
-        raise
-    except BaseException as error:
+class RetryPolicy(Middleware):
+    """After an error, asks for another attempt if the task's rules and budget allow it."""
+
+    def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException:
+        """`Retry` with its delay, `Reject` when a wished retry is not left, or the error itself."""
+        if isinstance(error, Reject | Snooze):
+            return error
         rule = context.task.rule_for(error, context.headers)
-        if context.attempt > rule.retries:
-            raise
-        raise Retry(delay=delay_ms(rule.resolved(), context.attempt) / 1000) from error
+        is_left = context.attempt <= rule.retries
+        if not isinstance(error, Retry):
+            return _because(Retry(delay=delay_ms(rule.resolved(), context.attempt) / 1000), error) if is_left else error
+        if not is_left:
+            refused = Reject(error.reason or "asked for a retry, but none is left")
+            return _because(refused, error.__cause__ or error)
+        if error.delay_s is None:
+            error.delay_s = delay_ms(rule.resolved(), context.attempt) / 1000
+        return error
+
+
+def _because(directive: Retry | Reject, cause: BaseException) -> BaseException:
+    directive.__cause__ = cause
+    return directive

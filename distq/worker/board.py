@@ -17,7 +17,7 @@ from __future__ import annotations
 import mmap
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.synchronize import Lock
 from time import monotonic_ns
@@ -32,20 +32,25 @@ MAX_ENTRY_BYTES = 400
 ENTRIES_BYTES = 64 << 10
 _SIZE = struct.Struct(">H")
 VERDICT_BYTES = 4 << 20
-"""Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
+"""Room for verdicts: the largest result (1 MiB by default), and a batch of small ones. Untouched pages cost nothing."""
+LARGE_VERDICT = 16 << 10
+"""There is always room for a batch of verdicts that are not larger: a large one leaves it free."""
+_SPARE = 128 * LARGE_VERDICT
 TYPES = 1000
 STATUSES = ("success", "retry", "failed")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 """Upper bounds of the duration histogram, in seconds."""
-_STRIDE = len(STATUSES) + len(BUCKETS) + 1 + 1  # statuses, buckets with +Inf, sum in nanoseconds
+_STRIDE = len(STATUSES) + len(BUCKETS) + 1 + 1  # statuses, buckets with +Inf, sum in seconds
 METER_BYTES = (TYPES + 1) * _STRIDE * 8
 SLOT_BYTES = -(-(WORDS * 8 + NAME_BYTES + ENTRIES_BYTES + VERDICT_BYTES + METER_BYTES) // 4096) * 4096
 HEAD_BYTES = 4096
 
-# words of a slot
-STATE, STEP, QUEUE, COUNT, STARTED, FINISHED, ALONE = range(7)
-VERDICTS, VERDICT_END, TAKEN, TAKEN_END, REVOKED = range(7, 12)
-BATCH_AT, STARTED_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, PID, DOUBTED = range(12, 19)
+# words of a slot; those of the second line change with each task, and are written together
+STATE, STEP, QUEUE, COUNT, ALONE = range(5)
+STARTED, FINISHED, STARTED_AT, VERDICTS, VERDICT_END = range(5, 10)
+TAKEN, TAKEN_END, REVOKED, BATCH_AT, LEASE_UNTIL, ENTRIES_END, NAME_END, PID, DOUBTED = range(10, 19)
+_PROGRESS = struct.Struct("=5Q")
+_PACK_PROGRESS = _PROGRESS.pack_into
 
 # states of a slot
 EMPTY, STARTING, IDLE, BUSY, SETTLING, LEFT = range(6)
@@ -94,6 +99,8 @@ class Slot:
 
     def __init__(self, view: memoryview, index: int) -> None:
         self.index = index
+        self._progress = view[STARTED * 8 : (VERDICT_END + 1) * 8]
+        self._started = self._finished = self._noted = self._end = 0  # the child's copy of its progress
         self.words = view[: WORDS * 8].cast("Q")
         at = WORDS * 8
         self._name = view[at : at + NAME_BYTES]
@@ -103,6 +110,8 @@ class Slot:
         self._verdicts = view[at : at + VERDICT_BYTES]
         at += VERDICT_BYTES
         self.cells = view[at : at + METER_BYTES].cast("Q")
+        self.sums = view[at : at + METER_BYTES].cast("d")
+        """The same memory, for the cells that hold seconds."""
         self.lock: Lock = get_context("fork").Lock()
         self._acquire, self._release = self.lock.acquire, self.lock.release
 
@@ -120,8 +129,9 @@ class Slot:
         with self.lock:
             self._name[: len(raw)] = raw
             words[NAME_END] = len(raw)
-            words[STEP] = words[COUNT] = words[STARTED] = words[FINISHED] = 0
-            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            words[STEP] = words[COUNT] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            self._started = self._finished = self._noted = self._end = 0
+            self._write_progress(0)
             words[LEASE_UNTIL] = lease_until_ns
             words[DOUBTED] = 0
             words[STATE] = IDLE
@@ -134,8 +144,9 @@ class Slot:
             self._entries[: len(raw)] = raw
             words[ENTRIES_END] = len(raw)
             words[STEP], words[QUEUE], words[COUNT], words[ALONE] = step, queue, len(entries), alone
-            words[STARTED] = words[FINISHED] = 0
-            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            words[TAKEN] = words[TAKEN_END] = words[REVOKED] = 0
+            self._started = self._finished = self._noted = self._end = 0
+            self._write_progress(0)
             words[BATCH_AT], words[DOUBTED] = monotonic_ns(), 0
             words[STATE] = BUSY
 
@@ -149,27 +160,29 @@ class Slot:
         try:
             if last:
                 self._note(last)
-            if words[REVOKED] or now_ns > words[LEASE_UNTIL]:
-                return False
-            words[STARTED] += 1
-            words[STARTED_AT] = now_ns
-            return True
+            is_mine = now_ns <= words[LEASE_UNTIL] and not words[REVOKED]
+            if is_mine:
+                self._started += 1
+            _PACK_PROGRESS(self._progress, 0, self._started, self._finished, now_ns, self._noted, self._end)
+            return is_mine
         finally:
             self._release()
 
     def _note(self, verdict: bytes) -> None:
-        """The task that was started last has ended with this verdict. The lock is held."""
-        words = self.words
-        end = words[VERDICT_END]
-        new_end = end + len(verdict)
+        """The task that was started last has ended with this verdict. The lock is held; the progress is still to be
+        written."""
+        end = self._end
+        self._end = new_end = end + len(verdict)
         self._verdicts[end:new_end] = verdict
-        words[VERDICT_END] = new_end
-        words[VERDICTS] += 1
-        words[FINISHED] += 1
+        self._noted += 1
+        self._finished += 1
+
+    def _write_progress(self, started_at: int) -> None:
+        _PROGRESS.pack_into(self._progress, 0, self._started, self._finished, started_at, self._noted, self._end)
 
     def has_room(self, size: int) -> bool:
         """Whether a verdict of this size can be noted before the next step."""
-        return self.words[VERDICT_END] + size <= VERDICT_BYTES
+        return self._end + size <= VERDICT_BYTES - (_SPARE if size > LARGE_VERDICT else 0)
 
     def hand_in(self) -> Verdicts:
         """The verdicts that nobody has taken yet, to be settled in the middle of a batch."""
@@ -184,7 +197,8 @@ class Slot:
         words = self.words
         with self.lock:
             words[STEP], words[STATE] = step, BUSY
-            words[VERDICTS] = words[VERDICT_END] = words[TAKEN] = words[TAKEN_END] = 0
+            words[TAKEN] = words[TAKEN_END] = self._noted = self._end = 0
+            self._write_progress(words[STARTED_AT])
 
     def close(self, last: bytes = b"") -> tuple[Verdicts, int]:
         """Notes the verdict on the last task, if there is one, and ends the batch for the supervisor.
@@ -196,6 +210,7 @@ class Slot:
         with self.lock:
             if last and self.has_room(len(last)):
                 self._note(last)
+                self._write_progress(words[STARTED_AT])
                 last = b""
             unstarted = 0 if words[REVOKED] else words[COUNT] - words[STARTED]
             words[REVOKED], words[STATE] = 1, SETTLING
@@ -274,17 +289,22 @@ class Meters:
     """A child's counters in its slot: by type and status, and a histogram of durations."""
 
     def __init__(self, slot: Slot, types: list[str]) -> None:
-        self._cells = slot.cells
+        self._cells, self._sums = slot.cells, slot.sums
         self._base = {name: min(index, TYPES) * _STRIDE for index, name in enumerate(types)}
-        self._status = {status: index for index, status in enumerate(STATUSES)}
 
-    def __call__(self, type: str, status: str, seconds: float) -> None:
-        """Counts one ended attempt."""
+    def __call__(self, type: str) -> Callable[[str, float], None]:
+        """Counts an ended attempt of this type: (status, seconds)."""
         base = self._base[type]
-        cells = self._cells
-        cells[base + self._status[status]] += 1
-        cells[base + 3 + (bisect_left(BUCKETS, seconds) if seconds > BUCKETS[0] else 0)] += 1
-        cells[base + _STRIDE - 1] += int(seconds * 1e9)
+        place = {status: base + index for index, status in enumerate(STATUSES)}
+        buckets, total = base + len(STATUSES), base + _STRIDE - 1
+        cells, sums, shortest = self._cells, self._sums, BUCKETS[0]
+
+        def count(status: str, seconds: float) -> None:
+            cells[place[status]] += 1
+            cells[buckets if seconds <= shortest else buckets + bisect_left(BUCKETS, seconds)] += 1
+            sums[total] += seconds
+
+        return count
 
 
 class Reading(NamedTuple):
@@ -298,8 +318,9 @@ class Reading(NamedTuple):
 def read_meters(board: Board, position: int) -> Reading:
     """Adds up the counters of the type at this position over all slots."""
     base = min(position, TYPES) * _STRIDE
-    sums = [0] * _STRIDE
+    counts, total = [0] * (_STRIDE - 1), 0.0
     for slot in board.slots:
-        for i, value in enumerate(slot.cells[base : base + _STRIDE]):
-            sums[i] += value
-    return Reading(tuple(sums[:3]), tuple(sums[3:-1]), sums[-1] / 1e9)
+        for i, value in enumerate(slot.cells[base : base + _STRIDE - 1]):
+            counts[i] += value
+        total += slot.sums[base + _STRIDE - 1]
+    return Reading(tuple(counts[:3]), tuple(counts[3:]), total)

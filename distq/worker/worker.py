@@ -20,7 +20,7 @@ from distq.broker import keys
 from distq.broker.verbs import NO_VERDICTS, Step, Verdicts, verdict
 from distq.options import limit_text
 from distq.worker import board
-from distq.worker.board import MAX_ENTRY_BYTES, Board, Meters, Slot
+from distq.worker.board import LARGE_VERDICT, MAX_ENTRY_BYTES, ORDER, RUN, Board, Meters, Slot
 from distq.worker.execute import Executor
 from distq.worker.line import Ended, Line
 from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
@@ -168,21 +168,24 @@ class Worker:
         if len(step.entries) > 1 and not self._head[board.WATCHING]:
             self._ring(b"b")
         name, head, run = self._post.queues[queue], self._head, self._executor.run
+        if max(map(len, step.entries)) > MAX_ENTRY_BYTES:
+            run = self._executor.run_checked
         begun = now = time.monotonic_ns()
+        give_back_at = begun + WINDOW_NS
         types: set[str] = set()
         ran, done = 0, b""
         for fence, (entry, raw) in enumerate(zip(step.entries, step.messages, strict=True), step.fence):
-            if head[board.ORDER] != board.RUN or now - begun > WINDOW_NS:
+            if head[ORDER] != RUN or now > give_back_at:
                 break
             claimed, done = slot.start(now, done), b""
             if not claimed:
                 break
-            type, done = run(name, entry, raw, fence)
+            type, done, now = run(name, entry, raw, fence, now)
             types.add(type)
             ran += 1
-            if not slot.has_room(len(done)) and not (self._flush(queue) and slot.has_room(len(done))):
+            if len(done) > LARGE_VERDICT and not (slot.has_room(len(done)) or self._make_room(queue, len(done))):
                 break
-            now = time.monotonic_ns()
+        self._executor.rest()
         self._pace.note(types, ran, (now - begun) / 1e9)
         return self._close_batch(step.entries, done)
 
@@ -194,12 +197,12 @@ class Worker:
         back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(entries[-unstarted:])]
         return Verdicts(done.number + len(back), done.items + b"".join(back))
 
-    def _flush(self, queue: int) -> bool:
-        """Settles what is noted, to make room; False when the worker is gone."""
+    def _make_room(self, queue: int, size: int) -> bool:
+        """Settles what is noted; False when the worker is gone, or the verdict is larger than the board."""
         noted = self._slot.hand_in()
         step = self._line.step(queue, 0, 0, noted)
         self._slot.handed_in(self._line.number(queue))
-        return step.word == "ok"
+        return step.word == "ok" and self._slot.has_room(size)
 
     # -- the supervisor ----------------------------------------------------------------------------------------------
 

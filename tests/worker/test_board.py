@@ -217,10 +217,10 @@ def test_meters_add_up_over_children_and_outlive_them() -> None:
     here = Board(2)
     for slot in here.slots:
         meter = Meters(slot, ["a", "b"])
-        meter("b", "success", 0.003)
-        meter("b", "failed", 1000.0)
+        meter("b")("success", 0.003)
+        meter("b")("failed", 1000.0)
     here.slots[0].clear()
-    Meters(here.slots[0], ["a", "b"])("b", "retry", 0.02)
+    Meters(here.slots[0], ["a", "b"])("b")("retry", 0.02)
     reading = read_meters(here, 1)
     assert dict(zip(STATUSES, reading.statuses, strict=True)) == {"success": 2, "retry": 1, "failed": 2}
     assert sum(reading.buckets) == 5
@@ -234,5 +234,5 @@ def test_more_types_than_there_is_room_for_share_the_last_place() -> None:
     names = [f"type-{n}" for n in range(TYPES + 5)]
     meter = Meters(here.slots[0], names)
     for name in names[-3:]:
-        meter(name, "success", 0.001)
+        meter(name)("success", 0.001)
     assert read_meters(here, TYPES).statuses[0] == read_meters(here, TYPES + 4).statuses[0] == 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from distq import Distq, DistqError, Reject, Retry, Snooze, current, message
+from distq import Context, Distq, DistqError, Middleware, Reject, Retry, Snooze, current, message
 from distq.broker import verbs
 from distq.codec import Codec
 from distq.worker.execute import Executor
@@ -31,7 +32,7 @@ def make_app(**handlers: Callable[..., Any]) -> Distq:
     return app
 
 
-def executor(app: Distq, meter: Callable[[str, str, float], None] | None = None) -> Executor:
+def executor(app: Distq, meter: Callable[[str], Callable[[str, float], None]] | None = None) -> Executor:
     return Executor(app, lambda: "worker-1", meter)
 
 
@@ -41,7 +42,8 @@ def run(room: Room, executor: Executor, type: str = "job", *args: Any, **options
     worker = room.register([type])
     step = room.step(worker)
     (entry,), (raw,) = step.entries, step.messages
-    said, verdict = executor.run("default", entry, raw, step.fence)
+    said, verdict, _ = executor.run("default", entry, raw, step.fence, time.monotonic_ns())
+    executor.rest()
     assert said in (type, "(corrupt)")
     assert room.step(worker, 0, [verdict]).late == 0
     return id
@@ -57,7 +59,7 @@ def raiser(error: BaseException) -> Callable[..., Any]:
 def test_a_result_that_cannot_be_stored_counts_as_failed(room: Room) -> None:
     counted: list[str] = []
     app = make_app(job=lambda: open)
-    id = run(room, executor(app, lambda type, status, seconds: counted.append(status)))
+    id = run(room, executor(app, lambda type: lambda status, seconds: counted.append(status)))
     assert room.where(id) == "dead"
     assert room.attempts(id)[0]["type"] == "distq.errors.NotSerializable"
     assert counted == ["failed"]
@@ -118,10 +120,10 @@ def test_a_middleware_may_change_what_a_handler_returned(room: Room) -> None:
 def test_a_value_completes_the_task_and_is_kept(room: Room) -> None:
     id = run(room, executor(make_app(job=lambda a, b: a + b)), "job", 40, 2)
     assert room.where(id) == "completed"
-    word, value, at_ms, seconds = room.result(id)
+    word, value, at_ms, created_ms = room.result(id)
     assert (word, value) == ("completed", 42)
     assert abs(at_ms - room.now_ms()) < 60_000
-    assert 0 <= seconds < 60
+    assert 0 <= at_ms - created_ms < 60_000
 
 
 def test_no_value_is_kept_when_nobody_wants_it(room: Room) -> None:
@@ -157,7 +159,7 @@ def test_every_exception_is_retried_and_then_dead_with_its_records(room: Room, e
     worker = room.register()
     room.pass_time(60_000)
     step = room.step(worker)
-    _, verdict = runs.run("default", step.entries[0], step.messages[0], step.fence)
+    _, verdict, _ = runs.run("default", step.entries[0], step.messages[0], step.fence, time.monotonic_ns())
     room.step(worker, 0, [verdict])
     assert room.where(id) == "dead"
     assert [record["attempt"] for record in room.attempts(id)] == [1, 2]
@@ -182,7 +184,7 @@ def test_a_body_that_is_no_call_makes_the_task_dead(room: Room, body: bytes) -> 
     id = room.enqueue(body=body)
     worker = room.register()
     step = room.step(worker)
-    _, verdict = runs.run("default", step.entries[0], step.messages[0], step.fence)
+    _, verdict, _ = runs.run("default", step.entries[0], step.messages[0], step.fence, time.monotonic_ns())
     room.step(worker, 0, [verdict])
     assert room.where(id) == "dead"
     assert room.attempts(id)[0]["type"] == "distq.codec.DecodeError"
@@ -197,7 +199,7 @@ def test_what_this_worker_cannot_run_waits_for_one_that_can(room: Room, monkeypa
     room.wire.request(raw)
     worker = room.register()
     step = room.step(worker)
-    _, verdict = runs.run("default", step.entries[0], step.messages[0], step.fence)
+    _, verdict, _ = runs.run("default", step.entries[0], step.messages[0], step.fence, time.monotonic_ns())
     room.step(worker, 0, [verdict])
     for id in (stranger, "later"):
         assert room.where(id) == "queued"
@@ -244,10 +246,81 @@ def test_middleware_is_around_the_attempt_in_its_order_and_inside_of_the_default
     app = make_app(job=lambda: said.append("handler") or 40)  # type: ignore[func-returns-value]
     app.middleware += [link("outer"), link("inner")]
     counted: list[tuple[str, str]] = []
-    id = run(room, executor(app, lambda type, status, seconds: counted.append((type, status))))
+    id = run(room, executor(app, lambda type: lambda status, seconds: counted.append((type, status))))
     assert said == ["outer before", "inner before", "handler", "inner after", "outer after"]
     assert room.result(id)[1] == 42
     assert counted == [("job", "success")]
+
+
+class Told(Middleware):
+    """Writes down what it is told after an attempt."""
+
+    def __init__(self, told: list[str], name: str, instead: BaseException | None = None) -> None:
+        self.told, self.name, self.instead = told, name, instead
+
+    def succeeded(self, context: Context, seconds: float) -> None:
+        self.told.append(f"{self.name}: {context.id} succeeded, {seconds >= 0}")
+
+    def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException | None:
+        self.told.append(f"{self.name}: {type(error).__name__}, {seconds >= 0}")
+        return self.instead
+
+
+def test_hooks_after_an_attempt_are_told_how_it_ended_from_the_inside_out(room: Room) -> None:
+    told: list[str] = []
+    app = make_app(job=lambda: 1, failing=raiser(KeyError()))
+    app.middleware.insert(0, Told(told, "outer"))
+    app.middleware.append(Told(told, "inner"))
+    id = run(room, executor(app))
+    assert told == [f"inner: {id} succeeded, True", f"outer: {id} succeeded, True"]
+    told.clear()
+    run(room, executor(app), "failing")
+    assert told == ["inner: KeyError, True", "outer: Retry, True"]
+
+
+def test_a_hook_may_change_what_an_attempt_ends_with(room: Room) -> None:
+    app = make_app(job=raiser(KeyError("no such key")))
+    app.middleware.append(Told([], "inner", Reject("not again")))
+    id = run(room, executor(app))
+    assert room.where(id) == "dead"
+    assert room.attempts(id)[0]["message"] == "not again"
+
+
+def test_hooks_with_something_around_them_keep_their_order(room: Room) -> None:
+    told: list[str] = []
+
+    def around(context: Context, call_next: Callable[[Context], Any]) -> Any:
+        try:
+            return call_next(context) + 1
+        except BaseException as error:
+            told.append(f"around: {type(error).__name__}")
+            raise
+
+    app = make_app(job=lambda: 40, failing=raiser(KeyError()))
+    app.middleware[:0] = [Told(told, "outer"), around, Told(told, "inner")]
+    id = run(room, executor(app))
+    assert told == [f"inner: {id} succeeded, True", f"outer: {id} succeeded, True"]
+    assert room.result(id)[1] == 41
+    told.clear()
+    id = run(room, executor(app), "failing")
+    assert told == ["inner: Retry, True", "around: Retry", "outer: Retry, True"]
+    assert room.attempts(id)[0]["type"] == "KeyError"
+
+
+def test_a_hook_that_raises_is_an_error_of_the_attempt(room: Room) -> None:
+    class Broken(Middleware):
+        def succeeded(self, context: Context, seconds: float) -> None:
+            raise RuntimeError("broken hook")
+
+        def failed(self, context: Context, error: BaseException, seconds: float) -> None:
+            raise RuntimeError("more broken") from error
+
+    app = make_app(job=lambda: 1)
+    app.middleware.append(Broken())
+    id = run(room, executor(app))
+    assert room.where(id) == "scheduled"
+    assert room.attempts(id)[0]["message"] == "more broken"
+    assert "broken hook" in room.attempts(id)[0]["traceback"]
 
 
 def test_a_middleware_that_raises_is_an_error_of_the_attempt(room: Room) -> None:
