@@ -14,7 +14,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +31,7 @@ from distq.supervisor.audit import Audit
 from distq.supervisor.children import Children
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
-from distq.supervisor.processes import how_it_ended, next_pause, reap_orphans
+from distq.supervisor.processes import fork, how_it_ended, next_pause, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.template import Shared, announcement, run_template
 from distq.supervisor.timekeeper import Timekeeper
@@ -117,9 +116,7 @@ class Supervisor:
     def _start_template(self) -> None:
         ours, theirs = socket.socketpair()
         parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._template = os.fork()
+        self._template = fork()
         if self._template == 0:
             ours.close()
             self._selector.close()
