@@ -15,14 +15,11 @@ from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import hiredis
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from distq.broker import keys, verbs
 from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
-from distq.broker.connect import PASSING, ServerError, explain, mask, settings, unavailable
+from distq.broker.connect import PASSING, ServerError, explain, mask, unavailable
+from distq.broker.dial import Refused, dial_async
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerFull, BrokerUnavailable
 
@@ -43,16 +40,10 @@ class AsyncWire:
 
     async def open(self) -> AsyncWire:
         """Connects and begins to read."""
-        pool: Any = redis.asyncio.ConnectionPool.from_url(
-            self._url, retry=Retry(NoBackoff(), 0), **settings(self._url, self._timeout, "distq-async")
-        )
         try:
-            self._connection = pool.make_connection()
-            await self._connection.connect()
-        except (redis.RedisError, OSError) as error:
+            self._reader, self._writer = await dial_async(self._url, self._timeout, "distq-async")
+        except (Refused, OSError) as error:
             raise BrokerUnavailable(explain(self._url, error)) from error
-        self._reader, self._writer = self._connection._reader, self._connection._writer
-        self._connection._reader = self._connection._writer = None  # its __del__ would warn although we close
         self._task = asyncio.create_task(self._read())
         return self
 

@@ -1,28 +1,26 @@
 """Connections to the broker. It decides how to connect and when an exchange has failed; it knows no keys or verbs.
 
-redis-py opens a connection (addresses, TLS, AUTH, SELECT). After that the socket is used directly, with hiredis as
-the parser: redis-py's command machinery costs more time per call than the broker's whole work (docs/decisions/0006).
+The socket is used directly, with hiredis as the parser: redis-py's command machinery costs more time per call than the
+broker's whole work (docs/decisions/0006).
 Nothing is retried here except what the caller says is idempotent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
-import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import hiredis
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from distq.broker import dial
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
 from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
@@ -30,7 +28,6 @@ from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
 DEFAULT_URL = "redis://localhost:6379/0"
 T = TypeVar("T")
 
-_parse_url: Callable[[str], Any] = redis.connection.parse_url
 _SCHEMES = ("redis", "rediss", "unix")
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
 
@@ -57,7 +54,7 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
             f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://… or unix:///path"
         )
     try:
-        _parse_url(url)
+        dial.check(url)
     except ValueError as error:  # its text may show a piece of the password
         why = "cannot be read: write / # ? @ in its password as %2F %23 %3F %40" if "@" in url else str(error)
         raise ConfigurationError(f"broker {mask(url)!r}: {why}") from None
@@ -70,18 +67,6 @@ def mask(url: str) -> str:
     return re.sub(r"(?i)([?&](?:ssl_)?password=)[^&]*", r"\1***", url)
 
 
-def settings(url: str, timeout: float, name: str) -> dict[str, Any]:
-    """How every connection is opened: nothing of redis-py's defaults is left to its release."""
-    told: dict[str, Any] = {
-        "protocol": 2,
-        "client_name": name,
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "health_check_interval": 0,
-    }
-    return told if url.startswith("unix:") else told | {"socket_keepalive": True}
-
-
 class Wire:
     """One connection, used by one thread.
 
@@ -92,15 +77,18 @@ class Wire:
     def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
         self._url, self._timeout = url, timeout
         try:
-            pool: Any = redis.ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **settings(url, timeout, name))
-            self._connection = pool.make_connection()
-            self._connection.connect()
-        except redis.RedisError as error:
+            self._sock = dial.dial(url, timeout, name)
+        except (OSError, dial.Refused) as error:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
-        self._sock: socket.socket = self._connection._sock
+        self._pid = os.getpid()
         self._limit: float | None = -1.0
         self._set_limit(timeout)
+
+    def __del__(self) -> None:
+        """Nobody has to close it, and nobody is warned."""
+        if sock := self.__dict__.get("_sock"):
+            sock.close()
 
     def fileno(self) -> int:
         """For select(): readable means a reply, or the end."""
@@ -152,8 +140,11 @@ class Wire:
         return self.request(data)
 
     def close(self) -> None:
-        """Closes the socket at once; nothing is flushed."""
-        self._connection.disconnect()
+        """Closes the socket at once; nothing is flushed. The connection ends, also if a program inherited it."""
+        if self._pid == os.getpid():  # else it is that of the process which forked this one
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
 
     def _broken(self, error: Exception) -> BrokerUnavailable:
         self.close()
@@ -164,7 +155,7 @@ class Wire:
         if seconds == self._limit:
             return
         self._limit = seconds
-        if isinstance(self._sock, ssl.SSLSocket):
+        if type(self._sock) is not socket.socket:  # TLS
             self._sock.settimeout(seconds)
             return
         self._sock.settimeout(None)
@@ -175,9 +166,8 @@ class Wire:
 
 def explain(url: str, error: Exception) -> str:
     """Which address, and why."""
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    reason = (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__
-    if isinstance(error, BlockingIOError | TimeoutError | redis.TimeoutError):
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if isinstance(error, BlockingIOError | TimeoutError):
         reason = "no answer in time"
     return f"no broker at {mask(url)}: {reason}"
 

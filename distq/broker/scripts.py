@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from distq.broker.keys import QUEUE_KEYS
@@ -25,7 +25,7 @@ Reply = Any
 _MARK = "-- the long way\n"
 """A script may do its plain case above this line: the parts come after it, and cost nothing there."""
 
-_LUA = files("distq.broker") / "lua"
+_LUA = Path(__file__).with_name("lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,4 @@ def _name_keys(text: str, named: tuple[str, ...]) -> str:
 
 def all_scripts() -> list[Script]:
     """Every verb, by name."""
-    return [
-        script(item.name[:-4]) for item in sorted(_LUA.iterdir(), key=lambda f: f.name) if item.name.endswith(".lua")
-    ]
+    return [script(path.stem) for path in sorted(_LUA.glob("*.lua"))]
