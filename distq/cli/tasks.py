@@ -238,11 +238,11 @@ def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
     return {"by": details["by"]} if "by" in details else {}
 
 
-def _times(finished_ms: float = 0.0, created_ms: float = 0.0) -> dict[str, Any]:
+def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
     """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
-    if not finished_ms:
+    if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
         return {}
-    return {"finished_at_ms": int(finished_ms), "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
+    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
 
 
 def _show(facts: dict[str, Any]) -> None:

@@ -259,7 +259,7 @@ def verdict(entry: str, word: str, *, type: str = "job", number: int = 0, blob: 
 
 
 def completed(entry: str, value: object = None, ttl_ms: int = 600_000) -> bytes:
-    return verdict(entry, "complete", number=ttl_ms, blob=msgpack.packb(["completed", value, 0, 0.0]))
+    return verdict(entry, "complete", number=ttl_ms, blob=msgpack.packb(["completed", value, 1.7e12, 1.7e12]))
 
 
 def retried(entry: str, delay_ms: int = 200) -> bytes:
