@@ -12,7 +12,7 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make lint    style, types, floors"
 	@echo "make dev     broker and worker with reload on examples/shop"
-	@echo "make bench   the figures of docs/performance.md, measured here"
+	@echo "make bench   what it can do here, beside bare loops; writes docs/benchmarks"
 	@echo "make bench-peers"
 	@echo "             distq beside other task queues, installed below .bench; writes docs/benchmarks"
 	@echo "make chaos   kills workers while they work, and counts what is lost"
@@ -39,7 +39,7 @@ dev: $(READY)
 	$(BIN)/distq dev examples.shop.app:app
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --out docs/benchmarks
 
 bench-peers: $(READY)
 	$(BIN)/python -m benchmarks.peers --out docs/benchmarks

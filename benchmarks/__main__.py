@@ -1,69 +1,88 @@
-"""`python -m benchmarks [NAME...] [--rounds 3] [--json FILE]`: a table; exit code 1 if a figure misses its bound."""
+"""`python -m benchmarks [NAME...]`: a table; exit code 1 if a figure misses its bound.
+
+`python -m benchmarks -tasks 100000 -workers 10` is the command line of the first system, with its figures beside ours.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import footprint, punctuality, throughput
+from benchmarks import footprint, growth, latency, machine, punctuality, report, throughput
 from benchmarks.figure import Figure
-from distq.embedded import find_server
 
-ALL: dict[str, Callable[[int], list[Figure]]] = {
-    "drain": throughput.drain,
-    "produce": throughput.produce,
-    "hand-over": punctuality.hand_over,
-    "delayed": punctuality.delayed,
-    "retries": punctuality.retries,
-    "priority": punctuality.priority,
-    "neighbours": punctuality.neighbours,
-    "idle": footprint.idle,
-    "memory": footprint.memory,
-    "growth": footprint.growth,
-    "start": footprint.start,
-    "recycling": footprint.recycling,
+ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
+    "drain": ("Draining a backlog", throughput.drain),
+    "busy": ("Draining tasks that use the processor", throughput.busy),
+    "waiting": ("Draining tasks that wait", throughput.waiting),
+    "growth": ("Draining with more and more waiting", growth.growth),
+    "produce": ("Enqueueing", throughput.produce),
+    "hand-over": ("From call to start, idle", latency.hand_over),
+    "loaded": ("From call to start, busy", latency.loaded),
+    "delayed": ("Delayed tasks", punctuality.delayed),
+    "retries": ("Retries", punctuality.retries),
+    "priority": ("A high task among low ones", punctuality.priority),
+    "neighbours": ("A slow task in a batch", punctuality.neighbours),
+    "memory": ("Memory of a worker host", footprint.memory),
+    "memory-growth": ("Memory of a worker host as it works", footprint.growth),
+    "start": ("Starting a worker host", footprint.start),
+    "recycling": ("Replacing a worker process", footprint.recycling),
+    "idle": ("An idle worker host", footprint.idle),
 }
+"""Name → what it is about, and what measures it in so many rounds."""
 
 
 def main() -> int:
     """Measures what was asked for, or all."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
-    parser.add_argument("--rounds", type=int, default=3, help="medians of so many")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    options = parser.parse_args()
-    unknown = set(options.names) - set(ALL)
-    if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {Path(find_server()).name}; "
-        "compare what stands beside a figure, not machines",
-        style="dim",
-        soft_wrap=True,
-    )
-    figures: list[Figure] = []
+    options = _options()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    calibrations = [machine.calibrate()]
+    for line in report.about_machine(machine.describe(), calibrations):
+        console.print(line, style="dim", soft_wrap=True)
+    found = {}
     for name in options.names or ALL:
+        about, measure = ALL[name]
         console.print(f"measuring {name} …", style="dim")
-        figures += ALL[name](options.rounds)
+        found[name] = (about, measure(options.rounds))
+        calibrations.append(machine.calibrate())
+    figures = [figure for _, some in found.values() for figure in some]
     console.print(_table(figures))
+    console.print(report.about_machine(machine.describe(), calibrations)[-1], style="dim", soft_wrap=True)
+    document = report.document(found, options.rounds, calibrations)
     if options.json:
-        options.json.write_text(json.dumps([{**asdict(f), "is_reached": f.is_reached} for f in figures], indent=2))
+        options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if options.out:
+        report.write(document, options.out)
+        console.print(f"written: {options.out}/figures.md", markup=False)
     missed = [figure for figure in figures if not figure.is_reached]
-    console.print(f"{len(missed)} wanted figures not reached" if missed else "all wanted figures reached")
+    for figure in missed:
+        console.print(f"not reached: {figure.what}: wanted {figure.wanted}", markup=False, soft_wrap=True)
+    if not missed:
+        console.print("all wanted figures reached")
     return 1 if missed else 0
 
 
-def _table(figures: list[Figure]) -> Table:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
+    parser.add_argument("--rounds", type=int, default=3, help="medians of so many")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures.json, a page and charts, too")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.names) - set(ALL)):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(ALL)}")
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    return options
+
+
+def _table(figures: Sequence[Figure]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     table.add_column("measured", justify="right")

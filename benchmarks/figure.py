@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from benchmarks.numbers import short
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class Figure:
     """The number that the bound is about, if it is not the value: mostly a ratio."""
     at_least: float | None = None
     at_most: float | None = None
+    samples: tuple[float, ...] = ()
+    """What each round gave, if there were several: the value is their median."""
+    bare: tuple[float, ...] = ()
+    """What stands beside it, in the same unit and the same rounds."""
+    bare_name: str = ""
 
     @property
     def is_reached(self) -> bool:
@@ -33,6 +41,40 @@ class Figure:
         if self.at_least is not None:
             return f"≥ {self.at_least:,g} {unit}"
         return f"≤ {self.at_most:,g} {unit}" if self.at_most is not None else ""
+
+
+def measured(
+    what: str, unit: str, samples: Sequence[float], beside: str = "", *, at_most: float | None = None
+) -> Figure:
+    """The median of some rounds; a bound is about it."""
+    return Figure(what, statistics.median(samples), unit, beside, at_most=at_most, samples=tuple(samples))
+
+
+def compared(
+    what: str,
+    unit: str,
+    samples: Sequence[float],
+    bare: Sequence[float],
+    bare_name: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    more: str = "",
+) -> Figure:
+    """Ours beside a counterpart of the same rounds; a bound is about the median of the rounds' ratios."""
+    ratio = statistics.median(mine / base for mine, base in zip(samples, bare, strict=True))
+    return Figure(
+        what,
+        statistics.median(samples),
+        unit,
+        f"{bare_name} {short(statistics.median(bare))}: {ratio:.2f} ×{more}",
+        ratio if (at_least, at_most) != (None, None) else None,
+        at_least,
+        at_most,
+        tuple(samples),
+        tuple(bare),
+        bare_name,
+    )
 
 
 def percentile(values: Sequence[float], part: float) -> float:

@@ -1,60 +1,48 @@
 """The floor: the same work in bare loops without any features. Nobody can be faster; features cost the distance.
 
-drain     one script settles a batch (stored results) and reserves the next; the loop unpacks, looks up, calls, packs
-enqueue   redis-py's own `rpush`
-hand-over a raw push, and a blocking pop in another process
+drain      the loop of `bareloop.py` in so many processes
+enqueue    redis-py's own `rpush`
+hand-over  a raw push, and a blocking pop in another process
+round trip a hand-over there and one back
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
+from typing import Any
 
 import msgpack
 import redis
 
+from benchmarks import bareloop
 from benchmarks.host import Room
 from distq.broker.connect import Wire
-from distq.broker.scripts import encode, encode_items
-
-BATCH = 128
-TTL_MS = 600_000
-
-SCRIPT = """
-local mine = KEYS[3]
-for i = 2, #ARGV, 2 do
-  redis.call('SET', KEYS[4] .. ARGV[i], ARGV[i + 1], 'PX', 600000)
-  redis.call('HDEL', KEYS[2], ARGV[i])
-end
-redis.call('DEL', mine)
-local ids = redis.call('LPOP', KEYS[1], ARGV[1])
-if not ids then return {{}, {}} end
-redis.call('RPUSH', mine, unpack(ids))
-return {ids, redis.call('HMGET', KEYS[2], unpack(ids))}
-"""
-
-HANDLERS: dict[str, Callable[[int], int]] = {"noop": lambda number: number}
+from distq.broker.scripts import encode
 
 
-def fill(room: Room, number: int) -> None:
-    """Puts `number` messages into the bare queue."""
+def fill(room: Room, number: int, task: str = "noop", argument: float | None = None) -> None:
+    """Puts `number` messages into the bare queue; without an argument each has its own number."""
     for start in range(0, number, 1000):
         ids = [f"default.{n:020x}" for n in range(start, min(start + 1000, number))]
         pipe = room.client.pipeline(transaction=False)
-        pipe.hset("bare:tasks", mapping={id: msgpack.packb(["noop", [n]]) for n, id in enumerate(ids, start)})
-        pipe.rpush("bare:queue", *ids)
+        given = (n if argument is None else argument for n in range(start, start + len(ids)))
+        pipe.hset(bareloop.TASKS, mapping={id: msgpack.packb([task, [n]]) for id, n in zip(ids, given, strict=True)})
+        pipe.rpush(bareloop.QUEUE, *ids)
         pipe.execute()
 
 
-def drain(room: Room, number: int, processes: int) -> float:
+def drain(room: Room, number: int, processes: int, task: str = "noop", argument: float | None = None) -> float:
     """Tasks per second of so many bare processes."""
-    fill(room, number)
+    fill(room, number, task, argument)
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(processes + 1)
-    children = [context.Process(target=_loop, args=(room.url, index, barrier)) for index in range(processes)]
+    children = [context.Process(target=_join_in, args=(room.url, index, barrier)) for index in range(processes)]
     for child in children:
         child.start()
     barrier.wait()
@@ -64,21 +52,8 @@ def drain(room: Room, number: int, processes: int) -> float:
     return number / (time.perf_counter() - start)
 
 
-def _loop(url: str, index: int, barrier: Barrier) -> None:
-    wire = Wire(url, timeout=10.0)
-    sha = wire.request(encode("SCRIPT", "LOAD", SCRIPT)).decode()
-    keys = ("bare:queue", "bare:tasks", f"bare:processing:{index}", "bare:result:")
-    barrier.wait()
-    done: list[bytes] = []
-    while True:
-        head = b"*%d\r\n" % (8 + len(done)) + encode_items(("EVALSHA", sha, 4, *keys, BATCH))
-        ids, bodies = wire.request(head + encode_items(done))
-        if not ids:
-            return
-        done = []
-        for id, body in zip(ids, bodies, strict=True):
-            name, args = msgpack.unpackb(body)
-            done += (id, msgpack.packb(HANDLERS[name](*args)))
+def _join_in(url: str, index: int, barrier: Barrier) -> None:
+    bareloop.run(url, index, barrier.wait)
 
 
 def rpush(client: redis.Redis) -> None:
@@ -86,21 +61,60 @@ def rpush(client: redis.Redis) -> None:
     client.rpush("bare:list", b"x" * 32)
 
 
-def hand_over(room: Room, gaps: Sequence[float]) -> list[float]:
-    """Milliseconds from each push to its arrival in another process; `gaps` are the seconds between them."""
+def sleepers(processes: int, threads: int, seconds: float, within: float) -> float:
+    """How often per second so many threads can sleep for so long, with nothing around it: the ideal of this machine.
+
+    `time.sleep` takes a little longer than it is told: of 1 ms about a tenth.
+    """
+    context = multiprocessing.get_context("fork")
+    rates: Any = context.Array("d", processes * threads)
+
+    def rest(place: int) -> None:
+        begun, number = time.monotonic(), 0
+        while time.monotonic() < begun + within:
+            time.sleep(seconds)
+            number += 1
+        rates[place] = number / (time.monotonic() - begun)
+
+    def run(index: int) -> None:
+        own = [threading.Thread(target=rest, args=(index * threads + number,)) for number in range(threads)]
+        for thread in own:
+            thread.start()
+        for thread in own:
+            thread.join()
+
+    children = [context.Process(target=run, args=(index,)) for index in range(processes)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    return float(sum(rates))
+
+
+# -- hand-over --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _partner(target: Callable[..., None], *args: object) -> Iterator[Connection]:
     context = multiprocessing.get_context("fork")
     mine, its = context.Pipe()
-    child = context.Process(target=_pop, args=(room.url, len(gaps), its))
+    child = context.Process(target=target, args=(*args, its))
     child.start()
     mine.recv()
-    wire = Wire(room.url, timeout=10.0)
-    sent = []
-    for gap in gaps:
-        time.sleep(gap)
-        sent.append(time.monotonic_ns())
-        wire.request(encode("RPUSH", "bare:hand", b"x"))
-    arrived = mine.recv()
+    yield mine
     child.join()
+
+
+def hand_over(room: Room, gaps: Sequence[float]) -> list[float]:
+    """Milliseconds from each push to its arrival in another process; `gaps` are the seconds between them."""
+    with _partner(_pop, room.url, len(gaps)) as partner:
+        wire = Wire(room.url, timeout=10.0)
+        sent = []
+        for gap in gaps:
+            time.sleep(gap)
+            sent.append(time.monotonic_ns())
+            wire.request(encode("RPUSH", "bare:hand", b"x"))
+        arrived = partner.recv()
     return [(after - before) / 1e6 for before, after in zip(sent, arrived, strict=True)]
 
 
@@ -112,3 +126,27 @@ def _pop(url: str, number: int, its: Connection) -> None:
         wire.request(encode("BLPOP", "bare:hand", 0))
         arrived.append(time.monotonic_ns())
     its.send(arrived)
+
+
+def round_trip(room: Room, gaps: Sequence[float]) -> list[float]:
+    """Milliseconds from each push until its answer was popped here: a hand-over there and one back."""
+    with _partner(_answer, room.url, len(gaps)) as partner:
+        wire = Wire(room.url, timeout=10.0)
+        took = []
+        for gap in gaps:
+            time.sleep(gap)
+            begun = time.monotonic_ns()
+            wire.request(encode("RPUSH", "bare:there", b"x"))
+            wire.request(encode("BLPOP", "bare:back", 0))
+            took.append((time.monotonic_ns() - begun) / 1e6)
+        partner.recv()
+    return took
+
+
+def _answer(url: str, number: int, its: Connection) -> None:
+    wire = Wire(url, timeout=10.0)
+    its.send("ready")
+    for _ in range(number):
+        wire.request(encode("BLPOP", "bare:there", 0))
+        wire.request(encode("RPUSH", "bare:back", b"x"))
+    its.send("done")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
 import redis
 
+from benchmarks.numbers import rate_of
 from distq import Distq
 from distq.embedded import EmbeddedBroker
 from distq.errors import DistqError
 
 READY = "Worker started"
+PATIENCE_S = 60.0
 
 
 class Room:
@@ -49,42 +53,61 @@ def room() -> Iterator[Room]:
 
 
 @contextmanager
-def worker_host(
-    room: Room, processes: int, *, port: int | None = 0, **settings: str
-) -> Iterator[subprocess.Popen[str]]:
-    """`distq run` on the benchmark's application; ready when this is entered, stopped when it is left.
-
-    `port` is that of the metrics: 0 for none, None for the default.
-    """
+def worker_host(room: Room, processes: int, threads: int = 1, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """`distq run` on the benchmark's application; ready when this is entered, stopped when it is left."""
     command = [sys.executable, "-m", "distq", "run", "benchmarks.tasks:app", "-p", str(processes)]
-    command += ["--broker", room.url, "--log-level", "ERROR"]
-    command += [] if port is None else ["--metrics-port", str(port)]
+    command += ["--threads", str(threads)] if threads > 1 else []
+    command += ["--broker", room.url]
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log").open("w+")  # noqa: SIM115 (read after the process has ended)
-        process = subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=log, text=True
-        )
+        log = Path(folder, "log")
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
         assert process.stdout is not None
         try:
             if not any(READY in line for line in process.stdout):
-                log.seek(0)
-                raise DistqError(f"the worker host does not start: {log.read()}")
+                raise DistqError(f"the worker host does not start: {log.read_text('utf-8', 'replace')}")
             yield process
         finally:
             process.terminate()
             process.communicate(timeout=60)
-            log.close()
+
+
+@cache
+def threads_of_a_process() -> int:
+    """How many tasks at a time a worker process runs in the benchmarks of tasks that wait."""
+    said = subprocess.run([sys.executable, "-m", "distq", "run", "--help"], capture_output=True, text=True, check=True)
+    return 16 if "--threads" in said.stdout else 1
 
 
 def rate_between(count: Callable[[], int], total: int, low: float = 0.1, high: float = 0.95) -> float:
     """Per second, between a low and a high part of `total`, as `count()` says: without start and end."""
     seen: list[tuple[float, int]] = []
+    progress = time.perf_counter()
     while not seen or seen[-1][1] < total * high:
         seen.append((time.perf_counter(), count()))
+        if len(seen) > 1 and seen[-1][1] > seen[-2][1]:
+            progress = seen[-1][0]
+        elif seen[-1][0] - progress > PATIENCE_S:
+            raise DistqError(f"the workers stopped at {seen[-1][1]:,} of {total:,} tasks")
         time.sleep(0.02)
-    inside = [(at, number) for at, number in seen if number >= total * low]
-    (first, begun), (last, ended) = inside[0], inside[-1]
-    return (ended - begun) / (last - first)
+    return rate_of(seen, total, low, high)
+
+
+def until(condition: Callable[[], bool], what: str, within: float = PATIENCE_S, pause: float = 0.02) -> None:
+    """Waits. Raises TimeoutError when it takes too long."""
+    give_up = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"not within {within:g} s: {what}")
+        time.sleep(pause)
+
+
+def pauses(number: int, least: float = 0.004, most: float = 0.012) -> list[float]:
+    """Seconds between tasks: by chance, but the same for all, and in step with nobody's polling."""
+    chance = random.Random(1)
+    return [chance.uniform(least, most) for _ in range(number)]
 
 
 def sent_within(client: redis.Redis, seconds: float) -> list[str]:

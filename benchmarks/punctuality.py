@@ -1,56 +1,47 @@
-"""When: hand-over, delayed tasks, retries, priorities, a slow neighbour. On an idle machine."""
+"""When: delayed tasks, retries, priorities, a slow neighbour. On an idle machine."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.figure import Figure, percentile
-from benchmarks.host import room, worker_host
-from benchmarks.tasks import fail, maybe, note, sleep, stamp
+from benchmarks.figure import Figure, measured, percentile
+from benchmarks.host import room, until, worker_host
+from benchmarks.tasks import fail, maybe, noop, note, sleep, stamp
+from benchmarks.turns import by_turns
 
 DELAYED, SPREAD_S = 1_000, 10.0
+PENDING, FAR_S = 100_000, 3600.0
 FAILING = 20
 
 
-def hand_over(rounds: int) -> list[Figure]:
-    """From `.delay()` to the start of the handler, and to the result, with nothing else to do."""
-    with room() as place, worker_host(place, 2):
-        place.app()
-        for _ in range(20):
-            stamp.delay(0).get(timeout=10)
-        starts, trips = [], []
-        for number in range(200 * rounds):
-            enqueued, begun = time.time(), time.perf_counter()
-            started = stamp.delay(number).get(timeout=10)
-            trips.append((time.perf_counter() - begun) * 1000)
-            starts.append((started - enqueued) * 1000)
-    return [
-        Figure(f"enqueue to start, {name}", percentile(starts, part), "ms")
-        for name, part in (("p50", 0.5), ("p99", 0.99))
-    ] + [Figure("enqueue to result, p50", percentile(trips, 0.5), "ms")]
-
-
 def delayed(rounds: int) -> list[Figure]:
-    """1,000 tasks spread over 10 s: how late each started."""
+    """1,000 tasks spread over 10 s: how late each started, while many others are due later, and with no others."""
+    late = by_turns(rounds, {"crowd": lambda: _lateness(PENDING), "alone": lambda: _lateness(0)})
+    p50, p99 = ([percentile(times, part) for times in late["crowd"]] for part in (0.5, 0.99))
+    alone = f"with no others {statistics.median(percentile(times, 0.99) for times in late['alone']):.1f}"
+    crowd = f"delayed task starts late, {PENDING:,} others pending"
+    return [
+        measured(f"{crowd}, p50", "ms", p50),
+        measured(f"{crowd}, p99", "ms", p99, alone, at_most=10),
+        Figure("delayed task starts early, at most", max(0.0, -min(map(min, late["crowd"]))), "ms", at_most=2),
+    ]
+
+
+def _lateness(pending: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder, room() as place:
         log = Path(folder, "log")
         with worker_host(place, 2, BENCH_LOG=str(log)):
             place.app()
+            noop.options(delay=FAR_S).delay_many((number,) for number in range(pending))
             begin = time.time() + 3.0
             for number in range(DELAYED):
                 due = begin + SPREAD_S * number / DELAYED
                 note.options(delay=due - time.time()).delay(number, due)
-            _until(lambda: place.counted("completed", "note") == DELAYED)
-        late = [float(line.split()[1]) for line in log.read_text().splitlines()]
-    return [
-        Figure("delayed task starts late, p50", percentile(late, 0.5), "ms"),
-        Figure("delayed task starts late, p99", percentile(late, 0.99), "ms", at_most=10),
-        Figure("delayed task starts early, at most", max(0.0, -min(late)), "ms", at_most=2),
-    ]
+            until(lambda: place.counted("completed", "note") == DELAYED, "all delayed tasks")
+        return [float(line.split()[1]) for line in log.read_text().splitlines()]
 
 
 def retries(rounds: int) -> list[Figure]:
@@ -61,7 +52,7 @@ def retries(rounds: int) -> list[Figure]:
             place.app()
             for _ in range(FAILING):
                 fail.delay()
-            _until(lambda: place.counted("dead", "fail") == FAILING)
+            until(lambda: place.counted("dead", "fail") == FAILING, "the last attempts")
         times: dict[str, list[float]] = {}
         for line in log.read_text().splitlines():
             id, _, at = line.split()
@@ -81,8 +72,8 @@ def priority(rounds: int) -> list[Figure]:
         place.app()
         sleep.options(priority="low").delay_many((0.01,) for _ in range(1_000))
         for number in range(50):
-            enqueued = time.time()
-            waits.append((stamp.delay(number).get(timeout=30) - enqueued) * 1000)
+            called = time.monotonic_ns()
+            waits.append((stamp.delay(number).get(timeout=30) - called) / 1e6)
             time.sleep(0.03)
         assert place.counted("completed", "sleep") < 1_000, "the low ones were over too soon"
     return [
@@ -114,11 +105,3 @@ def neighbours(rounds: int) -> list[Figure]:
             assert handles[60].status() == "running"
             handles[60].get(timeout=30)
     return [Figure("119 neighbours of a 2 s task are done", statistics.median(waits), "ms", at_most=100)]
-
-
-def _until(condition: Callable[[], bool], within: float = 60.0) -> None:
-    give_up = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"not within {within:g} s")
-        time.sleep(0.02)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
+from benchmarks import work
 from distq import Distq, current
 
 app = Distq("bench")
@@ -27,10 +29,24 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@app.task(type="nap")
+def nap(seconds: float) -> tuple[str, int, int]:
+    """Waits; says in which slot, and when it began and ended (monotonic nanoseconds)."""
+    begun = time.monotonic_ns()
+    time.sleep(seconds)
+    return f"{os.getpid()} {threading.get_ident()}", begun, time.monotonic_ns()
+
+
+@app.task(type="burn")
+def burn(seconds: float) -> None:
+    """Uses the processor."""
+    work.burn(seconds)
+
+
 @app.task(type="stamp", priority="high")
-def stamp(number: int) -> float:
-    """When it started."""
-    return time.time()
+def stamp(number: int) -> int:
+    """When it started, in monotonic nanoseconds: all processes of a machine share that clock."""
+    return time.monotonic_ns()
 
 
 @app.task(type="note")

@@ -9,7 +9,7 @@ import time
 from benchmarks import floor
 from benchmarks.figure import percentile
 from benchmarks.host import Room
-from benchmarks.peers.numbers import scaled
+from benchmarks.numbers import scaled
 from benchmarks.peers.workloads import Numbers, Scale, pauses
 from distq.embedded import EmbeddedBroker
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.chart import bars
+from benchmarks.chart import bars
+from benchmarks.numbers import short, spread
 from benchmarks.peers.metrics import ALL, BY_KEY, Metric
-from benchmarks.peers.numbers import short, spread
 from benchmarks.peers.table import OURS, Row, bare, best_python_peer, overview, ratio, row_of, rows
 
 Document = dict[str, Any]

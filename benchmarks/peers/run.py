@@ -13,7 +13,8 @@ from typing import Any
 
 import redis
 
-from benchmarks.peers import bare, machine, workloads
+from benchmarks import machine
+from benchmarks.peers import bare, workloads
 from benchmarks.peers.install import Unavailable, install, versions
 from benchmarks.peers.systems import System
 from benchmarks.peers.workloads import Numbers, Scale, Sizes

@@ -25,6 +25,7 @@ import redis
 
 from benchmarks.peers.install import Unavailable
 from benchmarks.peers.systems import HOME, ROOT, System
+from benchmarks.processes import below, pss_mib
 from distq.embedded import EmbeddedBroker
 
 PATIENCE_S = 60.0
@@ -168,12 +169,7 @@ class Crew:
 
     def pss_mib(self) -> float:
         """The memory of all of them; what several share is counted once."""
-        total = 0
-        for pid in self.members:
-            with contextlib.suppress(OSError):
-                match = re.search(r"^Pss:\s*(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text("ascii"), re.M)
-                total += int(match[1]) if match else 0
-        return total / 1024
+        return pss_mib(self.members)
 
 
 @contextlib.contextmanager
@@ -200,21 +196,6 @@ def until(condition: Callable[[], bool], what: str, crew: Crew | None = None, wi
         if time.monotonic() > give_up:
             raise Unavailable(f"not within {within:g} s: {what}" + (f": {last_line(crew.log)}" if crew else ""))
         time.sleep(0.01)
-
-
-def below(roots: set[int]) -> set[int]:
-    """These processes and all that descend from them, and what they left behind in their sessions."""
-    parents: dict[int, tuple[int, int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text("utf-8", "replace").rpartition(") ")[2].split()
-                if fields[0] != "Z":
-                    parents[int(entry.name)] = (int(fields[1]), int(fields[3]))
-    found = {pid for pid, (_, session) in parents.items() if pid in roots or session in roots}
-    while more := {pid for pid, (parent, _) in parents.items() if parent in found} - found:
-        found |= more
-    return found
 
 
 def last_line(log: Path) -> str:

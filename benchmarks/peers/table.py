@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.numbers import Spread, short, spread
 from benchmarks.peers.metrics import ALL, Metric
-from benchmarks.peers.numbers import Spread, short, spread
 
 Document = dict[str, Any]
 OURS = "distq"

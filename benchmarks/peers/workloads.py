@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from benchmarks.figure import percentile
 from benchmarks.host import sent_within
+from benchmarks.numbers import rate_of, scaled
 from benchmarks.peers.install import Unavailable
-from benchmarks.peers.numbers import rate_of, scaled
 from benchmarks.peers.stage import PATIENCE_S, Crew, Producer, Stage, crew, producer, stage, until
 from benchmarks.peers.systems import System
 

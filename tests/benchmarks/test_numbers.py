@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.figure import percentile
-from benchmarks.peers.numbers import Spread, rate_of, scaled, short, spread
+from benchmarks.numbers import Spread, rate_of, scaled, short, spread
 
 
 def test_a_spread_is_the_median_between_the_smallest_and_the_largest() -> None:

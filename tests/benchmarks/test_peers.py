@@ -15,9 +15,10 @@ import pytest
 
 from benchmarks.peers.install import Unavailable, install
 from benchmarks.peers.run import Run
-from benchmarks.peers.stage import below, crew, producer, stage, until
+from benchmarks.peers.stage import crew, producer, stage, until
 from benchmarks.peers.systems import BY_KEY, ROOT, System
 from benchmarks.peers.workloads import Scale
+from benchmarks.processes import below
 from tests.support.eventually import eventually
 
 DISTQ = BY_KEY["distq"]

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from benchmarks.chart import bars
+from benchmarks.numbers import Spread
 from benchmarks.peers import systems, table
-from benchmarks.peers.chart import bars
 from benchmarks.peers.metrics import ALL, BY_KEY
-from benchmarks.peers.numbers import Spread
 from benchmarks.peers.report import charts, markdown, write
 
 SVG = "{http://www.w3.org/2000/svg}"

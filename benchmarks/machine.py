@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from distq.embedded import find_server
+from distq.broker.connect import Wire
+from distq.broker.scripts import encode
+from distq.embedded import EmbeddedBroker, find_server
 
 LOOP = 2_000_000
+PINGS = 3_000
 
 
 def loop_ms() -> float:
@@ -34,7 +39,26 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "server": _server(),
+        "libraries": {name: version(name) for name in ("redis", "hiredis", "msgpack")},
     }
+
+
+def calibrate() -> dict[str, float]:
+    """How fast the machine is at this moment, and who else wants it."""
+    return {"loop_ms": round(loop_ms(), 1), "ping_us": round(ping_us(), 1), "load": round(load(), 2)}
+
+
+def ping_us() -> float:
+    """Median microseconds of a raw PING to an embedded broker: the least that a call can take."""
+    with EmbeddedBroker() as broker:
+        wire = Wire(broker.url, timeout=5.0)
+        ping, took = encode("PING"), []
+        for _ in range(PINGS):
+            begun = time.perf_counter()
+            wire.request(ping)
+            took.append((time.perf_counter() - begun) * 1e6)
+        wire.close()
+    return statistics.median(took)
 
 
 def load() -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from benchmarks.peers.numbers import Spread, short
+from benchmarks.numbers import Spread, short
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 720, 110, 110, 58, 26, 16
+LETTER = 8
+"""Wider than most of them are."""
 
 STYLE = """
 text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; fill: #1f2328; }
@@ -35,7 +37,8 @@ def bars(title: str, note: str, lines: Sequence[tuple[str, Spread, str]]) -> str
     A line is (name, values, kind): `ours`, `bar`, or `bare` for what is no system.
     """
     most = max((value.high for _, value, _ in lines), default=0) or 1
-    space = WIDTH - LEFT - RIGHT
+    left = max([LEFT, *(LETTER * len(name) + 16 for name, _, _ in lines)])
+    space = WIDTH - left - RIGHT
     height = TOP + STEP * len(lines) + 8
     told = "; ".join(f"{name} {short(value.median)}" for name, value, _ in lines)
     parts = [
@@ -51,9 +54,9 @@ def bars(title: str, note: str, lines: Sequence[tuple[str, Spread, str]]) -> str
         length, low, high = (space * part / most for part in (value.median, value.low, value.high))
         weight = ' class="own"' if kind == "ours" else ' class="quiet"' if kind == "bare" else ""
         parts += [
-            f'<text{weight} x="{LEFT - 8}" y="{base}" text-anchor="end">{escape(name)}</text>',
-            f'<rect class="{kind}" x="{LEFT}" y="{top}" width="{max(length, 1):.1f}" height="{BAR}" rx="2"/>',
-            f'<path class="spread" d="M{LEFT + low:.1f} {middle:.1f}H{LEFT + high:.1f}"/>',
-            f'<text{weight} x="{LEFT + max(length, high) + 8:.1f}" y="{base}">{escape(short(value.median))}</text>',
+            f'<text{weight} x="{left - 8}" y="{base}" text-anchor="end">{escape(name)}</text>',
+            f'<rect class="{kind}" x="{left}" y="{top}" width="{max(length, 1):.1f}" height="{BAR}" rx="2"/>',
+            f'<path class="spread" d="M{left + low:.1f} {middle:.1f}H{left + high:.1f}"/>',
+            f'<text{weight} x="{left + max(length, high) + 8:.1f}" y="{base}">{escape(short(value.median))}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
