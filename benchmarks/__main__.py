@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import footprint, growth, latency, machine, punctuality, report, throughput
 from benchmarks.figure import Figure
+from benchmarks.first import first
 
 ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "drain": ("Draining a backlog", throughput.drain),
@@ -42,18 +43,26 @@ def main() -> int:
     """Measures what was asked for, or all."""
     options = _options()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", markup=False, soft_wrap=True)
+
     calibrations = [machine.calibrate()]
     for line in report.about_machine(machine.describe(), calibrations):
-        console.print(line, style="dim", soft_wrap=True)
+        say(line)
     found = {}
-    for name in options.names or ALL:
+    if options.tasks or options.workers:
+        tasks, workers = options.tasks or 100_000, options.workers or 10
+        found["first"] = ("The first system's command line", first(tasks, workers, say))
+        calibrations.append(machine.calibrate())
+    for name in options.names or ([] if found else ALL):
         about, measure = ALL[name]
-        console.print(f"measuring {name} …", style="dim")
+        say(f"measuring {name} …")
         found[name] = (about, measure(options.rounds))
         calibrations.append(machine.calibrate())
     figures = [figure for _, some in found.values() for figure in some]
     console.print(_table(figures))
-    console.print(report.about_machine(machine.describe(), calibrations)[-1], style="dim", soft_wrap=True)
+    say(report.about_machine(machine.describe(), calibrations)[-1])
     document = report.document(found, options.rounds, calibrations)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -71,6 +80,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ALL))
+    parser.add_argument("-tasks", type=_count, metavar="N", help="as the first system: so many no-op tasks, and")
+    parser.add_argument("-workers", type=_count, metavar="N", help="so many worker processes")
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write figures.json, a page and charts, too")
@@ -80,6 +91,13 @@ def _options() -> argparse.Namespace:
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     return options
+
+
+def _count(text: str) -> int:
+    """A number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number above 0")
+    return int(text)
 
 
 def _table(figures: Sequence[Figure]) -> Table:

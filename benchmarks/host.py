@@ -81,9 +81,14 @@ def threads_of_a_process() -> int:
     return 16 if "--threads" in said.stdout else 1
 
 
-def rate_between(count: Callable[[], int], total: int, low: float = 0.1, high: float = 0.95) -> float:
-    """Per second, between a low and a high part of `total`, as `count()` says: without start and end."""
-    seen: list[tuple[float, int]] = []
+def rate_between(
+    count: Callable[[], int], total: int, low: float = 0.1, high: float = 0.95, begun: float | None = None
+) -> float:
+    """Per second, between a low and a high part of `total`, as `count()` says: without start and end.
+
+    `begun`: when nothing was done yet, for those that may be too few to be counted on the way.
+    """
+    seen: list[tuple[float, int]] = [] if begun is None else [(begun, 0)]
     progress = time.perf_counter()
     while not seen or seen[-1][1] < total * high:
         seen.append((time.perf_counter(), count()))

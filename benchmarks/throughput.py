@@ -93,7 +93,11 @@ def waiting(rounds: int) -> list[Figure]:
                 at_least=0.95, more=f"; nominal {ideal:,.0f}/s",
             )
         )  # fmt: skip
-    per_slot = [rate for _ in range(rounds) for rate in _rates_of_slots(processes, threads, 0.1)]
+    per_slot = [
+        rate
+        for _ in range(rounds)
+        for rate in rates_of_slots(processes, threads, 0.1, round(processes * threads / 0.1 * BUSY_S))
+    ]
     median = statistics.median(per_slot)
     told = f"ideal 10/s; slowest slot {min(per_slot):.2f}, {len(per_slot)} slots"
     found.append(
@@ -102,9 +106,8 @@ def waiting(rounds: int) -> list[Figure]:
     return found
 
 
-def _rates_of_slots(processes: int, threads: int, seconds: float) -> list[float]:
+def rates_of_slots(processes: int, threads: int, seconds: float, number: int) -> list[float]:
     """Tasks per second of each slot, from the start of its first task to the end of its last."""
-    number = round(processes * threads / seconds * BUSY_S)
     with room() as place:
         place.app()
         handles = nap.delay_many((seconds,) for _ in range(number))

@@ -113,6 +113,39 @@ def test_the_command_ends_with_1_and_names_what_is_missed(
     assert {"loop_ms", "ping_us", "load"} == set(json.loads((tmp_path / "x.json").read_text())["calibrations"][0])
 
 
+@pytest.mark.parametrize("option", ["-tasks", "-workers"])
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
+def test_what_is_no_number_of_tasks_or_workers_is_refused(
+    option: str, number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", option, number])
+    with pytest.raises(SystemExit) as ended:
+        door.main()
+    assert ended.value.code == 2
+    assert option in capsys.readouterr().err
+
+
+def test_the_first_systems_command_line_puts_its_figures_beside_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.first.EACH", 3)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "-tasks", "505", "-workers", "2"])
+    door.main()
+    said = capsys.readouterr().out
+    for line in ("enqueueing 505 no-op tasks from 10 producers", "with 2 workers", "running 6 tasks of 100 ms"):
+        assert line in said
+    for what, theirs in (
+        ("enqueue, 10 producers", "~30,000"),
+        ("each slot", "first system 10"),
+        ("p50", "< 110"),
+        ("p95", "< 150"),
+        ("p99", "< 200"),
+        ("memory of each worker", "~25"),
+    ):
+        assert re.search(rf"{re.escape(what)}.*{re.escape(theirs)}", said), (what, said)
+    assert "measuring drain" not in said, "only what was asked for"
+
+
 # -- the floor --------------------------------------------------------------------------------------------------------
 
 
