@@ -6,8 +6,9 @@ command in wire form. A call then costs binding, packing, one write and one read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from distq import message
@@ -27,20 +28,21 @@ R = TypeVar("R")
 BULK, BULK_BYTES = 500, 1 << 20
 """Messages in one script call of `delay_many`, and about so many bytes: none keeps the broker or the network long."""
 
-CREATED = b"created"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Sender(Generic[P, R]):
     """A task with the options of a call. Keep and reuse it as you like."""
 
-    __slots__ = ("_app", "_bind", "_call", "_chain", "_front", "_head", "_item", "_seen", "_verb", "type")
+    __slots__ = ("_app", "_bind", "_call", "_chain", "_front", "_head", "_one", "_seen", "_verb", "type")
 
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
         self._app, self._call, self._bind = app, call, bind
         self._head = message.head(type, call.priority, call.result_ttl_s)
         self._verb = script("enqueue")
-        self._front, self._item = self._fronts(call.options)
+        self._front = self._front_with(call.options)
+        self._one = verbs.enqueue_call(self._front)
         self._seen: list[Link] = []
         self._chain: EnqueueCall | None = None
 
@@ -65,28 +67,45 @@ class Sender(Generic[P, R]):
         """See `Task.delay_many`."""
         if self._call.id is not None:
             raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
+        app, queue = self._app, self._call.queue
+        app.broker.open(queue)
         handles: list[Handle[R]] = []
-        batch: list[bytes] = []
-        size = 0
-        prefix, queue = self._app.broker.open(self._call.queue), self._call.queue
-        chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
-        for position, item in enumerate(calls):
-            args, kwargs = _split(item, position)
-            self._bind(args, kwargs)
-            headers = self._call.headers
-            if chain is not None:
-                sent = chain(self._outgoing(args, kwargs))
-                args, kwargs, headers = sent.args, sent.kwargs, sent.headers
-            id = message.new_id(queue)
-            batch.append(self._item + verbs.enqueue_item(id, self._pack(args, kwargs, headers)))
-            size += len(batch[-1])
-            handles.append(Handle(self._app, id, queue))
-            if len(batch) == BULK or size >= BULK_BYTES:
-                self._app.broker.run(verbs.enqueue(prefix, batch))
-                batch, size = [], 0
-        if batch:
-            self._app.broker.run(verbs.enqueue(prefix, batch))
+        with app.broker.exchange.flight(self._verb) as flight:
+            for messages in self._packed(calls):
+                ids = message.new_ids(queue, len(messages))
+                flight.send(verbs.enqueue_many(self._front, [id.encode() for id in ids], messages))
+                handles += [Handle(app, id, queue) for id in ids]
         return handles
+
+    def _packed(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> Iterator[list[bytes]]:
+        """Their messages, as many at a time as travel together."""
+        chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
+        is_plain = chain is None and not self._call.headers
+        bind, pack, head, most = self._bind, self._app.codec.args_packer(), self._head, self._app.max_payload
+        messages: list[bytes] = []
+        size = 0
+        for position, item in enumerate(calls):
+            if is_plain and type(item) is tuple:
+                bind(item, NOTHING)
+                data = head + pack(item)
+                if len(data) > most:
+                    raise self._too_large(data)
+            else:
+                data = self._packed_one(*_split(item, position), chain)
+            messages.append(data)
+            size += len(data)
+            if len(messages) == BULK or size >= BULK_BYTES:
+                yield messages
+                messages, size = [], 0
+        if messages:
+            yield messages
+
+    def _packed_one(self, args: tuple[Any, ...], kwargs: dict[str, Any], chain: EnqueueCall | None) -> bytes:
+        self._bind(args, kwargs)
+        if chain is None:
+            return self._pack(args, kwargs, self._call.headers)
+        sent = chain(self._outgoing(args, kwargs))
+        return self._pack(sent.args, sent.kwargs, sent.headers)
 
     # -- one call ----------------------------------------------------------------------------------------------------
 
@@ -98,32 +117,39 @@ class Sender(Generic[P, R]):
         data = self._pack(args, kwargs, headers)
         id = self._call.id
         if id is None:
-            front, id = self._front, message.new_id(queue)
-        else:
-            front, _ = self._fronts(self._call.fresh_options())
-        reply = broker.exchange.run_script(self._verb, front + verbs.enqueue_item(id, data))
-        return Handle(app, id, queue, reply[0] == CREATED)
+            id = message.new_id(queue)
+            broker.exchange.run_script(self._verb, self._one + verbs.enqueue_item(id, data))
+            return Handle(app, id, queue)
+        call = verbs.enqueue_call(self._fresh_front()) + verbs.enqueue_item(id, data)
+        return Handle(app, id, queue, broker.exchange.run_script(self._verb, call)[0] == verbs.CREATED)
 
     async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
         app, queue = self._app, self._call.queue
         data = self._pack(args, kwargs, headers)
-        id = self._call.id
+        id, front = self._call.id, self._front
         if id is None:
-            item, id = self._item, message.new_id(queue)
-        else:
-            _, item = self._fronts(self._call.fresh_options())
-        return Handle(app, id, queue, await app.async_broker.enqueue(queue, item + verbs.enqueue_item(id, data)))
+            id = message.new_id(queue)
+            await app.async_broker.enqueue(queue, front, verbs.enqueue_item(id, data))
+            return Handle(app, id, queue)
+        item = verbs.enqueue_item(id, data)
+        return Handle(app, id, queue, await app.async_broker.enqueue(queue, front, item, self._fresh_front()))
 
     def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
         data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)
         if len(data) > self._app.max_payload:
-            raise PayloadTooLarge(
-                f"{self.type}: a message of {len(data)} bytes is above the limit of {self._app.max_payload}: store the "
-                "data elsewhere and pass its address, or raise Distq(max_payload=…)"
-            )
+            raise self._too_large(data)
         return data
 
-    def _fronts(self, options: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    def _too_large(self, data: bytes) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"{self.type}: a message of {len(data)} bytes is above the limit of {self._app.max_payload}: store the "
+            "data elsewhere and pass its address, or raise Distq(max_payload=…)"
+        )
+
+    def _fresh_front(self) -> bytes:
+        return self._front_with(self._call.fresh_options())
+
+    def _front_with(self, options: Mapping[str, Any]) -> bytes:
         prefix = self._app.broker.prefix(self._call.queue)
         return verbs.enqueue_front(prefix, self.type, self._call.priority, verbs.enqueue_options(options))
 

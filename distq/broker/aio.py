@@ -104,9 +104,10 @@ class AsyncWire:
 
 
 class _Batch:
-    """Enqueues that go out together."""
+    """Enqueues that go out together: calls with the same options."""
 
-    def __init__(self) -> None:
+    def __init__(self, front: bytes) -> None:
+        self.front = front
         self.items: list[bytes] = []
         self.futures: list[asyncio.Future[bool]] = []
         self.size = 0
@@ -132,7 +133,7 @@ class _Loop:
         self.url, self.timeout = url, timeout
         self.wire: AsyncWire | None = None
         self.opening = asyncio.Lock()
-        self.batches: dict[str, _Batch] = {}
+        self.batches: dict[tuple[str, bytes, bool], _Batch] = {}
         self.running: set[asyncio.Task[None]] = set()
         self.opened: set[str] = set()
 
@@ -166,16 +167,20 @@ class AsyncBroker:
         """Runs a verb; sends it again if the reply was lost."""
         return command.parse(await self._attempt(command.verb, command.data))
 
-    async def enqueue(self, queue: str, item: bytes) -> bool:
-        """Enqueues one message, together with all others of this turn of the loop; whether it is new."""
-        state = self._state()
-        batch = state.batches.setdefault(queue, _Batch())
+    async def enqueue(self, queue: str, front: bytes, item: bytes, fresh_front: bytes = b"") -> bool:
+        """Enqueues one message, together with all others of this turn of the loop that have the same front.
+
+        Answers whether it is new. `fresh_front` has the token that goes with an id given by a user; those that travel
+        together share one.
+        """
+        state, like = self._state(), (queue, front, bool(fresh_front))
+        batch = state.batches.get(like)
+        if batch is None:
+            batch = state.batches[like] = _Batch(fresh_front or front)
+            state.start(self._flush(state, like, batch))
         future = batch.add(item)
-        if len(batch.items) == 1:
-            state.start(self._flush(state, queue))
-        elif batch.is_full:
-            del state.batches[queue]
-            state.start(self._send(state, queue, batch))
+        if batch.is_full:
+            del state.batches[like]
         return await future
 
     async def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
@@ -219,18 +224,16 @@ class AsyncBroker:
             self._loops[loop] = _Loop(self.url, self.timeout)
         return self._loops[loop]
 
-    async def _flush(self, state: _Loop, queue: str) -> None:
+    async def _flush(self, state: _Loop, like: tuple[str, bytes, bool], batch: _Batch) -> None:
         """Runs after the current turn of the loop: everything that it enqueued goes out together."""
-        batch = state.batches.pop(queue, None)
-        if batch is not None:  # it may have become full meanwhile
-            await self._send(state, queue, batch)
-
-    async def _send(self, state: _Loop, queue: str, batch: _Batch) -> None:
+        if state.batches.get(like) is batch:  # it may have become full meanwhile
+            del state.batches[like]
+        queue = like[0]
         try:
             if queue not in state.opened:
                 await self._open(queue)
                 state.opened.add(queue)
-            created = await self.run(verbs.enqueue(self.prefix(queue), batch.items))
+            created = await self.run(verbs.enqueue(batch.front, batch.items))
         except Exception as error:
             for future in batch.futures:
                 if not future.done():

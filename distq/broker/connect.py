@@ -14,7 +14,8 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -197,6 +198,19 @@ class Exchange:
         """The same for a call in wire form."""
         return self._attempt(data, verb)
 
+    def flight(self, verb: Script) -> Flight:
+        """For many calls of a verb, one after the other."""
+        return Flight(self, verb)
+
+    def start(self, verb: Script, data: bytes) -> Callable[[], Reply]:
+        """Sends a call, and gives what waits for its reply, which must be called."""
+        try:
+            wire = self.take()
+            wire.send(data)
+        except BrokerUnavailable as error:
+            return partial(self._insist, data, verb, error)
+        return partial(self._finish, wire, data, verb)
+
     def request(self, data: bytes) -> Reply:
         """Sends a plain command, which must be idempotent."""
         return self._attempt(data, None)
@@ -239,6 +253,17 @@ class Exchange:
                 self.give(wire)
             return self._insist(data, verb, error)
 
+    def _finish(self, wire: Wire, data: bytes, verb: Script) -> Reply:
+        try:
+            reply = wire.read()
+        except ServerError as error:
+            self.give(wire)
+            return self._insist(data, verb, error)
+        except BrokerUnavailable as error:
+            return self._insist(data, verb, error)
+        self.give(wire)
+        return reply
+
     def _insist(self, data: bytes, verb: Script | None, error: Exception) -> Reply:
         give_up, pause = time.monotonic() + self.timeout, 0.01
         while True:
@@ -262,3 +287,31 @@ class Exchange:
                 if isinstance(again, ServerError):
                     self.give(wire)
                 error = again
+
+
+class Flight:
+    """Calls one after the other, each of which is on its way while the caller prepares the next.
+
+    The end of the `with` block waits for the last one, also when it is left by an error.
+    """
+
+    def __init__(self, exchange: Exchange, verb: Script) -> None:
+        self._exchange, self._verb = exchange, verb
+        self._land: Callable[[], Reply] | None = None
+
+    def send(self, data: bytes) -> None:
+        """Waits until the call before has been answered, and sends this one."""
+        self.land()
+        self._land = self._exchange.start(self._verb, data)
+
+    def land(self) -> None:
+        """Waits for the last answer."""
+        land, self._land = self._land, None
+        if land is not None:
+            land()
+
+    def __enter__(self) -> Flight:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.land()

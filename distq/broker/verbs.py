@@ -40,6 +40,9 @@ class Verdicts(NamedTuple):
 
 NO_VERDICTS = Verdicts(0, b"")
 
+CREATED = b"created"
+"""`enqueue` says so of a new task."""
+
 
 class Step(NamedTuple):
     """What a worker's round trip brought."""
@@ -167,23 +170,45 @@ def enqueue_options(options: Mapping[str, object]) -> bytes:
     return msgpack.packb(dict(options), use_bin_type=False) if options else b""
 
 
-def enqueue_front(prefix: str, type: str, priority: int, options: bytes) -> tuple[bytes, bytes]:
-    """(front of a call with one message, front of one more message); `enqueue_item` follows either."""
-    items = encode_items((type, keys.PRIORITIES[priority], options))
-    return script("enqueue").command_head(prefix.encode(), 5) + items, items
+def enqueue_front(prefix: str, type: str, priority: int, options: bytes) -> bytes:
+    """What all calls with the same options have in common; `enqueue_call` makes one of it."""
+    return encode_items(("EVALSHA", script("enqueue").sha, 1, prefix, type, keys.PRIORITIES[priority], options))
+
+
+def enqueue_call(front: bytes, number: int = 1) -> bytes:
+    """A call with so many messages in wire form, up to them."""
+    return b"*%d\r\n%b" % (7 + 2 * number, front)
 
 
 def enqueue_item(id: str, message: bytes) -> bytes:
-    """The rest of one message after its front."""
+    """One message of a call in wire form."""
     raw = id.encode()
     return b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(raw), raw, len(message), message)
 
 
-def enqueue(prefix: str, items: Sequence[bytes]) -> Command[list[bool]]:
-    """Adds messages, each given as front + item; answers for each whether it is new."""
-    verb = script("enqueue")
-    data = verb.command_head(prefix.encode(), 5 * len(items)) + b"".join(items)
-    return Command(verb, data, lambda reply: [word == b"created" for word in reply])
+_LENGTHS = tuple(b"\r\n$%d\r\n" % length for length in range(512))
+
+
+def enqueue_many(front: bytes, ids: Sequence[bytes], messages: Sequence[bytes]) -> bytes:
+    """A call with many messages, whose ids are of one length: joined at once, a third of the time of one by one."""
+    number = len(ids)
+    parts = [b"\r\n$%d\r\n" % len(ids[0])] * (4 * number)
+    parts[1::4] = ids
+    parts[2::4] = [_LENGTHS[size] if (size := len(data)) < 512 else b"\r\n$%d\r\n" % size for data in messages]
+    parts[3::4] = messages
+    return b"%b%b\r\n" % (enqueue_call(front, number)[:-2], b"".join(parts))
+
+
+def enqueue(front: bytes, items: Sequence[bytes]) -> Command[list[bool]]:
+    """Adds messages; answers for each whether it is new."""
+    number = len(items)
+    data = enqueue_call(front, number) + b"".join(items)
+    return Command(script("enqueue"), data, lambda reply: [word == CREATED for word in _for_each(reply, number)])
+
+
+def _for_each(reply: Reply, number: int) -> list[bytes]:
+    """The script answers one word for all messages, or one for each."""
+    return list(reply) * (number if len(reply) == 1 else 1)
 
 
 # -- one worker -----------------------------------------------------------------------------------------------------

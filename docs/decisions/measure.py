@@ -1,4 +1,4 @@
-"""The figures in the decisions 0001, 0004, 0006, 0007, 0011, 0012, measured here: `python docs/decisions/measure.py`.
+"""The figures in the decisions 0001, 0004, 0006, 0007, 0011, 0012, 0022: `python docs/decisions/measure.py`.
 
 Everything that is compared runs by turns in one process against one embedded broker; shown are medians of the rounds.
 Compare ratios: absolute numbers are those of this machine at this moment.
@@ -11,6 +11,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgpack
 import redis
@@ -20,10 +21,10 @@ from distq.broker import keys, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import Script, encode, encode_items, script
 from distq.embedded import EmbeddedBroker
-from distq.message import head, new_id
+from distq.message import head, new_id, new_ids
 from distq.worker.board import Board, Slot
 
-ROUNDS, CALLS = 9, 2000
+ROUNDS, CALLS, BULK = 9, 2000, 500
 BODY = b"\x91\x92\x01\x02"
 
 
@@ -64,7 +65,7 @@ def enqueueing(url: str, server: redis.Redis) -> None:
     wire = Wire(url, timeout=5.0)
     prefix = keys.prefix("measure", "default")
     verb = script("enqueue")
-    long_text = verb.text.replace("if #ARGV == 5 and", "if false and")
+    long_text = verb.text.replace("if ARGV[3] == '' and", "if false and")
     without = Script("enqueue", long_text, hashlib.sha1(long_text.encode(), usedforsecurity=False).hexdigest(), "")
     message = head("add", 1, 600) + BODY
     registered = server.register_script(verb.text)
@@ -73,6 +74,11 @@ def enqueueing(url: str, server: redis.Redis) -> None:
     def raw(which: Script) -> object:
         front = which.command_head(prefix.encode(), 5) + encode_items(("add", "default", ""))
         return wire.run_script(which, front + verbs.enqueue_item(new_id("default"), message))
+
+    def many(which: Script) -> object:
+        front = which.command_head(prefix.encode(), 3 + 2 * BULK) + encode_items(("add", "default", ""))
+        items = [verbs.enqueue_item(id, message) for id in new_ids("default", BULK)]
+        return wire.run_script(which, front + b"".join(items))
 
     compare(
         "0006  a call",
@@ -89,15 +95,23 @@ def enqueueing(url: str, server: redis.Redis) -> None:
     )
     print("0011  the enqueue script in the server")
     for name, which in (("with the short way", verb), ("without it", without)):
-        spent = []
-        for _ in range(ROUNDS):
-            server.flushall()
-            raw(which)
-            server.config_resetstat()
-            for _ in range(CALLS):
-                raw(which)
-            spent.append(server.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
-        print(f"  {name:40} {statistics.median(spent):6.1f} µs a call")
+        print(f"  {name:40} {server_us(server, partial(raw, which), CALLS):6.1f} µs a call")
+    print(f"0022  the same for {BULK} messages in a call")
+    for name, which in (("with the short way", verb), ("without it", without)):
+        print(f"  {name:40} {server_us(server, partial(many, which), 40) / BULK:6.2f} µs a message")
+
+
+def server_us(server: redis.Redis, call: Callable[[], object], calls: int) -> float:
+    """Microseconds of the server's time for one call of a script."""
+    spent: list[float] = []
+    for _ in range(ROUNDS):
+        server.flushall()
+        call()
+        server.config_resetstat()
+        for _ in range(calls):
+            call()
+        spent.append(server.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+    return statistics.median(spent)
 
 
 def packing(server: redis.Redis) -> None:
@@ -119,7 +133,7 @@ def waking(url: str, server: redis.Redis) -> None:
     worker, producer = Wire(url, timeout=5.0), Wire(url, timeout=5.0)
     prefix = keys.prefix("measure", "default")
     message = head("add", 1, 600) + BODY
-    front, _ = verbs.enqueue_front(prefix, "add", 1, b"")
+    front = verbs.enqueue_call(verbs.enqueue_front(prefix, "add", 1, b""))
     block = encode("BZPOPMIN", keys.key(prefix, "WAKE"), 5)
     in_one, apart = [], []
     server.flushall()
@@ -167,11 +181,11 @@ def settling(url: str, server: redis.Redis) -> None:
 def _settle_a_queue(wire: Wire, server: redis.Redis, sha: str) -> float:
     """Microseconds per step in the server."""
     prefix, room = keys.prefix("measure", "default"), 1 << 20
-    front = verbs.enqueue_front(prefix, "add", 1, b"")[1]
+    front = verbs.enqueue_front(prefix, "add", 1, b"")
     message = head("add", 1, 600) + BODY
     for _ in range(20):
-        batch = [front + verbs.enqueue_item(new_id("default"), message) for _ in range(BATCH)]
-        wire.run(verbs.enqueue(prefix, batch))
+        batch = [verbs.enqueue_item(id, message) for id in new_ids("default", BATCH)]
+        wire.run(verbs.enqueue(front, batch))
     wire.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
     held = wire.run(verbs.step(prefix, "w", 1, BATCH, room, "d")).entries
     server.config_resetstat()

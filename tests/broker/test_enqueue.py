@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from distq.broker.connect import ServerError
 from distq.broker.scripts import script
 from tests.support import states
 from tests.support.arrows import arrow
-from tests.support.room import Room, completed
+from tests.support.room import Room, completed, verdict
 
 
 @arrow("none", "queued", "enqueue")
@@ -120,15 +121,99 @@ def test_a_cancelled_id_that_is_still_in_a_list_lives_again_under_a_new_generati
     assert got == ["other", room.entry_of("order-17")]
 
 
-def test_many_in_one_call(room: Room) -> None:
-    pieces = [
-        room.enqueue_bytes(message.new_id("default"), "job", priority, 600, b"\x91\x90") for priority in (0, 1, 2, 1)
-    ]
-    front = script("enqueue").command_head(room.prefix.encode(), 20)
-    items = b"".join(piece[len(script("enqueue").command_head(room.prefix.encode(), 5)) :] for piece in pieces)
-    assert room.wire.run_script(script("enqueue"), front + items) == [b"created"] * 4
-    assert [len(room.lists()[room.key("QUEUE", level)]) for level in ("high", "default", "low")] == [1, 2, 1]
-    assert room.ledger() == {"enqueued job": 4}
+def many(room: Room, ids: Sequence[str], **options: Any) -> list[str]:
+    """The words for several messages in one call."""
+    data = room.enqueue_many_bytes(ids, **options)
+    return [word.decode() for word in room.wire.run_script(script("enqueue"), data)]
+
+
+OPTIONS: list[dict[str, Any]] = [{}, {"expires_in": 60_000}, {"delay": 60_000}, {"limit": "100000 1"}]
+IDS = [f"default.{number:020x}" for number in range(7)]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_many_in_one_call_wait_in_their_order(room: Room, options: dict[str, Any]) -> None:
+    assert many(room, IDS, **options) in (["created"], ["created"] * 7)
+    state = "scheduled" if "delay" in options else "queued"
+    assert [room.where(id) for id in IDS] == [state] * 7
+    assert [entries for entries in room.lists().values() if entries] == ([] if "delay" in options else [IDS])
+    assert room.ledger() == {"enqueued job": 7}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_one_of_many_is_the_same_as_one_alone(room: Room, options: dict[str, Any]) -> None:
+    room.enqueue(id=IDS[0], **options)
+    many(room, IDS[1:], **options)
+    alone, among = (room.head(id)._replace(created_ms=0, expires_ms=0) for id in IDS[:2])
+    assert alone == among
+    assert (room.head(IDS[0]).expires_ms > 0) == (room.head(IDS[1]).expires_ms > 0) == ("expires_in" in options)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_many_sent_again_change_nothing(room: Room, options: dict[str, Any]) -> None:
+    many(room, IDS, **options)
+    before = room.snapshot()
+    assert many(room, IDS, **options) == ["duplicate"] * 7
+    assert room.snapshot() == before
+
+
+@pytest.mark.parametrize("ended", [IDS, IDS[:1], IDS[-1:], IDS[3:4], IDS[1:], IDS[:-1], [IDS[0], IDS[-1]]])
+def test_many_sent_again_are_recognized_whatever_became_of_them(room: Room, ended: list[str]) -> None:
+    worker = room.register()
+    many(room, IDS)
+    held = room.step(worker).entries
+    assert [entry.decode() for entry in held] == IDS
+    room.step(worker, 0, [completed(id) for id in ended])
+    before = room.snapshot()
+    assert many(room, IDS) == ["duplicate"] * 7
+    assert room.snapshot() == before
+
+
+@pytest.mark.parametrize("known", [IDS[:1], IDS[-1:], IDS[3:4], IDS[:-1], IDS[1:]])
+def test_of_many_those_are_new_that_are_not_known(room: Room, known: list[str]) -> None:
+    """No release sends such a call. Whoever puts other messages into a call that he sends again loses nothing."""
+    many(room, known)
+    assert many(room, IDS) == ["duplicate" if id in known else "created" for id in IDS]
+    assert [room.where(id) for id in IDS] == ["queued"] * 7
+    assert room.ledger() == {"enqueued job": 7}
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, {"token": "t1"}])
+def test_an_id_twice_in_one_call_is_one_task(room: Room, options: dict[str, Any]) -> None:
+    twice = [IDS[0], IDS[1], IDS[0], IDS[2], IDS[0]]
+    assert many(room, twice, **options) == ["created", "created", "duplicate", "created", "duplicate"]
+    assert len(room.places(IDS[0])) == 1
+    assert room.ledger() == {"enqueued job": 3}
+
+
+def test_many_given_ids_in_one_call(room: Room) -> None:
+    """As when coroutines call at the same time: one token for all."""
+    room.enqueue(id="b", token="t0")
+    assert many(room, ["a", "b", "c"], token="t1") == ["created", "duplicate", "created"]
+    worker = room.register()
+    room.step(worker)
+    room.step(worker, 0, [completed(id) for id in "abc"])
+    assert many(room, ["a", "c"], token="t1") == ["duplicate"] * 2
+    assert many(room, ["a", "b", "c"], token="t2") == ["created"] * 3
+
+
+def test_many_of_a_parked_type_wait_for_a_worker_that_knows_it(room: Room) -> None:
+    worker = room.register(["other"])
+    first = room.enqueue("new")
+    room.hold(worker, first)
+    room.step(worker, 0, [verdict(first, "park", type="new", number=60_000)])
+    assert set(many(room, IDS, type="new")) == {"created"}
+    assert room.lists()[room.key("LANE", "default:new")] == [first, *IDS]
+    deadlines = room.redis.zrange(room.key("DEADLINES"), 0, -1)
+    assert {entry.decode() for entry in deadlines} == {first, *IDS}
+
+
+def test_as_many_as_a_client_may_send(room: Room) -> None:
+    ids = message.new_ids("default", 1000)
+    assert many(room, ids) == ["created"]
+    assert room.lists()[room.key("QUEUE", "default")] == ids
+    assert many(room, ids) == ["duplicate"] * 1000
+    assert many(room, message.new_ids("default", 1000), delay=1000) == ["created"] * 1000
 
 
 def test_a_limited_type_goes_into_its_lane_before_any_worker_knows_it(room: Room) -> None:
@@ -137,12 +222,14 @@ def test_a_limited_type_goes_into_its_lane_before_any_worker_knows_it(room: Room
     assert room.where(id) == "queued"
 
 
-def test_a_full_broker_refuses_it_whole(room: Room) -> None:
+@pytest.mark.parametrize("number", [1, 7])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_full_broker_refuses_it_whole(room: Room, number: int, options: dict[str, Any]) -> None:
     before = room.snapshot()
     try:
         room.redis.config_set("maxmemory", 1)
         with pytest.raises(ServerError, match=r"^OOM"):
-            room.send("default.0123456789abcdef0123")
+            many(room, IDS[:number], **options)
     finally:
         room.redis.config_set("maxmemory", 0)
     assert room.snapshot() == before
@@ -155,5 +242,6 @@ def test_the_ledger_is_bounded(room: Room) -> None:
     pipeline.execute()
     room.enqueue("one-too-many")
     room.enqueue("one-too-many", expires_in=1000)
-    assert room.ledger()["enqueued (other)"] == 2
+    many(room, IDS, type="one-too-many")
+    assert room.ledger()["enqueued (other)"] == 9
     assert "enqueued one-too-many" not in room.ledger()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -139,16 +140,20 @@ class Machine(RuleBasedStateMachine):
         self._enqueue([self._item(**call)])
 
     @rule(
-        calls=st.lists(
-            st.fixed_dictionaries({"type": TYPES, "priority": st.integers(0, 2), "delay": HOURS}),
-            min_size=2,
-            max_size=6,
+        number=st.integers(2, 6),
+        call=st.fixed_dictionaries(
+            {"type": TYPES, "priority": st.integers(0, 2), "delay": HOURS, "expires": HOURS, "limit": LIMITS}
         ),
+        plain=st.booleans(),
         given=st.sampled_from([None, None, "a"]),
     )
-    def enqueue_many(self, calls: list[dict[str, Any]], given: str | None) -> None:
+    def enqueue_many(self, number: int, call: dict[str, Any], plain: bool, given: str | None) -> None:
         """In one call; with a given id, all but the first of them are duplicates."""
-        self._enqueue([self._item(**call, given=given) for call in calls])
+        if plain:
+            call |= {"delay": 0, "expires": 0, "limit": None}
+        first = self._item(**call, given=given)
+        others = [replace(first, id=given or self._new_id()) for _ in range(number - 1)]
+        self._enqueue([first, *others])
 
     def _item(
         self,
@@ -159,37 +164,38 @@ class Machine(RuleBasedStateMachine):
         expires: int = 0,
         limit: tuple[int, int] | None = None,
     ) -> Item:
-        number = next(self.numbers)
         return Item(
-            given or f"default.{number:020x}",
+            given or self._new_id(),
             type,
             priority,
-            f"token {number}" if given else None,
+            f"token {next(self.numbers)}" if given else None,
             self._ms(delay),
             self._ms(expires),
             limit if type == "mail" else None,
         )
 
+    def _new_id(self) -> str:
+        return f"default.{next(self.numbers):020x}"
+
     def _enqueue(self, items: list[Item]) -> None:
         data = self._enqueue_bytes(items)
         self.ids += [item.id for item in items if item.id not in self.ids]
         words = [self.model.enqueue(item) for item in items]
-        assert self._send(data) == words
+        assert self._send(data, len(items)) == words
         self.last_enqueue = (items, data, -1 if "duplicate" in words else self.model.now)
 
     def _enqueue_bytes(self, items: list[Item]) -> bytes:
-        pieces = []
-        for item in items:
-            options: dict[str, Any] = {"delay": item.delay, "expires_in": item.expires_in, "token": item.token}
-            if item.limit:
-                options["limit"] = f"{item.limit[0] * 1000} {item.limit[1]}"
-            told = {name: value for name, value in options.items() if value}
-            raw = self.room.enqueue_bytes(item.id, item.type, item.priority, 600, b"\x91\x90", **told)
-            pieces.append(raw.removeprefix(script("enqueue").command_head(self.room.prefix.encode(), 5)))
-        return script("enqueue").command_head(self.room.prefix.encode(), 5 * len(items)) + b"".join(pieces)
+        """They are alike, but for their ids."""
+        item = items[0]
+        options: dict[str, Any] = {"delay": item.delay, "expires_in": item.expires_in, "token": item.token}
+        if item.limit:
+            options["limit"] = f"{item.limit[0] * 1000} {item.limit[1]}"
+        told = {name: value for name, value in options.items() if value}
+        return self.room.enqueue_many_bytes([item.id for item in items], item.type, item.priority, **told)
 
-    def _send(self, data: bytes) -> list[str]:
-        return [word.decode() for word in self.room.wire.run_script(script("enqueue"), data)]
+    def _send(self, data: bytes, number: int) -> list[str]:
+        words = [word.decode() for word in self.room.wire.run_script(script("enqueue"), data)]
+        return words * number if len(words) == 1 else words
 
     def _ms(self, hours: int) -> int:
         """Each a millisecond longer than the one before, so that no two things are due at once."""
@@ -334,7 +340,7 @@ class Machine(RuleBasedStateMachine):
         """What was new, within the time in which producers repeat a call; a purge of the dead forgets them at once."""
         items, data, at = self.last_enqueue
         if at == self.model.now and all(item.id in self.model.lives for item in items):
-            assert self._send(data) == ["duplicate"] * len(items)
+            assert self._send(data, len(items)) == ["duplicate"] * len(items)
 
     def _step_again(self, worker: Worker, want: int, verdicts: list[bytes]) -> None:
         if worker.number == 0:

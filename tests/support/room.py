@@ -93,9 +93,20 @@ class Room:
     def enqueue_bytes(
         self, id: str, type: str, priority: int, ttl: int | None, body: bytes, **options: Any
     ) -> bytes:  # fmt: skip
+        return self.enqueue_many_bytes([id], type, priority, ttl, body, **options)
+
+    def enqueue_many_bytes(
+        self,
+        ids: Sequence[str],
+        type: str = "job",
+        priority: int = 1,
+        ttl: int | None = 600,
+        body: bytes = b"\x91\x90",
+        **options: Any,
+    ) -> bytes:
         raw = message.head(type, priority, ttl) + body
-        front, _ = verbs.enqueue_front(self.prefix, type, priority, verbs.enqueue_options(options))
-        return front + verbs.enqueue_item(id, raw)
+        front = verbs.enqueue_front(self.prefix, type, priority, verbs.enqueue_options(options))
+        return verbs.enqueue_call(front, len(ids)) + b"".join(verbs.enqueue_item(id, raw) for id in ids)
 
     def register(
         self,

@@ -1,95 +1,131 @@
 -- enqueue: none -> queued | scheduled, dead -> queued | scheduled
--- Adds messages. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
+-- Adds messages of one type. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- KEYS prefix
--- ARGV per message: type, priority name, options, id, message without its first two head fields
+-- ARGV type, priority name, options, then per message: id, message without its first two head fields
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
--- returns per message "created" | "duplicate"
+-- returns one word for all messages, or one for each: "created" | "duplicate"
 -- uses clock head limit wake ready endings
 
--- The short way: one message without options, of a type without a lane, with an id of our own making. It is most of all
+-- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
-local id = ARGV[4]
-if #ARGV == 5 and ARGV[3] == '' and redis.call('HEXISTS', LANES, ARGV[1]) == 0 then
-  if redis.call('EXISTS', RESULT .. id) == 1 then return {'duplicate'} end
+local type, list, number = ARGV[1], QUEUE .. ARGV[2], (#ARGV - 3) / 2
+if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
   local time = redis.call('TIME')
-  local now = math.floor(time[1] * 1000 + time[2] / 1000)
-  if redis.call('HSETNX', TASKS, id, struct.pack('>dd', now, 0) .. ARGV[5]) == 0 then return {'duplicate'} end
-  redis.call('RPUSH', QUEUE .. ARGV[2], id)
-  if redis.call('HINCRBY', LEDGER, 'enqueued ' .. ARGV[1], 1) == 1 and redis.call('HLEN', LEDGER) > 10000 then
-    redis.call('HDEL', LEDGER, 'enqueued ' .. ARGV[1])
-    redis.call('HINCRBY', LEDGER, 'enqueued (other)', 1)
-  end
-  redis.call('ZADD', WAKE, 0, 'w')
-  return {'created'}
-end
--- the long way
-local replies, counts = {}, {}
-
--- Ids given by users: is the call a repetition? If not, under which entry does the task live?
-local function entry_of(id, token)
-  if redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1 then return nil end
-  if redis.call('GET', SENT .. id) == token then return nil end
-  local entry = id
-  for _, level in ipairs(LEVELS) do
-    if redis.call('SISMEMBER', GHOSTS .. level, id) == 1 then
-      entry = id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
+  local stamp = struct.pack('>dd', math.floor(time[1] * 1000 + time[2] / 1000), 0)
+  local words = {'created'}
+  if number == 1 then
+    local id = ARGV[4]
+    if redis.call('EXISTS', RESULT .. id) == 1 or redis.call('HSETNX', TASKS, id, stamp .. ARGV[5]) == 0 then
+      return {'duplicate'}
+    end
+    redis.call('RPUSH', list, id)
+  else
+    -- A call is written whole or not at all, so a resend finds its first and its last message ended, or some alive
+    -- (docs/decisions/0022). Then the long way looks at each.
+    local ids = {}
+    for i = 1, number do ids[i] = ARGV[2 * i + 2] end
+    if redis.call('EXISTS', RESULT .. ids[1], RESULT .. ids[number]) > 0 then words = nil end
+    for _, message in ipairs(redis.call('HMGET', TASKS, unpack(ids))) do
+      if message then words = nil end
+    end
+    if words then
+      for i = 5, #ARGV, 2 do ARGV[i] = stamp .. ARGV[i] end
+      if redis.call('HSET', TASKS, unpack(ARGV, 4)) < number then -- the same id twice in one call
+        local once = {}
+        for i, id in ipairs(ids) do
+          words[i] = once[id] and 'duplicate' or 'created'
+          if not once[id] then once[#once + 1], once[id] = id, true end
+        end
+        ids, number = once, #once
+      end
+      redis.call('RPUSH', list, unpack(ids))
     end
   end
-  return entry
+  if words then
+    if redis.call('HINCRBY', LEDGER, 'enqueued ' .. type, number) == number and redis.call('HLEN', LEDGER) > 10000 then
+      redis.call('HDEL', LEDGER, 'enqueued ' .. type)
+      redis.call('HINCRBY', LEDGER, 'enqueued (other)', number)
+    end
+    redis.call('ZADD', WAKE, 0, 'w')
+    return words
+  end
+end
+-- the long way
+local level = ARGV[2]
+local options = ARGV[3] == '' and {} or cmsgpack.unpack(ARGV[3])
+local token = options.token
+local expires = options.expires or (options.expires_in and now + options.expires_in) or 0
+local due = options.due or ((options.delay or 0) > 0 and from_now + options.delay) or 0
+
+-- Under which entry does a new task of this id live? nil: the id is alive, or the call is a repetition.
+local function entry_of(id)
+  if redis.call('HEXISTS', TASKS, id) == 1 then return nil end
+  if not token then return redis.call('EXISTS', RESULT .. id) == 0 and id or nil end
+  if redis.call('HEXISTS', GENERATIONS, id) == 1 or redis.call('GET', SENT .. id) == token then return nil end
+  for _, priority in ipairs(LEVELS) do
+    if redis.call('SISMEMBER', GHOSTS .. priority, id) == 1 then
+      return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
+    end
+  end
+  return id
 end
 
-local function begin_new_life(id, entry, token)
+-- For an id that may have lived before.
+local function begin_new_life(id, entry)
   if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
   redis.call('DEL', RESULT .. id, ATTEMPTS .. id)
   forget_dead(id)
   redis.call('SET', SENT .. id, token, 'PX', RESEND_WINDOW)
 end
 
-local function add_with_options(id, type, message, options)
-  local expires = options.expires or (options.expires_in and now + options.expires_in) or 0
-  local due = options.due or ((options.delay or 0) > 0 and from_now + options.delay) or 0
-  local entry = id
-  if options.token then
-    entry = entry_of(id, options.token)
-    if not entry then return false end
-  elseif redis.call('EXISTS', RESULT .. id) == 1 or redis.call('HEXISTS', TASKS, id) == 1 then
-    return false
+local function add_to_set(key, entries, ms)
+  local members = {}
+  for i, entry in ipairs(entries) do members[2 * i - 1], members[2 * i] = ms, entry end
+  redis.call('ZADD', key, unpack(members))
+  announce(ms)
+end
+
+-- They wait where their type and options say, in their order.
+local function place(entries)
+  local deadline = expires
+  if due > now then
+    add_to_set(DELAYED, entries, due)
+  else
+    local kind = redis.call('HGET', LANES, type)
+    if kind then
+      redis.call('RPUSH', LANE .. level .. ':' .. type, unpack(entries))
+      redis.call('SADD', LANES_AT .. level, type)
+      if deadline == 0 then
+        for _, entry in ipairs(entries) do be_patient(entry, kind) end
+      end
+    else
+      redis.call('RPUSH', list, unpack(entries))
+    end
   end
-  message = struct.pack('>dd', now, expires) .. message
-  redis.call('HSET', TASKS, entry, message)
-  if options.token then begin_new_life(id, entry, options.token) end
+  if deadline > 0 then add_to_set(DEADLINES, entries, deadline) end
+end
+
+local words, ids, entries, fields, seen = {}, {}, {}, {}, {}
+for i = 1, number do
+  local id = ARGV[2 * i + 2]
+  local entry = not seen[id] and entry_of(id)
+  words[i] = entry and 'created' or 'duplicate'
+  if entry then
+    seen[id] = true
+    ids[#ids + 1], entries[#entries + 1] = id, entry
+    fields[#fields + 1], fields[#fields + 2] = entry, struct.pack('>dd', now, expires) .. ARGV[2 * i + 3]
+  end
+end
+if #entries > 0 then
+  redis.call('HSET', TASKS, unpack(fields))
+  if token then
+    for i, id in ipairs(ids) do begin_new_life(id, entries[i]) end
+  end
   if options.limit and redis.call('HSETNX', LIMITS, type, options.limit .. ' 0') == 1 then
     redis.call('HSET', LANES, type, 'limited')
   end
-  local h = read_head(message)
-  if due > now then make_scheduled(entry, h, due) else make_ready(entry, h, 'RPUSH') end
-  return true
+  place(entries)
+  count('enqueued', type, #entries)
 end
-
--- An id of our own making, to be run now.
-local function add(id, type, priority, message)
-  if redis.call('EXISTS', RESULT .. id) == 1 then return false end
-  if redis.call('HSETNX', TASKS, id, struct.pack('>dd', now, 0) .. message) == 0 then return false end
-  local kind = redis.call('HGET', LANES, type)
-  if kind then
-    enter_lane(id, type, kind, priority, 'RPUSH')
-  else
-    redis.call('RPUSH', QUEUE .. priority, id)
-  end
-  return true
-end
-
-for i = 1, #ARGV, 5 do
-  local type, priority, options, id, message = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local created
-  if options == '' then
-    created = add(id, type, priority, message)
-  else
-    created = add_with_options(id, type, message, cmsgpack.unpack(options))
-  end
-  replies[#replies + 1] = created and 'created' or 'duplicate'
-  if created then counts[type] = (counts[type] or 0) + 1 end
-end
-for type, number in pairs(counts) do count('enqueued', type, number) end
 mark()
-return replies
+return words
