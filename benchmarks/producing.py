@@ -16,7 +16,7 @@ from benchmarks.host import Room, room
 from benchmarks.tasks import noop
 from distq.broker import keys, verbs
 from distq.broker.connect import Wire
-from distq.broker.scripts import script
+from distq.broker.scripts import encode_items, script
 from distq.message import head, new_id
 
 CALLS, BULK = 5_000, 100_000
@@ -105,13 +105,13 @@ def bulk(rounds: int) -> list[Figure]:
             place,
             {
                 "delay_many": lambda: len(noop.delay_many((n,) for n in range(BULK))),
-                "bare load": lambda: floor.load(wire, BULK),
+                "bare load": lambda: bare_load(wire, BULK),
             },
         )
     return [beside(rates, "delay_many", "bare load", "delay_many", 0.6)]
 
 
-def memory(number: int = 100_000) -> list[Figure]:
+def memory(rounds: int, number: int = 100_000) -> list[Figure]:
     """Bytes in the broker per waiting task."""
     with room() as place:
         place.app()
@@ -121,6 +121,27 @@ def memory(number: int = 100_000) -> list[Figure]:
             noop.delay(n)
         spent = (place.client.info("memory")["used_memory"] - before) / number
     return [Figure("broker memory per waiting task", spent, "bytes", f"{number:,} waiting", at_most=170)]
+
+
+def growth(rounds: int, number: int = 1_000_000) -> list[Figure]:
+    """`.delay()` into a broker that holds a million delayed and a million waiting tasks, beside an empty one."""
+    with room() as empty, room() as full:
+        full.app()
+        noop.delay_many((n,) for n in range(number))
+        noop.options(delay="1d").delay_many((n,) for n in range(number))
+        rates: Samples = {"empty": [], "full": []}
+        for _ in range(max(LEAST_ROUNDS, rounds)):
+            for name, place in (("full", full), ("empty", empty)):
+                place.app()
+                empty.client.flushall()
+                noop.delay(1)
+                begun = time.perf_counter()
+                times(CALLS, lambda: noop.delay(1))
+                rates[name].append(CALLS / (time.perf_counter() - begun))
+    rate, bare = statistics.median(rates["full"]), statistics.median(rates["empty"])
+    share = ratio(rates, "full", "empty")
+    what = f".delay() beside {number:,} delayed and {number:,} waiting tasks"
+    return [Figure(what, rate, "calls/s", f"empty broker {bare:,.0f}/s: {share:.2f} ×", share, at_least=0.9)]
 
 
 def times(number: int, call: Callable[[], object]) -> int:
@@ -138,6 +159,24 @@ def raw_script(wire: Wire, number: int) -> int:
     wire.request(script("enqueue").load_command())
     for call in calls:
         wire.request(call)
+    return number
+
+
+def bare_load(wire: Wire, number: int) -> int:
+    """The least that a bulk can be: hash and ids over a raw connection, pipelined, in chunks, packed in the loop."""
+    pack = msgpack.Packer().pack
+    for start in range(0, number, 1000):
+        ids, pairs = [], []
+        for n in range(start, min(start + 1000, number)):
+            id, body = b"default.%020x" % n, pack(["noop", [n]])
+            ids.append(b"$28\r\n%b\r\n" % id)
+            pairs.append(b"$28\r\n%b\r\n$%d\r\n%b\r\n" % (id, len(body), body))
+        size = len(ids)
+        hset = b"*%d\r\n%b%b" % (2 + 2 * size, encode_items(("HSET", "bare:tasks")), b"".join(pairs))
+        rpush = b"*%d\r\n%b%b" % (2 + size, encode_items(("RPUSH", "bare:queue")), b"".join(ids))
+        wire.send(hset + rpush)
+        wire.read()
+        wire.read()
     return number
 
 

@@ -186,16 +186,14 @@ def enqueue_item(id: str, message: bytes) -> bytes:
     return b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(raw), raw, len(message), message)
 
 
-_LENGTHS = tuple(b"\r\n$%d\r\n" % length for length in range(512))
-
-
 def enqueue_many(front: bytes, ids: Sequence[bytes], messages: Sequence[bytes]) -> bytes:
-    """A call with many messages, whose ids are of one length: joined at once, a third of the time of one by one."""
+    """A call with many messages, whose ids are of one length: joined at once, in a third of the time of one by one."""
     number = len(ids)
-    parts = [b"\r\n$%d\r\n" % len(ids[0])] * (4 * number)
-    parts[1::4] = ids
-    parts[2::4] = [_LENGTHS[size] if (size := len(data)) < 512 else b"\r\n$%d\r\n" % size for data in messages]
-    parts[3::4] = messages
+    parts = [b"\r\n"] * (5 * number)
+    parts[0::5] = [b"\r\n$%d\r\n" % len(ids[0])] * number
+    parts[1::5] = ids
+    parts[3::5] = [_LENGTHS[size] if (size := len(data)) < 512 else b"$%d\r\n" % size for data in messages]
+    parts[4::5] = messages
     return b"%b%b\r\n" % (enqueue_call(front, number)[:-2], b"".join(parts))
 
 
