@@ -1,20 +1,18 @@
-"""How much: draining a backlog, and producing one."""
+"""How much: draining a backlog."""
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import floor
 from benchmarks.figure import Figure, compared
-from benchmarks.host import Room, rate_between, room, threads_of_a_process, worker_host
-from benchmarks.tasks import app, nap, noop
+from benchmarks.host import rate_between, room, threads_of_a_process, worker_host
+from benchmarks.tasks import app, nap
 from benchmarks.turns import by_turns
 
 BACKLOG = 300_000
-CALLS = 5_000
 BUSY_S = 2.0
 """How long workers are kept busy with tasks that take their time."""
 
@@ -120,45 +118,3 @@ def rates_of_slots(processes: int, threads: int, seconds: float, number: int) ->
         len(times) / (max(ended for _, ended in times) - min(begun for begun, _ in times)) * 1e9
         for times in slots.values()
     ]
-
-
-def produce(rounds: int) -> list[Figure]:
-    """`.delay()` beside redis-py's own `rpush`, one at a time, and what the client's processor does for it."""
-    with room() as place:
-        place.app()
-        ways: dict[str, Callable[[], object]] = {
-            "delay": lambda: noop.delay(1),
-            "rpush": lambda: floor.rpush(place.client),
-        }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        cpu: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(max(5, rounds)):
-            for name, call in ways.items():
-                place.client.flushall()
-                call()
-                begun, used = time.perf_counter(), time.process_time()
-                for _ in range(CALLS):
-                    call()
-                rates[name].append(CALLS / (time.perf_counter() - begun))
-                cpu[name].append((time.process_time() - used) / CALLS * 1e6)
-        bulk = _bulk(place, rounds)
-    rate, beside = statistics.median(rates["delay"]), statistics.median(rates["rpush"])
-    ratio = statistics.median(mine / base for mine, base in zip(rates["delay"], rates["rpush"], strict=True))
-    spent = statistics.median(mine / base for mine, base in zip(cpu["delay"], cpu["rpush"], strict=True))
-    return [
-        Figure(
-            ".delay(), one at a time", rate, "calls/s", f"rpush {beside:,.0f}/s: {ratio:.2f} ×", ratio, at_least=1.0
-        ),
-        Figure(".delay(), client CPU", statistics.median(cpu["delay"]), "µs", f"{spent:.2f} × rpush's"),
-        Figure("delay_many", bulk, "calls/s"),
-    ]
-
-
-def _bulk(place: Room, rounds: int) -> float:
-    rates = []
-    for _ in range(rounds):
-        place.client.flushall()
-        begun = time.perf_counter()
-        noop.delay_many((n,) for n in range(50_000))
-        rates.append(50_000 / (time.perf_counter() - begun))
-    return statistics.median(rates)
