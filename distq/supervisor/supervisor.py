@@ -107,9 +107,8 @@ class Supervisor:
         for reader, writer in (*pokes, bell):
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
-        foreign = (self._metrics.fileno(),) if self._metrics else ()
         self._shared = Shared(
-            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config, foreign
+            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config
         )  # fmt: skip
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
 
@@ -120,6 +119,8 @@ class Supervisor:
         if self._template == 0:
             ours.close()
             self._selector.close()
+            if self._metrics:
+                self._metrics.close()
             run_template(theirs, self._shared, parent)
         theirs.close()
         self._channel, self._template_ready = ours, NEVER
@@ -175,7 +176,7 @@ class Supervisor:
             self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
             self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue), lambda: None)
         if self._metrics:
-            self._metrics.start(shared.board, facts, self._url)
+            self._metrics.start(site, self._selector)
             self._services.append(self._metrics)
 
     def _keeper_is(self, queue: int, host: str) -> None:
@@ -252,10 +253,8 @@ class Supervisor:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._signal_pipe, 4096)
-        if self._metrics:
-            self._metrics.look_after()
         if os.getpid() == 1:
-            reap_orphans((self._template, self._metrics.pid if self._metrics else None))
+            reap_orphans((self._template,))
         if not hasattr(self, "_children"):
             return
         while self._signals:

@@ -47,8 +47,6 @@ class Shared:
     host: str
     info: str
     config: WorkerConfig
-    foreign: tuple[int, ...] = ()
-    """What the template closes: the listening socket of the metrics."""
 
 
 def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoReturn:
@@ -57,8 +55,6 @@ def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoRetur
     try:
         die_with_parent(parent)
         leave_signals_to_supervisor()
-        for number in shared.foreign:
-            os.close(number)
         _Template(channel, shared).run()
         code = 0
     except DistqError as error:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
 import socket
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import STARTED, Process, Shell
 from tests.support.eventually import eventually
+from tests.support.host import children_of
 from tests.support.room import Room
 
 
@@ -107,6 +112,83 @@ def test_a_silent_connection_holds_up_neither_the_supervisor_nor_others_for_ever
     assert distq("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
     for connection in silent:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "begins"),
+    [
+        (b"GET /livez HTTP/1.0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"GET /livez?now=1 HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"\x16\x03\x01 hello, in TLS\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"GET /" + b"x" * 9000, b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"GET /metrics HTTP/1.1", b""),
+    ],
+)
+def test_what_is_no_request_is_refused_and_what_ends_too_soon_forgotten(
+    port: Port, request_bytes: bytes, begins: bytes
+) -> None:
+    connection = socket.create_connection(("127.0.0.1", port.number), 10)
+    connection.sendall(request_bytes)
+    connection.shutdown(socket.SHUT_WR)
+    answer = b""
+    while data := connection.recv(4096):
+        answer += data
+    connection.close()
+    assert answer.startswith(begins)
+    assert bool(answer) == bool(begins)
+    if b"200 OK" in begins:
+        assert answer.endswith(b"\r\n\r\nok\n" if b"HTTP/1.0" in request_bytes else b"3\r\nok\n\r\n0\r\n\r\n")
+    assert port.get("/livez")[0] == 200
+
+
+def test_a_head_has_no_body(port: Port) -> None:
+    connection = HTTPConnection("127.0.0.1", port.number, timeout=10)
+    connection.request("HEAD", "/metrics")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    connection.close()
+
+
+def test_more_than_may_come_in_at_once_are_closed_and_then_others_come_in(distq: Shell, port: Port) -> None:
+    silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(80)]
+    for connection in silent:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+    assert distq("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
+
+    def comes_in() -> bool:
+        with contextlib.suppress(OSError):
+            return port.get("/livez")[0] == 200
+        return False
+
+    eventually(comes_in, "the others have been closed", within=30)
+    for connection in silent:
+        with contextlib.suppress(ConnectionResetError):  # what it had said was not read
+            assert connection.recv(1) == b""
+        connection.close()
+
+
+def test_only_the_supervisor_holds_the_port_also_after_its_template_was_replaced(distq: Shell, port: Port) -> None:
+    waiting = socket.create_connection(("127.0.0.1", port.number))
+    (template,) = children_of(port.host.pid)
+    os.kill(template, signal.SIGKILL)
+
+    def replaced() -> list[int]:
+        found = children_of(port.host.pid)
+        workers = [child for pid in found for child in children_of(pid)]
+        return [*found, *workers] if len(workers) == 2 and template not in found else []
+
+    for pid in eventually(replaced, "they are replaced"):
+        held = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+        assert not [name for name in held if name in sockets_of(port.number)], f"process {pid} holds the port"
+    assert port.get("/livez")[0] == 200
+    waiting.close()
+
+
+def sockets_of(number: int) -> set[str]:
+    """The names of the sockets whose own port is this one."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if int(row[1].split(":")[1], 16) == number}
 
 
 def test_the_depths_are_left_out_while_the_broker_is_away(distq: Shell, port: Port, shop: Room) -> None:

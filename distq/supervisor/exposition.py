@@ -1,0 +1,72 @@
+"""What `/metrics` says, in Prometheus's text format (version 0.0.4), piece by piece. It sends nothing itself.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+
+from distq.broker.verbs import Depths
+from distq.worker.board import BUCKETS, STATUSES, Board, Reading, read_meters
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+AT_ONCE = 10
+"""Types in one piece: about a tenth of a millisecond each, and the supervisor has other duties in between."""
+
+_BOUNDS = (*map(str, BUCKETS), "+Inf")
+
+
+def exposition(board: Board, types: Sequence[str], depths: Sequence[Depths]) -> Iterator[str]:
+    """All families; no depths: those are left out."""
+    yield _head("distributedq_processed_total", "counter", "Ended attempts by status and type")
+    yield from _by_type(board, types, _processed)
+    yield _head("distributedq_task_duration_seconds", "histogram", "Duration of attempts")
+    yield from _by_type(board, types, _durations)
+    if depths:
+        yield _head("distributedq_queue_depth", "gauge", "Tasks by place") + _places(depths)
+
+
+def _head(name: str, kind: str, text: str) -> str:
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _by_type(board: Board, types: Sequence[str], lines: Callable[[str, Reading], list[str]]) -> Iterator[str]:
+    for start in range(0, len(types), AT_ONCE):
+        found: list[str] = []
+        for position in range(start, min(start + AT_ONCE, len(types))):
+            found += lines(_quoted(types[position]), read_meters(board, position))
+        yield "".join(found)
+
+
+def _processed(type: str, reading: Reading) -> list[str]:
+    return [
+        f'distributedq_processed_total{{status="{status}",type={type}}} {number}\n'
+        for status, number in zip(STATUSES, reading.statuses, strict=True)
+    ]
+
+
+def _durations(type: str, reading: Reading) -> list[str]:
+    name = "distributedq_task_duration_seconds"
+    totals = list(accumulate(reading.buckets))
+    lines = [
+        f'{name}_bucket{{le="{bound}",type={type}}} {total}\n' for bound, total in zip(_BOUNDS, totals, strict=True)
+    ]
+    return [*lines, f"{name}_count{{type={type}}} {totals[-1]}\n", f"{name}_sum{{type={type}}} {reading.sum_s!r}\n"]
+
+
+def _places(depths: Sequence[Depths]) -> str:
+    """The queues of this host together."""
+    numbers = {
+        "main_queue": sum(d.high + d.default + d.low for d in depths),
+        "processing_queue": sum(d.running for d in depths),
+        "delayed_queue": sum(d.scheduled for d in depths),
+        "dead_letter_queue": sum(d.dead for d in depths),
+    }
+    return "".join(f'distributedq_queue_depth{{queue="{place}"}} {number}\n' for place, number in numbers.items())
+
+
+def _quoted(value: str) -> str:
+    """A label's value: a name of a type may hold anything."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -1,0 +1,66 @@
+"""The text of `/metrics` is what Prometheus's own client reads, and comes in small pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from distq.broker.verbs import Depths
+from distq.supervisor.exposition import AT_ONCE, exposition
+from distq.worker.board import BUCKETS, STATUSES, Board, Meters
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+attempts = st.tuples(st.integers(0, 3), st.sampled_from(STATUSES), st.floats(0, 1000))
+
+
+def families(text: str) -> dict[str, Any]:
+    parse: Any = text_string_to_metric_families
+    return {family.name: family for family in parse(text)}
+
+
+@given(st.lists(names, min_size=4, max_size=4, unique=True), st.lists(attempts, max_size=30))
+def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[tuple[int, str, float]]) -> None:
+    board = Board(2)
+    meters = [Meters(slot, types) for slot in board.slots]
+    for number, (type, status, seconds) in enumerate(counted):
+        meters[number % 2](types[type])(status, seconds)
+    found = families("".join(exposition(board, types, [])))
+    assert set(found) == {"distributedq_processed", "distributedq_task_duration_seconds"}
+    processed = {(s.labels["type"], s.labels["status"]): s.value for s in found["distributedq_processed"].samples}
+    assert processed == {
+        (name, status): sum(type == place and said == status for type, said, _ in counted)
+        for place, name in enumerate(types)
+        for status in STATUSES
+    }
+    for place, name in enumerate(types):
+        mine = [seconds for type, _, seconds in counted if type == place]
+        samples = [s for s in found["distributedq_task_duration_seconds"].samples if s.labels["type"] == name]
+        totals = {s.labels["le"]: s.value for s in samples if s.name.endswith("_bucket")}
+        assert totals == {str(bound): sum(seconds <= bound for seconds in mine) for bound in BUCKETS} | {
+            "+Inf": len(mine)
+        }
+        rest = {s.name.rpartition("_")[2]: s.value for s in samples if not s.name.endswith("_bucket")}
+        assert rest["count"] == len(mine)
+        assert abs(rest["sum"] - sum(mine)) < 1e-6
+
+
+def test_depths_are_those_of_all_queues_of_the_host() -> None:
+    depths = Depths(*range(1, len(Depths._fields) + 1))
+    found = families("".join(exposition(Board(1), [], [depths, depths])))
+    samples = {s.labels["queue"]: s.value for s in found["distributedq_queue_depth"].samples}
+    assert samples == {
+        "main_queue": 2 * (depths.high + depths.default + depths.low),
+        "processing_queue": 2 * depths.running,
+        "delayed_queue": 2 * depths.scheduled,
+        "dead_letter_queue": 2 * depths.dead,
+    }
+
+
+def test_no_piece_is_about_more_than_a_few_types() -> None:
+    types = [f"type{number}" for number in range(5 * AT_ONCE)]
+    lines = [piece.count("\n") for piece in exposition(Board(1), types, [])]
+    assert sum(lines) > 20 * len(types)
+    assert max(lines) <= 20 * AT_ONCE
