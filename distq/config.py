@@ -12,6 +12,8 @@ class WorkerConfig:
     app: str
     """`module:attribute` of the application."""
     processes: int
+    threads: int = 1
+    """Tasks that one process runs at a time."""
     queues: tuple[str, ...] = ()
     """Queues to serve; empty: all that the application declares."""
     broker: str | None = None

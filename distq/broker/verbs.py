@@ -44,6 +44,21 @@ CREATED = b"created"
 """`enqueue` says so of a new task."""
 
 
+class Held(NamedTuple):
+    """What a worker holds of one queue, as its supervisor sees it."""
+
+    queue: int
+    started: list[bytes]
+    """Entries that it runs."""
+    waiting: list[bytes]
+    """Entries that it has not started."""
+    verdicts: Verdicts
+    """What it has finished, and nobody has taken."""
+    step: int
+    doubtful: int
+    """So many of the verdicts, from the first on, are void if the broker has seen a later step than `step`."""
+
+
 class Step(NamedTuple):
     """What a worker's round trip brought."""
 
@@ -269,14 +284,15 @@ def recover(
     expected: str = "",
     max_deliveries: int = 3,
     record: bytes = b"",
-    step: int = -1,
-    started: Sequence[bytes] = (),
-    verdicts: Verdicts = NO_VERDICTS,
+    ran: int = 0,
+    held: Held | None = None,
 ) -> Command[Recovery]:
-    """Takes back what a worker holds and ends its name."""
+    """Takes back what a worker holds and ends its name. `ran`: how many tasks its process ran, in all queues."""
     verb = script("recover")
-    items = encode_items((worker, how, expected, max_deliveries, record, step, len(started), *started))
-    data = verb.command_head(prefix.encode(), 7 + len(started) + 3 * verdicts.number) + items + verdicts.items
+    started, verdicts = (held.started, held.verdicts) if held else ([], NO_VERDICTS)
+    step, doubtful = (held.step, held.doubtful) if held else (-1, 0)
+    items = encode_items((worker, how, expected, max_deliveries, record, step, doubtful, ran, len(started), *started))
+    data = verb.command_head(prefix.encode(), 9 + len(started) + 3 * verdicts.number) + items + verdicts.items
     return Command(verb, data, lambda reply: Recovery(reply[0].decode(), *reply[1:]))
 
 

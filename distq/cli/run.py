@@ -15,6 +15,7 @@ from distq.errors import ConfigurationError, DistqError
 from distq.logs import configure
 
 MOST_PROCESSES = 1024
+MOST_THREADS = 256
 OVERRIDE = "DISTQ_DEV_BROKER"
 """How `distq dev` tells its worker the address: an argument can be read by everybody on the machine."""
 
@@ -34,7 +35,15 @@ Processes = typer.Option(
     "-c",
     metavar="N",
     envvar="DISTQ_PROCESSES",
-    help="Worker processes; each runs one task at a time. [default: one per core]",
+    help="Worker processes. [default: one per core]",
+)
+Threads = typer.Option(
+    "1",
+    "--threads",
+    "-t",
+    metavar="N",
+    envvar="DISTQ_THREADS",
+    help="Threads per process, for handlers that wait: tasks that each process runs at a time. From 1 to 256.",
 )
 Queues = typer.Option(
     None,
@@ -97,6 +106,7 @@ LogFormat = typer.Option(
 EXAMPLES = output.examples(
     "distq run myapp:app",
     "distq run myapp:app -p 8 -Q default,mail",
+    "distq run myapp:app -p 2 -t 16",
     "distq run myapp:app --broker redis://queue.internal:6379/0",
     "distq run myapp:app --grace 10m --lease 1m --log-format json",
 )
@@ -105,6 +115,7 @@ EXAMPLES = output.examples(
 def run(
     target: str = Target,
     processes: str = Processes,
+    threads: str = Threads,
     queues: str = Queues,
     broker: str = BrokerUrl,
     metrics_port: str = MetricsPort,
@@ -121,8 +132,8 @@ def run(
     TERM or INT: finish what runs within the grace period, give back the rest. A second one: give back everything now.
     """
     config = worker_config(
-        target=target, processes=processes, queues=queues, broker=broker, metrics_port=metrics_port, grace=grace,
-        lease=lease, max_deliveries=max_deliveries,
+        target=target, processes=processes, threads=threads, queues=queues, broker=broker, metrics_port=metrics_port,
+        grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
     configure(log_level, log_format)
     raise typer.Exit(supervise(config))
@@ -132,6 +143,7 @@ def worker_config(
     *,
     target: str | None,
     processes: str | None,
+    threads: str = "1",
     queues: str | None = None,
     broker: str | None = None,
     metrics_port: str | None = None,
@@ -151,6 +163,7 @@ def worker_config(
     return WorkerConfig(
         app=target,
         processes=_cores() if processes is None else values.whole(processes, "--processes", 1, MOST_PROCESSES),
+        threads=values.whole(threads, "--threads", 1, MOST_THREADS),
         queues=tuple(names),
         broker=values.given(broker, "--broker"),
         lease_ms=round(lease_s * 1000),

@@ -45,9 +45,7 @@ class Children(Service):
     @property
     def all_ready(self) -> bool:
         """Every slot has a child that is registered."""
-        return all(
-            slot.words[board.STATE] in (board.IDLE, board.BUSY, board.SETTLING) for slot in self._site.board.slots
-        )
+        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY) for slot in self._site.board.slots)
 
     def deadline(self) -> float:
         """When the next child is to be started."""
@@ -84,7 +82,7 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
-        has_worked = place.words[board.STARTED] > 0
+        has_worked = place.words[board.FETCHES] > 0
         if place.words[board.STATE] != board.LEFT:
             self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
         place.words[board.STATE] = board.EMPTY
@@ -133,11 +131,11 @@ class Children(Service):
         if not name:
             logger.error("a worker process %s before it had registered", how_it_ended(status))
             return
-        batch = place.autopsy()
-        started = batch.entries[batch.finished : batch.started]
+        held = {part.queue: part for part in place.autopsy()}
+        started = [entry for part in held.values() for entry in part.started]
         text = how_it_ended(status)
         if how == "died":
-            logger.error("worker %s %s%s", name, text, f" while it ran {started[0].decode()}" if started else "")
+            logger.error("worker %s %s%s", name, text, f" while it ran {_shown(started)}" if started else "")
         record = msgpack.packb(
             {
                 "outcome": "killed", "type": "WorkerDied", "message": f"its worker {text}",
@@ -146,13 +144,16 @@ class Children(Service):
             }
         )  # fmt: skip
         for queue, prefix in enumerate(site.prefixes):
-            mine = queue == batch.queue
             command = verbs.recover(
                 prefix, name, how,
-                max_deliveries=site.config.max_deliveries, record=record, step=batch.step if mine else -1,
-                started=started if mine else (), verdicts=batch.verdicts if mine else verbs.NO_VERDICTS,
+                max_deliveries=site.config.max_deliveries, record=record, ran=len(started), held=held.get(queue),
             )  # fmt: skip
             site.link.submit(command, _report(started))
+
+
+def _shown(started: list[bytes]) -> str:
+    shown = ", ".join(entry.decode("utf-8", "replace") for entry in started[:5])
+    return f"{shown} and {len(started) - 5} more" if started[5:] else shown
 
 
 def _report(started: list[bytes]) -> Callable[[Any], None]:

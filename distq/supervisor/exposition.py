@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from distq.broker.verbs import Depths
-from distq.worker.board import BUCKETS, STATUSES, Board, Reading, read_meters
+from distq.worker.board import BUCKETS, STATUSES, Board
+from distq.worker.meters import Reading, read_meters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 AT_ONCE = 10

@@ -86,11 +86,11 @@ class Leases(Service):
     def _doubt(self, queue: int, slot: board.Slot, name: str, held: int) -> None:
         """Notices an idle worker that holds something, and the second time in a row tells it."""
         words = slot.words
-        batch = words[board.BATCH_AT]
+        fetches = words[board.FETCHES]
         if held <= 0 or words[board.STATE] != board.IDLE:
             self._idle_since.pop((queue, name), None)
-        elif self._idle_since.get((queue, name)) != batch:
-            self._idle_since[queue, name] = batch
+        elif self._idle_since.get((queue, name)) != fetches:
+            self._idle_since[queue, name] = fetches
         else:
             words[board.DOUBTED] = 1
             self._poke_all()

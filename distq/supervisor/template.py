@@ -30,7 +30,8 @@ from distq.loader import load
 from distq.middleware import check
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor
 from distq.worker.board import Board
-from distq.worker.worker import Post, Worker
+from distq.worker.pool import Pool
+from distq.worker.worker import Post, Solo
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -163,8 +164,9 @@ class _Template:
                 bell=shared.bell[1],
                 types=self._types,
                 digest=self._digest,
+                threads=shared.config.threads,
             )
-            Worker(self._app, post).run()
+            (Pool if post.threads > 1 else Solo)(self._app, post).run()
             code = 0
         except BaseException:
             logger.exception("worker failed")

@@ -12,7 +12,7 @@ import random
 import secrets
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from distq.broker import keys, verbs
 from distq.broker.connect import ServerError, Wire
@@ -53,6 +53,8 @@ class Line:
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
+        self._ear: Wire | None = None
+        self._listening = False
         self._failing_since: float | None = None
         self._say_at = 0.0
         self.name = ""
@@ -86,10 +88,7 @@ class Line:
         With one queue the step is already behind the blocking pop, in the same write: the server runs it the instant
         that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
         """
-        wakes = [
-            keys.key(p, name, d) for p in self._prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))
-        ]
-        block = encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
+        block = self._block(self._prefixes)
         command = self._next_step(0, want, room, verbs.NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
             wire = self._connected()
@@ -110,6 +109,35 @@ class Line:
             return None, None
         return 0, self._insist(command)
 
+    def listen(self, queues: Iterable[int]) -> int | None:
+        """Waits for a marker of these queues on a connection of its own, beside the steps, unless it does already.
+
+        Answers the number to select on; None: the broker is away.
+        """
+        try:
+            if self._ear is None:
+                self._ear = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+                self._listening = False
+            if not self._listening:
+                self._ear.send(self._block([self._prefixes[queue] for queue in queues]))
+                self._listening = True
+            return self._ear.fileno()
+        except BrokerUnavailable as error:
+            self._failed(error)
+            return None
+
+    def heard(self) -> int | None:
+        """The queue of the marker that has arrived; None: there may be one in any."""
+        self._listening = False
+        if self._ear is None:
+            return None
+        try:
+            marker = self._ear.read(REPLY_S)
+            return None if marker is None else self._queue_of(marker)
+        except (BrokerUnavailable, ServerError) as error:
+            self._failed(error)
+            return None
+
     def leave(self) -> None:
         """Gives everything back and ends the name, in each queue."""
         for prefix in self._prefixes:
@@ -120,15 +148,21 @@ class Line:
 
     def drop(self) -> None:
         """Closes the connection; the next call opens a new one."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+        for wire in (self._wire, self._ear):
+            if wire is not None:
+                wire.close()
+        self._wire = self._ear = None
+        self._listening = False
 
     def _next_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Command[verbs.Step]:
         self._numbers[queue] += 1
         return verbs.step(
             self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts
         )  # fmt: skip
+
+    def _block(self, prefixes: Sequence[str]) -> bytes:
+        wakes = [keys.key(p, name, d) for p in prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))]
+        return encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
 
     def _queue_of(self, marker: list[bytes]) -> int:
         key = marker[0].decode()

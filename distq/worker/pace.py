@@ -24,6 +24,11 @@ class Pace:
         fits = int(WINDOW_S / self._average) if self._average > 0 else MOST
         return max(1, min(MOST, fits, self._last * 2))
 
+    def ahead(self, threads: int) -> int:
+        """How many may wait while so many threads are busy: all of them start within the window."""
+        fits = int(threads * WINDOW_S / self._average) if self._average > 0 else MOST
+        return min(MOST, fits, self._last * 2)
+
     def is_new(self, type: str) -> bool:
         """Whether this type has never run here: then nothing is known of how long it takes."""
         return type not in self._known

@@ -22,7 +22,8 @@ from distq.broker.connect import Wire
 from distq.broker.scripts import Script, encode, encode_items, script
 from distq.embedded import EmbeddedBroker
 from distq.message import head, new_id, new_ids
-from distq.worker.board import Board, Slot
+from distq.worker.board import Board
+from distq.worker.hand import Hand
 
 ROUNDS, CALLS, BULK = 9, 2000, 500
 BODY = b"\x91\x92\x01\x02"
@@ -202,24 +203,26 @@ def board() -> None:
     """0007."""
     print("0007  noting start and end of a task on the board")
     for name in ("with the lock", "without it"):
-        slot: Slot = Board(1).slots[0]
-        slot.enter("worker", 1 << 62)
+        hand = Hand(Board(1).slots[0])
+        hand.enter("worker", 1 << 62)
         if name != "with the lock":
-            slot._acquire = slot._release = bool  # type: ignore[assignment]  # a call that does nothing
-        print(f"  {name:40} {_noting(slot):6.2f} µs a task")
+            hand._acquire = hand._release = bool  # type: ignore[assignment]  # a call that does nothing
+        print(f"  {name:40} {_noting(hand):6.2f} µs a task")
 
 
-def _noting(slot: Slot) -> float:
+def _noting(hand: Hand) -> float:
     entries = [b"default.%020x" % n for n in range(100)]
     verdict = b"v" * 60
     spent = []
     for _ in range(200):
-        slot.begin(1, 0, entries, False)
+        hand.settled([(entry, b"", 0, 0, 0) for entry in entries])
+        hand.start(0, time.monotonic_ns())
         start = time.perf_counter()
         for _ in entries:
-            slot.start(time.monotonic_ns(), verdict)
+            hand.start(0, time.monotonic_ns(), verdict)
         spent.append((time.perf_counter() - start) / len(entries) * 1e6)
-        slot.close()
+        hand.collect(0, 1)
+        hand.settled()
     return statistics.median(spent)
 
 

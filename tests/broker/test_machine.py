@@ -257,11 +257,21 @@ class Machine(RuleBasedStateMachine):
         started=st.sets(st.integers(0, 4), max_size=3),
         verdicts=VERDICTS,
         behind=st.integers(0, 4).map(lambda number: number == 4),
+        doubtful=st.integers(0, 3),
+        elsewhere=st.integers(0, 1),
     )
     def recover(
-        self, worker: Worker, how: verbs.How, max_deliveries: int, started: set[int], verdicts: Drawn, behind: bool
+        self,
+        worker: Worker,
+        how: verbs.How,
+        max_deliveries: int,
+        started: set[int],
+        verdicts: Drawn,
+        behind: bool,
+        doubtful: int,
+        elsewhere: int,
     ) -> None:
-        """Its supervisor knows what had started and what was finished: after its last step, or after the one before."""
+        """Its supervisor knows what had started and what was finished, and which of it the last step has carried."""
         held = self.model.held(worker.name)
         running = [life for number, life in enumerate(held) if number in started] if how == "died" else []
         given = self._verdicts(worker, verdicts) if how == "died" else []
@@ -274,8 +284,11 @@ class Machine(RuleBasedStateMachine):
             step=worker.number - behind,
             started=[life.entry.encode() for life in running],
             verdicts=verbs.Verdicts(len(packed), b"".join(packed)),
+            doubtful=min(doubtful, len(given)),
+            ran=len(running) + elsewhere,
         )
-        expected = self.model.recover(worker.name, how, max_deliveries, not behind, running, given)
+        counted = given[doubtful:] if behind else given
+        expected = self.model.recover(worker.name, how, max_deliveries, running, elsewhere, counted)
         assert recovery == ("ok", *expected, 0)
         self.workers.remove(worker)
         self.gone.append(worker)

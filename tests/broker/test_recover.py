@@ -97,12 +97,28 @@ def test_verdicts_of_an_older_step_are_not_applied_again(room: Room) -> None:
     ids, worker = hold(room, 1)
     old_step = worker.number
     room.step(worker, 1, [retried(ids[0], 0)])
-    recovery = room.recover(
-        worker, "died", step=old_step, started=[ids[0].encode()], verdicts=verbs.Verdicts(1, completed(ids[0]))
-    )  # fmt: skip
+    recovery = room.recover(worker, "died", step=old_step, verdicts=verbs.Verdicts(1, completed(ids[0])))
     assert (recovery.released, recovery.charged) == (1, 0)
     assert room.where(ids[0]) == "queued"
     assert room.head(ids[0]).attempt == 1
+
+
+def test_verdicts_that_no_step_has_carried_are_applied_whatever_the_last_step_was(room: Room) -> None:
+    """With several threads some finish while a step is on its way: the board says how many of them it carried."""
+    ids, worker = hold(room, 3)
+    old_step = worker.number
+    room.step(worker, 0, [retried(ids[0], 60_000)])
+    left = verbs.Verdicts(2, retried(ids[0], 60_000) + completed(ids[1]))
+    room.recover(worker, "died", step=old_step, doubtful=1, started=[ids[2].encode()], verdicts=left)
+    assert [room.where(id) for id in ids] == ["scheduled", "completed", "queued"]
+    assert room.head(ids[0]).attempt == 1
+    assert room.head(ids[2]).deliveries == 1
+
+
+def test_what_ran_beside_something_of_another_queue_is_suspect_and_not_charged(room: Room) -> None:
+    ids, worker = hold(room, 1)
+    recovery = room.recover(worker, "died", step=worker.number, started=[ids[0].encode()], ran=2)
+    assert (recovery.suspected, recovery.charged) == (1, 0)
 
 
 def test_a_lost_worker_is_charged_only_for_what_was_to_run_alone(room: Room) -> None:

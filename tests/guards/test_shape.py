@@ -18,6 +18,7 @@ LONG_MODULES = {
     "distq/codec.py": "one table of the types that travel, with the two directions of each side by side",
 }
 LARGE_FUNCTIONS = {
+    "distq/cli/run.py run": "a parameter per option",
     "distq/cli/tasks.py enqueue": "its parameters are the options of a command, one line each",
     "distq/cli/dlq.py purge": "the same",
 }

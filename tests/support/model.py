@@ -371,15 +371,14 @@ class Model:
         return silent, (self.keeper or "") if self.keeper_until >= self.now else ""
 
     def recover(
-        self, worker: str, how: str, max_deliveries: int, is_current: bool, started: list[Life], verdicts: list[Verdict]
+        self, worker: str, how: str, max_deliveries: int, started: list[Life], elsewhere: int, verdicts: list[Verdict]
     ) -> tuple[int, int, int, int]:
         """How many were released, suspected, charged, and of these buried."""
-        if is_current:
-            self.settle(worker, verdicts)
+        self.settle(worker, verdicts)
         tally: Counter[str] = Counter()
         for life in reversed(self.held(worker)):
-            ran = how == "lost" or (how == "died" and is_current and life in started)
-            ran_alone = ran and (life.suspect or (how == "died" and len(started) == 1))
+            ran = how == "lost" or (how == "died" and life in started)
+            ran_alone = ran and (life.suspect or (how == "died" and len(started) + elsewhere == 1))
             life.suspect = life.suspect or ran
             if ran_alone:
                 life.deliveries, life.records = life.deliveries + 1, life.records + 1

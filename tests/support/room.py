@@ -150,8 +150,22 @@ class Room:
     def tick(self, host: str = "host", lease_ms: int = LEASE_MS) -> verbs.Tick:
         return self.run(verbs.tick(self.prefix, host, lease_ms))
 
-    def recover(self, worker: Worker, how: verbs.How, **options: Any) -> verbs.Recovery:
-        return self.run(verbs.recover(self.prefix, worker.name, how, **options))
+    def recover(
+        self,
+        worker: Worker,
+        how: verbs.How,
+        *,
+        started: Sequence[bytes] = (),
+        verdicts: verbs.Verdicts = verbs.NO_VERDICTS,
+        step: int = -1,
+        doubtful: int | None = None,
+        ran: int | None = None,
+        **options: Any,
+    ) -> verbs.Recovery:
+        """All verdicts are doubtful, and nothing else ran in its process, unless it says otherwise."""
+        held = verbs.Held(0, list(started), [], verdicts, step, verdicts.number if doubtful is None else doubtful)
+        ran = len(started) if ran is None else ran
+        return self.run(verbs.recover(self.prefix, worker.name, how, held=held, ran=ran, **options))
 
     def cancel(self, id: str) -> str:
         return self.run(verbs.cancel(self.prefix, id, "test"))

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from distq.broker.verbs import Depths
 from distq.supervisor.exposition import AT_ONCE, exposition
-from distq.worker.board import BUCKETS, STATUSES, Board, Meters
+from distq.worker.board import BUCKETS, STATUSES, Board
+from distq.worker.meters import Meters
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 attempts = st.tuples(st.integers(0, 3), st.sampled_from(STATUSES), st.floats(0, 1000))

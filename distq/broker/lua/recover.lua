@@ -4,9 +4,11 @@
 --   died   its supervisor saw it die: what it had started is suspect; what it ran alone is charged one delivery
 --   lost   its lease ended unrenewed (`expected`): all is suspect; what was reserved to run alone is charged
 -- KEYS prefix
--- ARGV worker, how, expected lease ms or "", max deliveries, record, step, number of started entries, started…, three per verdict
+-- ARGV worker, how, expected lease ms or "", max deliveries, record, step, doubtful, ran, number of started entries, started…,
+--   three per verdict
 --   record: msgpack of the crash, for the attempts of what is charged
---   step: the number of the step that brought what was started; if a later one was applied, then so were the verdicts
+--   step, doubtful: if a later step was applied, then so were the first so many verdicts
+--   ran: how many tasks its process ran, in all queues
 -- returns {"ok" | "alive" | "gone", released, suspected, charged, buried, still held}
 -- uses clock keeper head limit wake ready endings settle
 local worker, how, expected, max_deliveries, record = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -22,12 +24,12 @@ if redis.call('EXISTS', WORKER .. worker, processing) == 0 then
   return {'gone', 0, 0, 0, 0, 0}
 end
 local is_current = redis.call('HGET', WORKER .. worker, 'step') == ARGV[6]
-local number = tonumber(ARGV[7])
+local doubtful, ran_in_all, number = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local started = {}
-for i = 8, 7 + number do started[ARGV[i]] = is_current end
+for i = 10, 9 + number do started[ARGV[i]] = true end
 redis.call('ZREM', WAKE, 'w')
 redis.call('DEL', WORKER .. worker)
-if is_current then settle(worker, 8 + number) end
+settle(worker, 10 + number + (is_current and 0 or 3 * doubtful))
 
 local tally = {released = 0, suspected = 0, charged = 0, buried = 0}
 local entries = redis.call('LRANGE', processing, -500, -1)
@@ -38,7 +40,7 @@ for i = #entries, 1, -1 do
   if message then
     local h = read_head(message)
     local ran = how == 'lost' or (how == 'died' and started[entry])
-    local ran_alone = ran and (has_flag(h, SUSPECT) or (how == 'died' and number == 1))
+    local ran_alone = ran and (has_flag(h, SUSPECT) or (how == 'died' and ran_in_all == 1))
     if not ran then
       tally.released = tally.released + 1
     else

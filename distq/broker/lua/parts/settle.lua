@@ -56,6 +56,13 @@ local function take_settled(processing, first)
   end
   if found == #list then
     redis.call('DEL', processing)
+  elseif found > 4 then
+    local rest = {}
+    for i = 1, #list do
+      if held[list[i]] then rest[#rest + 1] = list[i] end
+    end
+    redis.call('DEL', processing)
+    redis.call('RPUSH', processing, unpack(rest))
   else
     for _, i in ipairs(mine) do redis.call('LREM', processing, 1, given[i]) end
   end

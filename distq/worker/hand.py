@@ -1,0 +1,245 @@
+"""What a child holds: entries that wait, entries that its threads run, verdicts on what has ended. It keeps the status
+board true to that, so that its supervisor can take over at any moment: give back what waits, settle what is finished.
+
+All of it changes under the lock of the slot. Several threads of one child need a lock of their own around each call.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable, Sequence
+from time import monotonic_ns
+
+from distq.broker.verbs import NO_VERDICTS, Verdicts
+from distq.worker import board
+from distq.worker.board import (
+    COUNT,
+    ENTRY_FRAME,
+    LEASE_UNTIL,
+    NEVER,
+    OLDEST,
+    REVOKED,
+    STATE,
+    VERDICT_BYTES,
+    VERDICT_FRAME,
+    Slot,
+)
+
+Item = tuple[bytes, bytes, int, int, int]
+"""(entry, message, fence, queue, reserved at by the monotonic clock)."""
+
+MOST_STARTED = 256
+"""So many entries that were started are left on the board before it is written anew."""
+
+VOID = 255
+"""As queue: held under a name that is not this child's any more. Whatever comes of it is not settled."""
+
+_pack_frame = VERDICT_FRAME.pack_into
+_FRAME = VERDICT_FRAME.size
+_pack_progress = struct.Struct("=4Q").pack_into
+
+
+class Hand:
+    """The child's side of its slot."""
+
+    def __init__(self, slot: Slot, seats: int = 1) -> None:
+        self._slot, self._words, self._seats = slot, slot.words, slot.seats
+        self._verdicts, self._progress = slot.verdicts, slot.progress
+        self._acquire, self._release = slot.lock.acquire, slot.lock.release
+        slot.words[board.SEATS] = seats
+        self.waiting: deque[Item] = deque()
+        self.running: list[Item | None] = [None] * seats
+        self.loose: list[tuple[int, bytes]] = []
+        """(queue, verdict): those for which the board has no room. They go along with the next step."""
+        self._noted: list[tuple[int, bytes]] = []
+        self._sent = self._started = self._end = 0
+        self._noted_ns = NEVER
+        self._is_shared = seats > 1
+
+    # -- its life ----------------------------------------------------------------------------------------------------
+
+    def enter(self, name: str, lease_until_ns: int) -> None:
+        """The child has registered under this name: what it held under another one is not its any more."""
+        with self._slot.lock:
+            self._slot.name = name
+            self.waiting.clear()
+            self._noted.clear()
+            self.loose.clear()
+            self._sent = 0
+            self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
+            self._words[REVOKED] = self._words[board.DOUBTED] = 0
+            self._write_entries()
+            self._write_verdicts()
+            self._words[LEASE_UNTIL], self._words[OLDEST] = lease_until_ns, NEVER
+            self._words[STATE] = board.IDLE
+
+    def leave(self) -> None:
+        """The child has given everything back and ends."""
+        self._words[STATE] = board.LEFT
+
+    @property
+    def unsettled(self) -> int:
+        """How many verdicts no step has carried yet."""
+        return len(self._noted) - self._sent + len(self.loose)
+
+    def has_unsettled(self, queue: int) -> bool:
+        """Whether there are some of this queue."""
+        noted = self._noted[self._sent :] if self._sent else self._noted
+        return any(its == queue for its, _ in (*self.loose, *noted))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, runs, or is to be settled."""
+        return not (self.waiting or self._noted or self.loose or any(self.running))
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def start(self, seat: int, now_ns: int, last: bytes = b"") -> Item | None:
+        """Notes the verdict on what this seat has run, if it has, and gives it what to run next.
+
+        None: nothing waits, or it is not the child's any more, or the lease is over, or the board is full. This is the
+        hot path of a worker.
+        """
+        words, running = self._words, self.running
+        self._acquire()
+        try:
+            if last:
+                self._note(running[seat], last)
+            item, index = None, 0
+            if self.waiting and now_ns <= words[LEASE_UNTIL] and not words[REVOKED] and not self.loose:
+                item = self.waiting.popleft()
+                self._started = index = self._started + 1
+            running[seat] = item
+            if seat == 0:
+                _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, index)
+            else:
+                _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, self._seats[0])
+                self._seats[seat] = index
+            if self._is_shared:
+                self._note_age(now_ns)
+            return item
+        finally:
+            self._release()
+
+    def end(self, seat: int, now_ns: int, last: bytes) -> None:
+        """Notes the verdict on what this seat has run; nothing is started."""
+        with self._slot.lock:
+            if last:
+                self._note(self.running[seat], last)
+            self.running[seat] = None
+            self._seats[seat] = 0
+            self._words[board.VERDICTS], self._words[board.VERDICT_END] = len(self._noted), self._end
+            self._note_age(now_ns)
+
+    def _note(self, item: Item | None, verdict: bytes) -> None:
+        if item is None or item[3] == VOID:
+            return
+        queue, at = item[3], self._end + _FRAME
+        end = at + len(verdict)
+        if end > VERDICT_BYTES:
+            self.loose.append((queue, verdict))
+            return
+        _pack_frame(self._verdicts, self._end, len(verdict), queue)
+        self._verdicts[at:end] = verdict
+        self._end = end
+        self._noted.append((queue, verdict))
+
+    # -- a step ------------------------------------------------------------------------------------------------------
+
+    def collect(self, queue: int, step: int) -> Verdicts:
+        """The verdicts for this queue, for a step after the one of this number: they are on their way."""
+        words = self._words
+        with self._slot.lock:
+            self._notice()
+            mine = [verdict for its, verdict in self._noted if its == queue]
+            if len(mine) < len(self._noted):
+                others = [pair for pair in self._noted if pair[0] != queue]
+                self._noted = [(queue, verdict) for verdict in mine] + others
+                self._write_verdicts()
+            loose = [verdict for its, verdict in self.loose if its == queue]
+            self.loose = [pair for pair in self.loose if pair[0] != queue]
+            self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
+            words[board.QUEUE], words[board.STEP] = queue, step
+            self._note_age(monotonic_ns())
+        return Verdicts(len(mine) + len(loose), b"".join(mine + loose)) if mine or loose else NO_VERDICTS
+
+    def settled(self, items: Iterable[Item] = ()) -> None:
+        """The step has been answered: what it carried is settled, and this is what it has brought."""
+        words = self._words
+        with self._slot.lock:
+            self._notice()
+            del self._noted[: self._sent]
+            self._sent = words[board.SENT] = words[board.TAKEN] = 0
+            new = list(items)
+            if new:
+                words[board.FETCHES] += 1
+                words[board.DOUBTED] = 0
+                self.waiting.extend(new)
+                if self._started > len(self.running) + MOST_STARTED or len(self.waiting) == len(new):
+                    self._write_entries()
+                else:
+                    self._append_entries(new)
+            self._write_verdicts()
+            is_idle = not (self.waiting or self._noted or any(self.running))
+            words[STATE] = board.IDLE if is_idle else board.BUSY
+            self._note_age(monotonic_ns())
+
+    def give_back(self, queue: int) -> list[Item]:
+        """What waits of this queue, to be released: none of it is started any more."""
+        with self._slot.lock:
+            self._notice()
+            items = [item for item in self.waiting if item[3] == queue]
+            if items:
+                self.waiting = deque(item for item in self.waiting if item[3] != queue)
+                self._write_entries()
+                self._note_age(monotonic_ns())
+        return items
+
+    def _notice(self) -> None:
+        """What the supervisor has taken away is gone. The lock is held."""
+        words = self._words
+        if words[REVOKED]:
+            self.waiting.clear()
+            del self._noted[self._sent : max(self._sent, words[board.TAKEN])]
+            words[REVOKED] = words[board.TAKEN] = 0
+            self._write_entries()
+            self._write_verdicts()
+
+    def _note_age(self, now_ns: int) -> None:
+        """Since when something waits. A single thread that holds one task waits for nothing else. The lock is held."""
+        if len(self._noted) == self._sent:
+            self._noted_ns = NEVER
+        elif self._noted_ns == NEVER:
+            self._noted_ns = now_ns
+        first = self.waiting[0][4] if self.waiting else NEVER
+        if len(self.waiting) == 1 and not self._is_shared:
+            first = NEVER
+        self._words[OLDEST] = min(first, self._noted_ns)
+
+    def _write_entries(self) -> None:
+        running = [item for item in self.running if item is not None]
+        self._started = index = len(running)
+        for seat in range(len(self.running) - 1, -1, -1):
+            self._seats[seat] = 0 if self.running[seat] is None else index
+            index -= self.running[seat] is not None
+        words = self._words
+        words[board.ENTRIES_END] = words[COUNT] = 0
+        words[board.STARTED] = self._started
+        self._append_entries((*running, *self.waiting))
+
+    def _append_entries(self, items: Sequence[Item]) -> None:
+        frame, words = ENTRY_FRAME.pack, self._words
+        held = [(item[0][: board.MAX_ENTRY_BYTES], item[3]) for item in items]
+        raw = b"".join([part for entry, queue in held for part in (frame(len(entry), queue), entry)])
+        end = words[board.ENTRIES_END]
+        self._slot.entries[end : end + len(raw)] = raw
+        words[board.ENTRIES_END] = end + len(raw)
+        words[COUNT] += len(held)
+
+    def _write_verdicts(self) -> None:
+        frame = VERDICT_FRAME.pack
+        raw = b"".join([part for queue, verdict in self._noted for part in (frame(len(verdict), queue), verdict)])
+        self._verdicts[: len(raw)] = raw
+        self._end = self._words[board.VERDICT_END] = len(raw)
+        self._words[board.VERDICTS] = len(self._noted)

@@ -1,0 +1,61 @@
+"""Counters on the status board: by type and status, and a histogram of durations. They outlive the child."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from threading import Lock
+from typing import NamedTuple
+
+from distq.worker.board import BUCKETS, STATUSES, STRIDE, TYPES, Board, Slot
+
+
+class Meters:
+    """A child's counters in its slot: by type and status, and a histogram of durations."""
+
+    def __init__(self, slot: Slot, types: list[str], lock: Lock | None = None) -> None:
+        """`lock`: between the threads of the child, if there are several."""
+        self._lock = lock
+        self._cells, self._sums = slot.cells, slot.sums
+        self._base = {name: min(index, TYPES) * STRIDE for index, name in enumerate(types)}
+
+    def __call__(self, type: str) -> Callable[[str, float], None]:
+        """Counts an ended attempt of this type: (status, seconds)."""
+        base = self._base[type]
+        place = {status: base + index for index, status in enumerate(STATUSES)}
+        buckets, total = base + len(STATUSES), base + STRIDE - 1
+        cells, sums, shortest = self._cells, self._sums, BUCKETS[0]
+
+        def count(status: str, seconds: float) -> None:
+            cells[place[status]] += 1
+            cells[buckets if seconds <= shortest else buckets + bisect_left(BUCKETS, seconds)] += 1
+            sums[total] += seconds
+
+        return count if self._lock is None else _guarded(count, self._lock)
+
+
+def _guarded(count: Callable[[str, float], None], lock: Lock) -> Callable[[str, float], None]:
+    def guarded(status: str, seconds: float) -> None:
+        with lock:
+            count(status, seconds)
+
+    return guarded
+
+
+class Reading(NamedTuple):
+    """The counters of one type over all slots."""
+
+    statuses: tuple[int, ...]
+    buckets: tuple[int, ...]
+    sum_s: float
+
+
+def read_meters(board: Board, position: int) -> Reading:
+    """Adds up the counters of the type at this position over all slots."""
+    base = min(position, TYPES) * STRIDE
+    counts, total = [0] * (STRIDE - 1), 0.0
+    for slot in board.slots:
+        for i, value in enumerate(slot.cells[base : base + STRIDE - 1]):
+            counts[i] += value
+        total += slot.sums[base + STRIDE - 1]
+    return Reading(tuple(counts[:3]), tuple(counts[3:]), total)

@@ -1,0 +1,223 @@
+"""A worker process with several threads: the main thread fetches and settles, the others run.
+
+The main thread keeps so many tasks waiting as the threads are expected to start within 10 ms. What they have finished
+it settles at once when a thread would be idle, otherwise together every 5 ms. It waits for three things at a time: a
+marker in the broker, a call of the supervisor, a thread that has finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+
+from distq.app import Distq
+from distq.broker.verbs import NO_VERDICTS, Verdicts
+from distq.worker import board
+from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
+from distq.worker.execute import Executor
+from distq.worker.line import BLOCK_S, REPLY_S
+from distq.worker.meters import Meters
+from distq.worker.pace import MOST
+from distq.worker.worker import Post, Worker, releases
+
+SETTLE_NS = 5_000_000
+"""So long a verdict may wait for others, while all threads are busy."""
+PROBE_S = 0.5
+"""So often the broker is asked about a lease that is over by our clock, and tried when it is away."""
+
+
+class Pool(Worker):
+    """Several threads. What they share changes under `_guard`."""
+
+    def __init__(self, app: Distq, post: Post) -> None:
+        super().__init__(app, post, post.threads)
+        self._meters = Meters(post.slot, list(post.types), threading.Lock())
+        self._parked: list[threading.Lock] = []
+        self._ran: list[tuple[str, float]] = []
+        self._unsettled_ns = 0
+        self._bell_out, self._bell_in = os.pipe()
+        os.set_blocking(self._bell_out, False)
+        os.set_blocking(self._bell_in, False)
+        self._asleep = self._is_alone = self._stopping = False
+        self._broken: BaseException | None = None
+        self._empty: set[int] = set()
+        self._marked: set[int] = set()
+        self._probe_at = 0.0
+
+    def _work(self) -> None:
+        threads = [
+            threading.Thread(target=self._labour, args=(seat,), name=f"distq-{seat + 1}", daemon=True)
+            for seat in range(self._post.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        while True:
+            self._line.hear()
+            if self._broken is not None:
+                raise self._broken
+            ending = self._head[ORDER] != RUN
+            with self._guard:
+                is_empty = self._hand.is_empty
+            if ending and is_empty:
+                break
+            if self._slot.words[board.DOUBTED] and is_empty:
+                self._begin_again()
+            if not self._exchange(ending):
+                self._wait()
+        self._stopping = True
+        self._wake(len(threads))
+        for thread in threads:
+            thread.join(1.0)
+
+    # -- the main thread ---------------------------------------------------------------------------------------------
+
+    def _exchange(self, ending: bool) -> bool:
+        """A step in each queue that has something to settle, or may have work; whether there was any."""
+        stepped = False
+        for queue in range(len(self._post.queues)):
+            with self._guard:
+                self._note_pace()
+                want = 0 if queue in self._empty else self._want()
+                back = self._back(queue) if ending else NO_VERDICTS
+                is_due = self._hand.has_unsettled(queue) and (ending or self._is_due())
+            if want or back.number or is_due or queue in self._marked or self._is_probe_due():
+                self._marked.discard(queue)
+                stepped = True
+                if not self._exchange_in(queue, want, back):
+                    break
+        return stepped
+
+    def _exchange_in(self, queue: int, want: int, back: Verdicts) -> bool:
+        """One step; False: the worker has a new name."""
+        step = self._step(queue, want, back)
+        if step.word != "ok":
+            self._begin_anew()
+            return False
+        if want and not step.entries:
+            self._empty.add(queue)
+        with self._guard:
+            self._is_alone = self._is_alone or step.alone
+            self._wake(len(step.entries))
+            is_held_up = bool(self._hand.waiting) and not self._head[board.WATCHING]
+        if is_held_up:
+            self._ring(b"b")
+        return True
+
+    def _want(self) -> int:
+        """How many more to fetch. A suspect runs alone: until it has ended, nothing is."""
+        idle, waiting = len(self._parked), len(self._hand.waiting)
+        self._is_alone = self._is_alone and not self._hand.is_empty
+        if self._is_alone or self._head[ORDER] != RUN:
+            return 0
+        ahead = self._pace.ahead(self._post.threads)
+        if waiting >= idle and waiting > ahead // 2:
+            return 0
+        return min(MOST, idle + ahead - waiting)
+
+    def _is_due(self) -> bool:
+        """Whether what is finished is to be settled now."""
+        if not self._hand.unsettled:
+            return False
+        is_late = time.monotonic_ns() - self._unsettled_ns > SETTLE_NS
+        return is_late or bool(self._parked or self._hand.loose) or self._hand.unsettled >= MOST
+
+    def _is_probe_due(self) -> bool:
+        now = time.monotonic()
+        if now * 1e9 <= self._slot.words[board.LEASE_UNTIL] or now < self._probe_at:
+            return False
+        self._probe_at = now + PROBE_S
+        return True
+
+    def _back(self, queue: int) -> Verdicts:
+        return releases(self._hand.give_back(queue))
+
+    def _note_pace(self) -> None:
+        ran, self._ran = self._ran, []
+        self._pace.note({type for type, _ in ran}, len(ran), sum(seconds for _, seconds in ran))
+
+    def _wait(self) -> None:
+        """Until there is something to do."""
+        may_listen = self._empty and self._head[ORDER] == RUN
+        listening = self._line.listen(self._empty) if may_listen else None
+        calls = [self._post.poke, self._bell_out] + ([] if listening is None else [listening])
+        with self._guard:
+            if self._is_due() or self._may_fetch():
+                return
+            self._asleep = True
+            timeout = BLOCK_S + REPLY_S if listening is not None else PROBE_S
+            if self._hand.unsettled:
+                timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
+        readable, _, _ = select.select(calls, [], [], min(timeout, self._lease_left()))
+        self._asleep = False
+        if self._bell_out in readable:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._bell_out, 4096)
+        if listening in readable:
+            self._hear_marker()
+
+    def _hear_marker(self) -> None:
+        """Whoever takes a marker away makes a step, which sets it again if there is more: also if it wants nothing."""
+        queue = self._line.heard()
+        told = range(len(self._post.queues)) if queue is None else [queue]
+        self._empty.difference_update(told)
+        self._marked.update(told)
+
+    def _lease_left(self) -> float:
+        return max(PROBE_S, self._slot.words[board.LEASE_UNTIL] / 1e9 - time.monotonic())
+
+    def _wake(self, number: int) -> None:
+        for _ in range(min(number, len(self._parked))):
+            self._parked.pop().release()
+
+    # -- the threads -------------------------------------------------------------------------------------------------
+
+    def _labour(self, seat: int) -> None:
+        runs = self._executor(self._meters)
+        try:
+            self._run_tasks(seat, runs)
+        except BaseException as error:
+            self._broken = error
+            os.write(self._bell_in, b"x")
+        finally:
+            runs.close()
+
+    def _run_tasks(self, seat: int, runs: Executor) -> None:
+        """Runs one task after the other; parks when none waits."""
+        hand, head, names = self._hand, self._head, self._post.queues
+        park = threading.Lock()
+        park.acquire()
+        now, done = time.monotonic_ns(), b""
+        while not self._stopping:
+            with self._guard:
+                if done and not hand.unsettled:
+                    self._unsettled_ns = now
+                if head[ORDER] == RUN:
+                    item = hand.start(seat, now, done)
+                else:
+                    hand.end(seat, now, done)
+                    item = None
+                if item is None:
+                    self._parked.append(park)
+                is_urgent = self._asleep and self._is_urgent()
+                self._asleep = self._asleep and not is_urgent
+            if is_urgent:
+                os.write(self._bell_in, b"f")
+            if item is None:
+                runs.rest()
+                park.acquire()
+                now, done = time.monotonic_ns(), b""
+                continue
+            entry, raw, fence, queue, _ = item
+            run, begun = runs.run if len(entry) <= MAX_ENTRY_BYTES else runs.run_checked, now
+            type, done, now = run(names[queue], entry, raw, fence, begun)
+            self._ran.append((type, (now - begun) / 1e9))
+
+    def _is_urgent(self) -> bool:
+        """Whether the main thread has something to do, or to set its alarm for."""
+        return self._hand.unsettled == 1 or self._is_due() or self._may_fetch()
+
+    def _may_fetch(self) -> bool:
+        return len(self._empty) < len(self._post.queues) and self._want() > 0
