@@ -25,6 +25,7 @@ Reply = Any
 _MARK = "-- the long way\n"
 """A script may do its plain case above this line: the parts come after it, and cost nothing there."""
 
+_WORD = re.compile(r"\b[A-Z_]+\b")
 _LUA = Path(__file__).with_name("lua")
 
 
@@ -73,19 +74,20 @@ def script(name: str) -> Script:
     parts = [(_LUA / "parts" / f"{part}.lua").read_text("utf-8") for part in (uses[1].split() if uses else ())]
     if _MARK in source:
         short_way, long_way = source.split(_MARK)
-        pieces = [(short_way, ()), ("\n".join([*parts, long_way]), _keys_in(short_way))]
+        pieces = [(short_way, []), ("\n".join([*parts, long_way]), _keys_in(short_way))]
     else:
-        pieces = [("\n".join([*parts, source]), ())]
+        pieces = [("\n".join([*parts, source]), [])]
     text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), moves)
 
 
-def _keys_in(text: str) -> tuple[str, ...]:
-    return tuple(key for key in QUEUE_KEYS if re.search(rf"\b{key}\b", text))
+def _keys_in(text: str) -> list[str]:
+    found = set(_WORD.findall(text))
+    return [key for key in QUEUE_KEYS if key in found]
 
 
-def _name_keys(text: str, named: tuple[str, ...]) -> str:
+def _name_keys(text: str, named: list[str]) -> str:
     """The names of the keys that this text mentions and that have none yet."""
     return "".join(f"local {key} = KEYS[1] .. '{QUEUE_KEYS[key]}'\n" for key in _keys_in(text) if key not in named)
 

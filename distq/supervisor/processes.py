@@ -10,6 +10,8 @@ import sys
 from collections.abc import Collection
 
 PR_SET_PDEATHSIG = 1
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+"""Looked up before any fork: what a fork only uses, it goes on sharing."""
 STABLE_S = 1.0
 """A process that lived this long is replaced at once; one that did not, after a growing pause."""
 FIRST_PAUSE_S = 0.1
@@ -31,8 +33,8 @@ def fork() -> int:
 
 def die_with_parent(parent: int) -> None:
     """Asks the kernel to kill this process when its parent dies (Linux). Elsewhere it notices the end of its pipe."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _PRCTL is not None:
+        _PRCTL(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it died in between
         os._exit(1)
 
