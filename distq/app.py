@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from distq import message
-from distq.broker.aio import AsyncBroker
 from distq.broker.broker import Broker
 from distq.broker.connect import mask, resolve_url
 from distq.codec import Codec
@@ -32,6 +31,9 @@ from distq.options import (
 from distq.result import Handle
 from distq.sender import Sender
 from distq.task import Task
+
+if TYPE_CHECKING:
+    from distq.broker.aio import AsyncBroker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,6 +192,8 @@ class Distq:
     @cached_property
     def async_broker(self) -> AsyncBroker:
         """The same for asyncio, one connection per event loop."""
+        from distq.broker.aio import AsyncBroker  # noqa: PLC0415 (asyncio is a third of what `import distq` would cost)
+
         return AsyncBroker(self.name, self.url, self.timeout)
 
     def rebind(self, url: str) -> None:

@@ -72,8 +72,11 @@ def test_only_the_broker_floor_imports_redis() -> None:
 # -- import distq -----------------------------------------------------------------------------------------------------
 
 THIRD_PARTY = {"distq", "hiredis", "msgpack"}
-BASIS = ("asyncio", "dataclasses", "datetime", "hashlib", "logging", "pathlib", "secrets", "urllib.parse")
-STANDARD = {"decimal", "difflib", "importlib", "numbers", "platform", "sysconfig", "uuid", "zoneinfo"}
+BASIS = ("contextvars", "dataclasses", "datetime", "hashlib", "heapq", "logging", "pathlib", "secrets", "urllib.parse")
+STANDARD = {
+    "array", "decimal", "difflib", "importlib", "numbers", "platform", "select", "selectors", "socket", "sysconfig",
+    "typing", "uuid", "zoneinfo",
+}  # fmt: skip
 """What distq needs of the standard library beyond its basis and what that loads."""
 INSTALLATION = {"cython_runtime", "sitecustomize", "usercustomize"}
 """Loaded by the interpreter or inside of the others."""
