@@ -58,6 +58,10 @@ class Middleware:
     def succeeded(self, context: Context, seconds: float) -> None:
         """After an attempt that has returned, and whose result can be stored."""
 
+    def wants_successes(self) -> bool:
+        """Asked once, when a worker starts: False if `succeeded` would do nothing there."""
+        return True
+
     def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException | None:
         """After an attempt that has raised: the error that it ends with. None: this one."""
 
@@ -110,7 +114,7 @@ def onion(links: Iterable[Link], handler: AttemptCall) -> Onion:
                 call = _followed_by(call, tuple(succeeded), tuple(failed))
                 succeeded, failed = [], []
             call = _around_attempt(around, call)
-        if isinstance(link, Middleware) and type(link).succeeded is not Middleware.succeeded:
+        if isinstance(link, Middleware) and _is_told_of_successes(link):
             succeeded.append(link.succeeded)
         if isinstance(link, Middleware) and type(link).failed is not Middleware.failed:
             failed.append(link.failed)
@@ -121,6 +125,10 @@ def _around(link: Link) -> AttemptMiddleware | None:
     if not isinstance(link, Middleware):
         return link
     return None if type(link).attempt is Middleware.attempt else link.attempt
+
+
+def _is_told_of_successes(link: Middleware) -> bool:
+    return type(link).succeeded is not Middleware.succeeded and link.wants_successes()
 
 
 def final_error(failed: Sequence[Failed], context: Context, error: BaseException, seconds: float) -> BaseException:

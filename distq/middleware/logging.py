@@ -16,8 +16,11 @@ class LogAttempts(Middleware):
 
     def succeeded(self, context: Context, seconds: float) -> None:
         """At DEBUG."""
-        if logger.isEnabledFor(logging.DEBUG):
-            _log(logging.DEBUG, context, seconds, "completed")
+        _log(logging.DEBUG, context, seconds, "completed")
+
+    def wants_successes(self) -> bool:
+        """While DEBUG is logged."""
+        return logger.isEnabledFor(logging.DEBUG)
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> None:
         """A retry at WARNING, a snooze at INFO, a dead task at ERROR."""

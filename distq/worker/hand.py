@@ -101,23 +101,21 @@ class Hand:
         None: nothing waits, or it is not the child's any more, or the lease is over, or the board is full. This is the
         hot path of a worker.
         """
-        words, running = self._words, self.running
+        words, waiting = self._words, self.waiting
         self._acquire()
         try:
             if last:
-                self._note(running[seat], last)
+                self._note(self.running[seat], last)
             item, index = None, 0
-            if self.waiting and now_ns <= words[LEASE_UNTIL] and not words[REVOKED] and not self.loose:
-                item = self.waiting.popleft()
+            if waiting and now_ns <= words[LEASE_UNTIL] and not words[REVOKED] and not self.loose:
+                item = waiting.popleft()
                 self._started = index = self._started + 1
-            running[seat] = item
-            if seat == 0:
-                _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, index)
-            else:
-                _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, self._seats[0])
-                self._seats[seat] = index
+            self.running[seat] = item
             if self._is_shared:
+                self._seats[seat] = index
+                index = self._seats[0]
                 self._note_age(now_ns)
+            _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, index)
             return item
         finally:
             self._release()
@@ -135,12 +133,13 @@ class Hand:
     def _note(self, item: Item | None, verdict: bytes) -> None:
         if item is None or item[3] == VOID:
             return
-        queue, at = item[3], self._end + _FRAME
-        end = at + len(verdict)
+        queue, size, start = item[3], len(verdict), self._end
+        at = start + _FRAME
+        end = at + size
         if end > VERDICT_BYTES:
             self.loose.append((queue, verdict))
             return
-        _pack_frame(self._verdicts, self._end, len(verdict), queue)
+        _pack_frame(self._verdicts, start, size, queue)
         self._verdicts[at:end] = verdict
         self._end = end
         self._noted.append((queue, verdict))
