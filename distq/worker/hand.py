@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from time import monotonic_ns
 
 from distq.broker.verbs import NO_VERDICTS, Verdicts
@@ -228,13 +229,17 @@ class Hand:
         self._append_entries((*running, *self.waiting))
 
     def _append_entries(self, items: Sequence[Item]) -> None:
-        frame, words = ENTRY_FRAME.pack, self._words
-        held = [(item[0][: board.MAX_ENTRY_BYTES], item[3]) for item in items]
-        raw = b"".join([part for entry, queue in held for part in (frame(len(entry), queue), entry)])
-        end = words[board.ENTRIES_END]
+        if not items:
+            return
+        words, end = self._words, self._words[board.ENTRIES_END]
+        entries, queues = [item[0] for item in items], [item[3] for item in items]
+        if max(map(len, entries)) > board.MAX_ENTRY_BYTES:
+            entries = [entry[: board.MAX_ENTRY_BYTES] for entry in entries]
+        frames = map(ENTRY_FRAME.pack, map(len, entries), queues)
+        raw = b"".join(chain.from_iterable(zip(frames, entries, strict=True)))
         self._slot.entries[end : end + len(raw)] = raw
         words[board.ENTRIES_END] = end + len(raw)
-        words[COUNT] += len(held)
+        words[COUNT] += len(entries)
 
     def _write_verdicts(self) -> None:
         frame = VERDICT_FRAME.pack

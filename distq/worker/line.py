@@ -53,8 +53,8 @@ class Line:
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
-        self._ear: Wire | None = None
-        self._listening = False
+        self._ears: dict[int, Wire] = {}
+        self._listening: set[int] = set()
         self._failing_since: float | None = None
         self._say_at = 0.0
         self.name = ""
@@ -109,34 +109,34 @@ class Line:
             return None, None
         return 0, self._insist(command)
 
-    def listen(self, queues: Iterable[int]) -> int | None:
-        """Waits for a marker of these queues on a connection of its own, beside the steps, unless it does already.
-
-        Answers the number to select on; None: the broker is away.
-        """
+    def listen(self, queues: Iterable[int]) -> list[int]:
+        """Waits for a marker of each of these queues, each on a connection of its own beside the steps; those that it
+        listens to already too. Answers the numbers to select on: none while the broker is away."""
         try:
-            if self._ear is None:
-                self._ear = Wire(self._url, timeout=REPLY_S, name="distq-worker")
-                self._listening = False
-            if not self._listening:
-                self._ear.send(self._block([self._prefixes[queue] for queue in queues]))
-                self._listening = True
-            return self._ear.fileno()
+            for queue in queues:
+                ear = self._ears.get(queue)
+                if ear is None:
+                    ear = self._ears[queue] = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+                if queue not in self._listening:
+                    ear.send(self._block([self._prefixes[queue]]))
+                    self._listening.add(queue)
+            return [self._ears[queue].fileno() for queue in self._listening]
         except BrokerUnavailable as error:
             self._failed(error)
-            return None
+            return []
 
-    def heard(self) -> int | None:
-        """The queue of the marker that has arrived; None: there may be one in any."""
-        self._listening = False
-        if self._ear is None:
-            return None
+    def heard(self, number: int) -> list[int]:
+        """The queues in which there may be something, since this number is readable."""
+        queue = next((queue for queue in self._listening if self._ears[queue].fileno() == number), None)
+        if queue is None:
+            return []
         try:
-            marker = self._ear.read(REPLY_S)
-            return None if marker is None else self._queue_of(marker)
+            self._ears[queue].read(REPLY_S)
+            self._listening.discard(queue)
+            return [queue]
         except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
-            return None
+            return list(range(len(self._prefixes)))
 
     def leave(self) -> None:
         """Gives everything back and ends the name, in each queue."""
@@ -148,11 +148,12 @@ class Line:
 
     def drop(self) -> None:
         """Closes the connection; the next call opens a new one."""
-        for wire in (self._wire, self._ear):
+        for wire in (self._wire, *self._ears.values()):
             if wire is not None:
                 wire.close()
-        self._wire = self._ear = None
-        self._listening = False
+        self._wire = None
+        self._ears.clear()
+        self._listening.clear()
 
     def _next_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Command[verbs.Step]:
         self._numbers[queue] += 1

@@ -76,14 +76,14 @@ class Pool(Worker):
 
     def _exchange(self, ending: bool) -> bool:
         """A step in each queue that has something to settle, or may have work; whether there was any."""
-        stepped = False
+        stepped, probes = False, self._is_probe_due()
         for queue in range(len(self._post.queues)):
             with self._guard:
                 self._note_pace()
                 want = 0 if queue in self._empty else self._want()
                 back = self._back(queue) if ending else NO_VERDICTS
                 is_due = self._hand.has_unsettled(queue) and (ending or self._is_due())
-            if want or back.number or is_due or queue in self._marked or self._is_probe_due():
+            if want or back.number or is_due or queue in self._marked or probes:
                 self._marked.discard(queue)
                 stepped = True
                 if not self._exchange_in(queue, want, back):
@@ -100,7 +100,7 @@ class Pool(Worker):
             self._empty.add(queue)
         with self._guard:
             self._is_alone = self._is_alone or step.alone
-            self._wake(len(step.entries))
+            self._wake(len(self._hand.waiting))
             is_held_up = bool(self._hand.waiting) and not self._head[board.WATCHING]
         if is_held_up:
             self._ring(b"b")
@@ -140,28 +140,28 @@ class Pool(Worker):
 
     def _wait(self) -> None:
         """Until there is something to do."""
-        may_listen = self._empty and self._head[ORDER] == RUN
-        listening = self._line.listen(self._empty) if may_listen else None
-        calls = [self._post.poke, self._bell_out] + ([] if listening is None else [listening])
+        listening = self._line.listen(self._empty) if self._head[ORDER] == RUN else []
         with self._guard:
             if self._is_due() or self._may_fetch():
                 return
             self._asleep = True
-            timeout = BLOCK_S + REPLY_S if listening is not None else PROBE_S
+            timeout = BLOCK_S + REPLY_S if listening else PROBE_S
             if self._hand.unsettled:
                 timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
-        readable, _, _ = select.select(calls, [], [], min(timeout, self._lease_left()))
+        readable, _, _ = select.select(
+            [self._post.poke, self._bell_out, *listening], [], [], min(timeout, self._lease_left())
+        )
         self._asleep = False
         if self._bell_out in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._bell_out, 4096)
-        if listening in readable:
-            self._hear_marker()
+        for number in listening:
+            if number in readable:
+                self._hear_marker(number)
 
-    def _hear_marker(self) -> None:
+    def _hear_marker(self, number: int) -> None:
         """Whoever takes a marker away makes a step, which sets it again if there is more: also if it wants nothing."""
-        queue = self._line.heard()
-        told = range(len(self._post.queues)) if queue is None else [queue]
+        told = self._line.heard(number)
         self._empty.difference_update(told)
         self._marked.update(told)
 
