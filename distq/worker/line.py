@@ -54,7 +54,7 @@ class Line:
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
         self._ears: dict[int, Wire] = {}
-        self._listening: set[int] = set()
+        self._listening: dict[int, float] = {}
         self._failing_since: float | None = None
         self._say_at = 0.0
         self.name = ""
@@ -113,13 +113,16 @@ class Line:
         """Waits for a marker of each of these queues, each on a connection of its own beside the steps; those that it
         listens to already too. Answers the numbers to select on: none while the broker is away."""
         try:
+            now = time.monotonic()
+            for queue in [queue for queue, since in self._listening.items() if now > since + BLOCK_S + REPLY_S]:
+                del self._listening[queue]  # it had to answer by now
+                self._ears.pop(queue).close()
             for queue in queues:
-                ear = self._ears.get(queue)
-                if ear is None:
-                    ear = self._ears[queue] = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+                if queue not in self._ears:
+                    self._ears[queue] = Wire(self._url, timeout=REPLY_S, name="distq-worker")
                 if queue not in self._listening:
-                    ear.send(self._block([self._prefixes[queue]]))
-                    self._listening.add(queue)
+                    self._ears[queue].send(self._block([self._prefixes[queue]]))
+                    self._listening[queue] = now
             return [self._ears[queue].fileno() for queue in self._listening]
         except BrokerUnavailable as error:
             self._failed(error)
@@ -132,7 +135,7 @@ class Line:
             return []
         try:
             self._ears[queue].read(REPLY_S)
-            self._listening.discard(queue)
+            del self._listening[queue]
             return [queue]
         except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
