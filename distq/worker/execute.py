@@ -150,10 +150,18 @@ class Executor:
         context = Context(entry, raw, call, queue, fence, task, meter)
         CURRENT.set(context)
         try:
-            value = handler(*call[0], **call[1]) if handler is not None else self._around(context)
+            if handler is None:
+                value = self._around(context)
+            else:
+                args, kwargs, _ = call
+                value = handler(*args, **kwargs) if kwargs else handler(*args)
             if FORKS.is_child:
                 end_of_a_forked_child()
-            blob = self._element(value, raw) if keeps_result else _COMPLETED_EMPTY
+            if keeps_result:
+                packed = self._packed(value)
+                blob = _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
+            else:
+                blob = _COMPLETED_EMPTY
             end_ns = monotonic_ns()
             seconds = (end_ns - start_ns) / 1e9
             for hook in self._succeeded:
@@ -177,8 +185,8 @@ class Executor:
         """Nothing runs: `current()` ends, and what the last attempt was called with may be freed."""
         CURRENT.set(None)
 
-    def _element(self, value: Any, raw: bytes) -> bytes:
-        """The result element. One that cannot be stored is final: another attempt would end the same way."""
+    def _packed(self, value: Any) -> bytes:
+        """A result. One that cannot be stored is final: another attempt would end the same way."""
         try:
             packed = self._pack(value)
             if len(packed) > self._limit:
@@ -188,7 +196,7 @@ class Executor:
                 )
         except (NotSerializable, PayloadTooLarge) as error:
             raise Reject(f"the handler's result cannot be stored: {error}") from error
-        return _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
+        return packed
 
     def _unreadable(self, entry: bytes, what: str, error: Exception, kind: Kind | None = None) -> Outcome:
         """A message that is none, or whose arguments are none: dead at once."""
