@@ -115,7 +115,8 @@ class Hand:
             if self._is_shared:
                 self._seats[seat] = index
                 index = self._seats[0]
-                self._note_age(now_ns)
+                if not waiting or len(self._noted) <= self._sent + 1:
+                    self._note_age(now_ns)  # else it changes with the next step, in a few ms
             _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, index)
             return item
         finally:

@@ -46,6 +46,8 @@ class Pool(Worker):
         self._empty: set[int] = set()
         self._marked: set[int] = set()
         self._probe_at = 0.0
+        self._low_water = -1
+        """The main thread, asleep, wants to know when no more wait than this."""
 
     def _work(self) -> None:
         threads = [
@@ -145,6 +147,7 @@ class Pool(Worker):
             if self._is_due() or self._may_fetch():
                 return
             self._asleep = True
+            self._low_water = self._pace.ahead(self._post.threads) // 2 if self._fetches() else -1
             timeout = BLOCK_S + REPLY_S if listening else PROBE_S
             if self._hand.unsettled:
                 timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
@@ -216,8 +219,15 @@ class Pool(Worker):
             self._ran.append((type, (now - begun) / 1e9))
 
     def _is_urgent(self) -> bool:
-        """Whether the main thread has something to do, or to set its alarm for."""
-        return self._hand.unsettled == 1 or self._is_due() or self._may_fetch()
+        """Whether the main thread, asleep, has something to do, or to set its alarm for. Each task asks this."""
+        number = self._hand.unsettled
+        if number and (number == 1 or number >= MOST or self._parked or self._hand.loose):
+            return True
+        return len(self._hand.waiting) <= self._low_water
 
     def _may_fetch(self) -> bool:
-        return len(self._empty) < len(self._post.queues) and self._want() > 0
+        return self._fetches() and self._want() > 0
+
+    def _fetches(self) -> bool:
+        """Whether there may be something to fetch somewhere, and it may be fetched."""
+        return len(self._empty) < len(self._post.queues) and not self._is_alone and self._head[ORDER] == RUN
