@@ -70,3 +70,22 @@ def test_tasks_that_take_no_measurable_time_do_not_break_the_sum() -> None:
     assert pace.want() == MOST
     pace.note({"job"}, 1, WINDOW_S * 2)
     assert pace.want() == 1
+
+
+def test_several_threads_have_so_many_waiting_as_they_start_in_10_ms() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.note({"job"}, 64, 64 * 0.001)
+    assert 100 <= pace.ahead(16) <= MOST, "16 threads start 160 tasks of 1 ms in 10 ms, and a batch has an end"
+    for _ in range(20):
+        pace.note({"job"}, 16, 16 * 0.1)
+    assert pace.ahead(16) == 1
+    assert pace.ahead(2) == 0, "each starts at once, or waits in the broker for whoever is free first"
+
+
+def test_a_new_type_is_met_with_little_waiting() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.note({"job"}, 64, 64 * 0.001)
+    pace.note({"other"}, 64, 64 * 0.001)
+    assert pace.ahead(16) == 2
