@@ -21,6 +21,7 @@ from distq.cli.run import PortUnavailable, worker_config
 from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError
 from distq.logs import check_level
+from distq.watchdog import watchdog
 
 DATA = Path(".distq")
 DEFAULT_PORT = 6379
@@ -28,10 +29,6 @@ GRACE = "5s"
 BROKEN = 2
 """Exit code of a worker whose application cannot be imported: the next change may mend it."""
 LOOK_MS = 300
-
-# Ends the worker when its standard input ends, that is, when this process does: also by kill -9. It reads the worker's
-# pid at each start; an empty line means that there is none.
-_WATCHDOG = 'worker=; while read -r line; do worker=$line; done; [ -z "$worker" ] || kill -TERM "$worker" 2>/dev/null'
 
 EXAMPLES = output.examples(
     "distq dev myapp:app",
@@ -85,7 +82,7 @@ def dev(
         if metrics_port is not None:
             command += ["--metrics-port", metrics_port]
         environment = {**os.environ, "DISTQ_BROKER": url, running.OVERRIDE: url}
-        tell = stack.enter_context(_watchdog())
+        tell = stack.enter_context(watchdog())
         raise typer.Exit(_Session(command, environment, reload, tell).run())
 
 
@@ -112,28 +109,6 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: st
         why = "" if given_port else f" (port {DEFAULT_PORT} is taken)"
         typer.echo(f"For other programs{why}: export DISTQ_BROKER='{url}'")
     return embedded.url
-
-
-@contextlib.contextmanager
-def _watchdog() -> Iterator[Callable[[str], None]]:
-    """A process that ends the worker if this one cannot; gives a function that tells it which worker that is."""
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCHDOG], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    pipe = process.stdin
-    assert pipe is not None
-
-    def tell(pid: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(pipe.fileno(), f"{pid}\n".encode())
-
-    try:
-        yield tell
-    finally:
-        process.kill()
-        process.wait()
-        pipe.close()
 
 
 class _Session:

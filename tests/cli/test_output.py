@@ -29,7 +29,7 @@ from tests.support.room import Room, completed, verdict
 
 COMMANDS = [
     [], ["run"], ["dev"], ["enqueue"], ["result"], ["cancel"], ["queues"], ["purge"], ["tasks"], ["tasks", "show"],
-    ["dlq"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"], ["dlq", "purge"],
+    ["dlq"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"], ["dlq", "purge"], ["bench"],
 ]  # fmt: skip
 EVIL = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202eltr\u2066 \u200b\ufeff line\nnext\ttab\r\x00 \U000e0041 ok"
 
