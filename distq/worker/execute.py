@@ -8,7 +8,6 @@ cannot travel.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -18,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import copy_context
 from time import monotonic_ns, time
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgpack
 
@@ -32,6 +31,9 @@ from distq.middleware import final_error, onion
 from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
 from distq.worker.board import MAX_ENTRY_BYTES
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("distq.worker")
 
@@ -67,6 +69,8 @@ os.register_at_fork(after_in_child=_forked)
 
 async def _alone(coroutine: Any) -> Any:
     """Awaits a handler, and ends what it has left on the loop: that must not run on inside of the next attempt."""
+    import asyncio  # noqa: PLC0415 (2 MiB and 30 ms that a worker without coroutines does not need)
+
     try:
         return await coroutine
     finally:
@@ -251,6 +255,8 @@ class Executor:
 
     def _await(self, coroutine: Any) -> Any:
         if self._runner is None:
+            import asyncio  # noqa: PLC0415 (see `_alone`)
+
             self._runner = asyncio.Runner()
         return self._runner.run(_alone(coroutine), context=copy_context())  # else each sees the first one's current()
 
