@@ -1,7 +1,6 @@
-"""The command line. Each module holds a group of commands; here they meet, and errors become exit codes.
+"""The command line. Each module holds a group of commands; `commands` brings them together.
 
-Exit codes: 0 done · 1 failed, or unknown id · 2 usage or import · 3 broker unreachable · 4 given port taken · 6 result
-not there yet · 130/143 second INT/TERM.
+`distq run` is a process that lives for months: it is prepared by `launch`, and never imports the parser.
 """
 
 from __future__ import annotations
@@ -9,68 +8,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import cast
-
-import typer
-
-from distq import __version__
-from distq.cli import bench, dev, dlq, output, queues, run, tasks
-from distq.errors import (
-    BrokerError,
-    BrokerUnavailable,
-    ConfigurationError,
-    DistqError,
-    NotSerializable,
-    PayloadTooLarge,
-    UnknownQueue,
-    did_you_mean,
-)
-
-app = typer.Typer(
-    name="distq",
-    help="A task queue on Redis and Valkey that is fast and loses nothing.",
-    epilog=output.examples(
-        "distq dev myapp:app                   broker and worker, for development",
-        "distq run myapp:app                   a worker, for production",
-        """distq enqueue add '{"a": 1, "b": 2}'  call a task""",
-        "distq queues                          how many tasks are where",
-    )
-    + "\n\nEvery command has --help with examples.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("dev", epilog=dev.EXAMPLES)(dev.dev)
-app.command("enqueue", epilog=tasks.ENQUEUE_EXAMPLES)(tasks.enqueue)
-app.command("result", epilog=tasks.RESULT_EXAMPLES)(tasks.result)
-app.command("cancel", epilog=tasks.CANCEL_EXAMPLES)(tasks.cancel)
-app.add_typer(tasks.app, name="tasks")
-app.command("queues", epilog=queues.QUEUES_EXAMPLES)(queues.queues)
-app.command("purge", epilog=queues.PURGE_EXAMPLES)(queues.purge)
-app.add_typer(dlq.app, name="dlq")
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
-
-NO_BROKER = "hint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
-UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
-"""What the parser raises; typer exports only this one child of it."""
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"distq {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    context: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Show the version and end."
-    ),
-) -> None:
-    output.help_if_alone(context)
 
 
 def main() -> None:
@@ -79,7 +16,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8
-    sys.exit(_run())
+    if sys.argv[1:2] == ["run"]:
+        from distq.cli.launch import launch  # noqa: PLC0415 (each way imports what it needs, and no more)
+
+        sys.exit(launch())
+    from distq.cli.commands import execute  # noqa: PLC0415
+
+    sys.exit(execute())
 
 
 def open_standard_streams() -> None:
@@ -91,40 +34,3 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (as long as the program)
-
-
-def _run() -> int:
-    try:
-        return int(app(standalone_mode=False, prog_name="distq") or 0)
-    except DistqError as error:
-        output.complain(f"error: {error}")
-        if isinstance(error, BrokerUnavailable) and str(error).startswith("no broker at"):
-            output.complain(NO_BROKER)
-        return exit_code(error)
-    except UsageError as error:
-        output.complain(_usage(error))
-        return 2
-    except typer.Abort:
-        output.complain("nothing was changed")
-        return 1
-
-
-def exit_code(error: DistqError) -> int:
-    """What a shell sees of an error."""
-    if isinstance(error, run.PortUnavailable):
-        return 4
-    if isinstance(error, ConfigurationError | NotSerializable | PayloadTooLarge | UnknownQueue):
-        return 2
-    return 3 if isinstance(error, BrokerError) else 1
-
-
-def _usage(error: BaseException) -> str:
-    """The parser's complaint in our words and format, with where to read on."""
-    option, known = getattr(error, "option_name", ""), getattr(error, "possibilities", None)
-    if known:
-        text = f"no such option: {option}{did_you_mean(option, known)}"
-    else:
-        said = str(getattr(error, "format_message", lambda: error)())
-        text = said[:1].lower() + said[1:].removesuffix(".")
-    context = getattr(error, "ctx", None)
-    return f"error: {text}\nhint: {context.command_path if context else 'distq'} --help"

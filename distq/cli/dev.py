@@ -17,7 +17,8 @@ import typer
 from distq.broker.connect import mask, resolve_url
 from distq.cli import output, values
 from distq.cli import run as running
-from distq.cli.run import PortUnavailable, worker_config
+from distq.cli.launch import PortUnavailable
+from distq.cli.run import worker_config
 from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError
 from distq.logs import check_level

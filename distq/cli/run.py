@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from distq.cli import complete, output, values
+from distq.cli.launch import host
 from distq.config import WorkerConfig
-from distq.errors import ConfigurationError, DistqError
+from distq.errors import ConfigurationError
 from distq.logs import configure
 
 MOST_PROCESSES = 1024
 MOST_THREADS = 256
 OVERRIDE = "DISTQ_DEV_BROKER"
 """How `distq dev` tells its worker the address: an argument can be read by everybody on the machine."""
-
-
-class PortUnavailable(DistqError):
-    """A given port is in use."""
 
 
 Target = typer.Argument(
@@ -113,6 +109,7 @@ EXAMPLES = output.examples(
 
 
 def run(
+    context: typer.Context,
     target: str = Target,
     processes: str = Processes,
     threads: str = Threads,
@@ -136,7 +133,7 @@ def run(
         grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
     configure(log_level, log_format)
-    raise typer.Exit(supervise(config))
+    raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
 
 
 def worker_config(
@@ -172,33 +169,6 @@ def worker_config(
         metrics_port=None if metrics_port is None else values.whole(metrics_port, "--metrics-port", 0, 65535),
         import_path=str(Path.cwd()),
     )
-
-
-def supervise(config: WorkerConfig) -> int:
-    """Runs a worker host in this process; answers its exit code."""
-    from distq.supervisor.metrics import MetricsDoor, PortTaken  # noqa: PLC0415 (only a host waits for all that)
-    from distq.supervisor.supervisor import Supervisor  # noqa: PLC0415
-
-    door = None
-    if config.metrics_port != 0:
-        try:
-            door = MetricsDoor(config.metrics_port)
-        except PortTaken as error:
-            hint = "" if config.metrics_port is None else "; give another --metrics-port, or 0 for none"
-            raise PortUnavailable(f"{error}{hint}") from error
-
-    def ready(text: str) -> None:
-        if door is not None:
-            _say(f"Metrics server listening on :{door.port}")
-        _say(text)
-
-    return Supervisor(config, ready, lambda text: output.complain(f"error: {text}"), door).run()
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read it is gone; that is no reason to end
-        print(text, flush=True)
-    logging.getLogger("distq").debug("%s", text)
 
 
 def _cores() -> int:

@@ -92,7 +92,7 @@ def test_the_real_program_is_what_the_tests_run(outside: Shell) -> None:
 
 def test_help_imports_nothing_heavy(outside: Shell) -> None:
     script = (
-        "import sys, distq.cli\n"
+        "import sys, distq.cli.commands\n"
         "heavy = {'rich.console', 'prometheus_client', 'wsgiref', 'watchfiles', 'distq.supervisor.supervisor'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

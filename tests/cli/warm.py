@@ -17,7 +17,7 @@ import sys
 import rich.console
 import rich.table  # noqa: F401 (imported by the command line only when it draws a table)
 
-import distq.cli
+import distq.cli.commands
 import distq.supervisor.supervisor
 
 
@@ -57,7 +57,7 @@ def become(command: dict[str, object], files: list[int]) -> None:
 
 if __name__ == "__main__":
     with contextlib.redirect_stdout(io.StringIO()):
-        distq.cli.app(["queues", "--help"], standalone_mode=False)  # imports what the parser imports late
+        distq.cli.commands.app(["queues", "--help"], standalone_mode=False)  # imports what the parser imports late
     gc.freeze()
     serve(socket.socket(fileno=os.dup(0)))
     distq.cli.main()

@@ -18,7 +18,7 @@ import typer.main
 import distq
 from distq.broker import keys
 from distq.broker.scripts import all_scripts, script
-from distq.cli import app as command_line
+from distq.cli.commands import app as command_line
 from distq.message import parse
 from tests.docs.pages import DOCS, PAGES, RECORDS, ROOT, WITH_SNIPPETS, blocks, name, prose, quoted, rows, section
 from tests.support.room import Room

@@ -1,0 +1,102 @@
+"""From the words behind `distq run` to a worker host, in a process that has imported neither the parser nor a command.
+
+A fork reads the words, while this process imports the supervisor. It says what is wrong with them, or hands their
+meaning over through a pipe, and ends; with it end 11 MiB of parser, which would otherwise stay for the host's life.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+from dataclasses import asdict
+from functools import partial
+
+from distq.config import WorkerConfig
+from distq.errors import DistqError
+from distq.logs import configure
+
+
+class PortUnavailable(DistqError):
+    """A given port is in use."""
+
+
+def launch() -> int:
+    """Runs a worker host as the command line says; its exit code, or that of the parser. Returns in both processes."""
+    reader, writer = os.pipe()
+    parser = os.fork()
+    if parser == 0:
+        from distq.cli import commands  # noqa: PLC0415
+
+        os.close(reader)
+        return commands.execute(partial(_hand_over, writer))
+    os.close(writer)
+    try:
+        from distq.supervisor import supervisor  # noqa: F401, PLC0415 (two processes import at the same time)
+
+        with open(reader, encoding="utf-8") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(parser, 0)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    if not said:
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code
+    return _run(_config(said))
+
+
+def host(config: WorkerConfig) -> int:
+    """Runs a worker host in this process; answers its exit code. Raises PortUnavailable."""
+    from distq.supervisor.metrics import MetricsDoor, PortTaken  # noqa: PLC0415 (only a host waits for all that)
+    from distq.supervisor.supervisor import Supervisor  # noqa: PLC0415
+
+    configure(config.log_level, config.log_format)
+    door = None
+    if config.metrics_port != 0:
+        try:
+            door = MetricsDoor(config.metrics_port)
+        except PortTaken as error:
+            hint = "" if config.metrics_port is None else "; give another --metrics-port, or 0 for none"
+            raise PortUnavailable(f"{error}{hint}") from error
+
+    def ready(text: str) -> None:
+        if door is not None:
+            _say(f"Metrics server listening on :{door.port}")
+        _say(text)
+
+    return Supervisor(config, ready, _complain, door).run()
+
+
+def _hand_over(writer: int, config: WorkerConfig) -> int:
+    """In the parser's process: what the words mean."""
+    with contextlib.suppress(BrokenPipeError), open(writer, "w", encoding="utf-8") as pipe:  # nobody waits any more
+        pipe.write(json.dumps(asdict(config)))
+    return 0
+
+
+def _config(said: str) -> WorkerConfig:
+    told = json.loads(said)
+    return WorkerConfig(**told | {"queues": tuple(told["queues"])})
+
+
+def _run(config: WorkerConfig) -> int:
+    try:
+        return host(config)
+    except DistqError as error:
+        from distq.cli import commands  # noqa: PLC0415
+
+        return commands.failed(error)
+
+
+def _complain(text: str) -> None:
+    from distq.cli import output  # noqa: PLC0415
+
+    output.complain(f"error: {text}")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # whoever read it is gone; that is no reason to end
+        print(text, flush=True)
+    logging.getLogger("distq").debug("%s", text)
