@@ -13,7 +13,7 @@ import typer
 
 from distq import __version__
 from distq.cli import bench, dev, dlq, output, queues, run, tasks
-from distq.cli.launch import PortUnavailable
+from distq.cli.host import PortUnavailable
 from distq.config import WorkerConfig
 from distq.errors import (
     BrokerError,

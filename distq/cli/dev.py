@@ -17,7 +17,7 @@ import typer
 from distq.broker.connect import mask, resolve_url
 from distq.cli import output, values
 from distq.cli import run as running
-from distq.cli.launch import PortUnavailable
+from distq.cli.host import PortUnavailable
 from distq.cli.run import worker_config
 from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError

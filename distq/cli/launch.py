@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 from dataclasses import asdict
 from functools import partial
 
+from distq.cli.host import host
 from distq.config import WorkerConfig
 from distq.errors import DistqError
-from distq.logs import configure
-
-
-class PortUnavailable(DistqError):
-    """A given port is in use."""
 
 
 def launch() -> int:
@@ -47,28 +42,6 @@ def launch() -> int:
     return _run(_config(said))
 
 
-def host(config: WorkerConfig) -> int:
-    """Runs a worker host in this process; answers its exit code. Raises PortUnavailable."""
-    from distq.supervisor.metrics import MetricsDoor, PortTaken  # noqa: PLC0415 (only a host waits for all that)
-    from distq.supervisor.supervisor import Supervisor  # noqa: PLC0415
-
-    configure(config.log_level, config.log_format)
-    door = None
-    if config.metrics_port != 0:
-        try:
-            door = MetricsDoor(config.metrics_port)
-        except PortTaken as error:
-            hint = "" if config.metrics_port is None else "; give another --metrics-port, or 0 for none"
-            raise PortUnavailable(f"{error}{hint}") from error
-
-    def ready(text: str) -> None:
-        if door is not None:
-            _say(f"Metrics server listening on :{door.port}")
-        _say(text)
-
-    return Supervisor(config, ready, _complain, door).run()
-
-
 def _hand_over(writer: int, config: WorkerConfig) -> int:
     """In the parser's process: what the words mean."""
     with contextlib.suppress(BrokenPipeError), open(writer, "w", encoding="utf-8") as pipe:  # nobody waits any more
@@ -88,15 +61,3 @@ def _run(config: WorkerConfig) -> int:
         from distq.cli import commands  # noqa: PLC0415
 
         return commands.failed(error)
-
-
-def _complain(text: str) -> None:
-    from distq.cli import output  # noqa: PLC0415
-
-    output.complain(f"error: {text}")
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read it is gone; that is no reason to end
-        print(text, flush=True)
-    logging.getLogger("distq").debug("%s", text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from distq.cli import complete, output, values
-from distq.cli.launch import host
+from distq.cli.host import host
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError
 from distq.logs import configure

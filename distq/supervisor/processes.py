@@ -10,25 +10,27 @@ import sys
 from collections.abc import Collection
 
 PR_SET_PDEATHSIG = 1
-_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
-"""Looked up before any fork: what a fork only uses, it goes on sharing."""
+_LIBC = ctypes.CDLL(None)
+_PRCTL, _TRIM = getattr(_LIBC, "prctl", None), getattr(_LIBC, "malloc_trim", None)
+"""Linux; glibc. Looked up before any fork: what a fork only uses, it goes on sharing."""
 STABLE_S = 1.0
 """A process that lived this long is replaced at once; one that did not, after a growing pause."""
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 10.0
 
 
-def fork() -> int:
-    """Forks so that both sides go on sharing what is there.
+def prepare_to_fork() -> None:
+    """Does what makes both sides of a fork go on sharing what is there.
 
-    A garbage collection writes into each object that it looks at, and so makes a copy of its page. What is frozen, it
-    does not look at.
+    A garbage collection writes into each object that it looks at, and so makes a copy of its page: what is frozen, it
+    does not look at. Memory that was freed is in pages that everybody would write into again: it goes back.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     gc.collect()
     gc.freeze()
-    return os.fork()
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def die_with_parent(parent: int) -> None:

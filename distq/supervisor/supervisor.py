@@ -31,7 +31,7 @@ from distq.supervisor.audit import Audit
 from distq.supervisor.children import Children
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
-from distq.supervisor.processes import fork, how_it_ended, next_pause, reap_orphans
+from distq.supervisor.processes import how_it_ended, next_pause, prepare_to_fork, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.template import Shared, announcement, run_template
 from distq.supervisor.timekeeper import Timekeeper
@@ -115,7 +115,8 @@ class Supervisor:
     def _start_template(self) -> None:
         ours, theirs = socket.socketpair()
         parent = os.getpid()
-        self._template = fork()
+        prepare_to_fork()
+        self._template = os.fork()
         if self._template == 0:
             ours.close()
             self._selector.close()

@@ -8,7 +8,6 @@ It speaks JSON lines with the supervisor over a socket pair:
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import logging
@@ -24,16 +23,20 @@ from typing import Any, NoReturn
 
 from distq.app import Distq
 from distq.broker.connect import mask
+from distq.broker.scripts import script
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.middleware import check
-from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor
+from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.board import Board
 from distq.worker.pool import Pool
 from distq.worker.worker import Post, Solo
 
 logger = logging.getLogger("distq.supervisor")
+
+SAID_BY_CHILDREN = ("recover", "register", "step")
+"""The verbs that `distq.worker` uses."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ class _Template:
         self._digest = hashlib.sha1("\n".join(self._types).encode(), usedforsecurity=False).hexdigest()[:12]
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
-        gc.collect()
-        gc.freeze()
+        for verb in SAID_BY_CHILDREN:
+            script(verb)  # composed here, once; a child that did it would wait for it, and need memory of its own
+        prepare_to_fork()
         _tell(self._channel, {"ready": self._facts()})
         self._serve()
 
