@@ -52,8 +52,9 @@ class Handle(Generic[R]):
         such task. In a handler it needs a timeout: DistqError.
         """
         give_up = None if timeout is None else time.monotonic() + timeout
+        waits = timeout is None or timeout > 0
         while True:
-            value = self._ended(self._look())
+            value = self._ended(self._look(waits))
             if value is not _PENDING:
                 return cast("R", value)
             _check_place(give_up)
@@ -75,8 +76,9 @@ class Handle(Generic[R]):
     async def aget(self, timeout: float | None = None) -> R:
         """`get()` for asyncio."""
         give_up = None if timeout is None else time.monotonic() + timeout
+        waits = timeout is None or timeout > 0
         while True:
-            value = self._ended(await self._alook())
+            value = self._ended(await self._alook(waits))
             if value is not _PENDING:
                 return cast("R", value)
             _check_place(give_up)
@@ -109,16 +111,16 @@ class Handle(Generic[R]):
             self._look()
         return self._app.broker.prefix(cast("str", self.queue))
 
-    def _look(self) -> verbs.Look:
+    def _look(self, waits: bool = False) -> verbs.Look:
         if self.queue is not None:
-            return self._app.broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id))
-        queue, look = self._app.broker.find(self.id, self._app.queues_of(self.id))
+            return self._app.broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
+        queue, look = self._app.broker.find(self.id, self._app.queues_of(self.id), waits)
         return self._found(queue, look)
 
-    async def _alook(self) -> verbs.Look:
+    async def _alook(self, waits: bool = False) -> verbs.Look:
         if self.queue is not None:
-            return await self._app.async_broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id))
-        queue, look = await self._app.async_broker.find(self.id, self._app.queues_of(self.id))
+            return await self._app.async_broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
+        queue, look = await self._app.async_broker.find(self.id, self._app.queues_of(self.id), waits)
         return self._found(queue, look)
 
     def _found(self, queue: str, look: verbs.Look) -> verbs.Look:

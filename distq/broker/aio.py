@@ -183,17 +183,17 @@ class AsyncBroker:
             del state.batches[like]
         return await future
 
-    async def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
+    async def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues at once; the first that knows it wins."""
         names = list(dict.fromkeys(queues))
-        looks = await asyncio.gather(*(self.run(verbs.look(self.prefix(queue), id)) for queue in names))
+        looks = await asyncio.gather(*(self.run(verbs.look(self.prefix(queue), id, waits)) for queue in names))
         found = [(queue, look) for queue, look in zip(names, looks, strict=True) if look.state != "unknown"]
         return found[0] if found else (names[0], looks[0])
 
     async def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
         slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
-        place = keys.key(self.prefix(queue), "RESULT", id)
+        place = keys.key(self.prefix(queue), "ANSWER", id)
         wire = AsyncWire(self.url, min(self.timeout, 5.0))
         try:
             await wire.open()

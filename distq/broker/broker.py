@@ -66,10 +66,10 @@ class Broker:
         pairs = (member.decode("utf-8", "replace").partition("/") for member in members)
         return sorted(queue for app, _, queue in pairs if app == self.app)
 
-    def find(self, id: str, queues: Iterable[str]) -> tuple[str, verbs.Look]:
+    def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues with one round trip; the first that knows it wins."""
         names = list(dict.fromkeys(queues))
-        commands = [verbs.look(self.prefix(queue), id) for queue in names]
+        commands = [verbs.look(self.prefix(queue), id, waits) for queue in names]
         wire = self.exchange.take()
         replies = []
         for command in commands:
@@ -84,10 +84,10 @@ class Broker:
     def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice).
 
-        The result is moved onto itself: it stays, and any number of waiters get it.
+        Call `look` with `waits` first. The answer is moved onto itself: it stays, and any number of waiters get it.
         """
         slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
-        place = keys.key(self.prefix(queue), "RESULT", id)
+        place = keys.key(self.prefix(queue), "ANSWER", id)
         try:
             wire = self.exchange.take()
         except BrokerUnavailable:

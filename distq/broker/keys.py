@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the keys and messages in the broker. Another release with another number refuses to start."""
 
 PRIORITIES = ("low", "default", "high")
@@ -25,6 +25,9 @@ QUEUE_KEYS = {
     "DEAD_LETTERS": "dead_letter_queue",  # ZSET id -> ms of death
     "DEAD": "dead",  # HASH id -> message
     "COMPLETED": "completed_queue",  # LIST of the last 100 ids
+    "SHELVES": "shelves",  # ZSET shelf -> ms when a result was last noted to come to it
+    "LATEST": "latest",  # the shelves to which results came lately, with spaces between them (TTL)
+    "WAITED": "waited",  # ZSET id -> ms until which somebody waits for its ending (TTL)
     "WAKE": "wake",  # ZSET marker: "something is runnable now"
     "LEASES": "leases",  # ZSET worker -> ms until which it lives without renewal
     "HOSTS": "hosts",  # ZSET supervisor -> ms likewise
@@ -46,7 +49,8 @@ QUEUE_KEYS = {
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
-    "RESULT": "result:",  # + id, LIST of one result (TTL)
+    "SHELF": "shelf:",  # + span:number, HASH id -> result (TTL)
+    "ANSWER": "answer:",  # + id, LIST of one result, for whoever waits for it (TTL)
     "SENT": "sent:",  # + id, the token of the call that enqueued a given id (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
 }
@@ -60,7 +64,7 @@ PERMANENT = tuple(
         r"^distq:queues$",
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
-        r"^distq:\{[^}]+\}:(wake|wake:\w+|leases|hosts|groups|lanes|lanes:\w+|limits|ledger|meta)$",
+        r"^distq:\{[^}]+\}:(wake|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(processing_queue|worker):.+$",  # live workers; recovery removes them
     )
@@ -79,7 +83,7 @@ def known_queue(app: str, queue: str) -> str:
 
 
 def key(queue_prefix: str, name: str, suffix: str = "") -> str:
-    """One key, by its name in `QUEUE_KEYS`: `key(p, "RESULT", id)`."""
+    """One key, by its name in `QUEUE_KEYS`: `key(p, "ANSWER", id)`."""
     return queue_prefix + QUEUE_KEYS[name] + suffix
 
 

@@ -360,9 +360,9 @@ def restore(prefix: str, entries: Sequence[bytes]) -> Command[int]:
 # -- people ---------------------------------------------------------------------------------------------------------
 
 
-def look(prefix: str, id: str) -> Command[Look]:
-    """State and result of one task, together."""
-    return _command("look", prefix, _parse_look, id)
+def look(prefix: str, id: str, waits: bool = False) -> Command[Look]:
+    """State and result of one task, together. `waits`: if it ends within 25 s, its result comes to `ANSWER`, too."""
+    return _command("look", prefix, _parse_look, id, "wait" if waits else "")
 
 
 def _parse_look(reply: Reply) -> Look:

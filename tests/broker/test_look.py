@@ -31,5 +31,5 @@ def test_who_runs_it(room: Room) -> None:
 
 def test_a_dead_one_is_dead_also_when_its_result_is_over(room: Room) -> None:
     id = states.dead(room)
-    room.redis.delete(room.key("RESULT", id))
+    room.forget_result(id)
     assert room.look(id).state == "dead"

@@ -407,9 +407,18 @@ class Machine(RuleBasedStateMachine):
     @needs(long_over)
     @rule(id=drawn(long_over))
     def the_time_of_a_result_is_over(self, id: str) -> None:
-        self.room.redis.delete(self.room.key("RESULT", id), self.room.key("SENT", id))
+        self.room.forget_result(id)
+        self.room.redis.delete(self.room.key("SENT", id))
         self.model.forget_result(id)
         self.model.sent.pop(id, None)
+
+    @needs(ids)
+    @rule(id=drawn(ids))
+    def wait(self, id: str) -> None:
+        life = self.model.lives.get(id)
+        self.room.run(verbs.look(self.room.prefix, id, waits=True))
+        if life and life.is_live:
+            life.waited_for = True
 
     @needs(ids)
     @rule(id=drawn(ids))
@@ -442,6 +451,7 @@ class Machine(RuleBasedStateMachine):
         self.what_has_a_time_is_known_by_it()
         self.each_task_is_seen_in_its_state()
         self.each_message_says_what_has_happened_to_it()
+        self.who_waits_is_answered_and_nobody_else()
         self.the_depths_are_right()
         self.the_ledger_counts_what_happened()
         self.no_group_is_woken_for_what_it_cannot_run_now()
@@ -472,6 +482,12 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert look.state == "dead"
 
+    def who_waits_is_answered_and_nobody_else(self) -> None:
+        lives = list(self.model.lives.values())
+        answers = self.room.ask_all(("LRANGE", self.room.key("ANSWER", life.id), 0, -1) for life in lives)
+        told = [[msgpack.unpackb(raw)[0] for raw in found] for found in answers]
+        assert told == [[life.state] if life.waited_for and not life.is_live else [] for life in lives]
+
     def each_message_says_what_has_happened_to_it(self) -> None:
         kept = [self.room.redis.hgetall(self.room.key(name)) for name in ("TASKS", "DEAD")]
         live, dead = ({entry.decode(): parse(raw) for entry, raw in messages.items()} for messages in kept)
@@ -480,7 +496,8 @@ class Machine(RuleBasedStateMachine):
         assert live.keys() == {life.entry for life in lives}
         assert dead.keys() == {life.id for life in buried}
         for life, head in [(life, live[life.entry]) for life in lives] + [(life, dead[life.id]) for life in buried]:
-            told = (life.type, life.priority, life.attempt, life.deliveries, life.suspect, life.expires is not None)
+            flags = life.suspect + 2 * life.replayed
+            told = (life.type, life.priority, life.attempt, life.deliveries, flags, life.expires is not None)
             assert told == (head.type, head.priority, head.attempt, head.deliveries, head.flags, head.expires_ms > 0)
         records = self.room.ask_all(("LLEN", self.room.key("ATTEMPTS", life.id)) for life in [*lives, *buried])
         assert records == [life.records for life in [*lives, *buried]]

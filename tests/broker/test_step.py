@@ -324,8 +324,11 @@ def test_a_full_broker_lets_a_step_pass(room: Room) -> None:
 
 def test_results_and_attempts_end_some_time(room: Room) -> None:
     id, worker = states.held(room)
-    room.step(worker, 0, [completed(id, ttl_ms=90_000)])
-    assert 80_000 < room.redis.pttl(room.key("RESULT", id)) <= 90_000
+    room.step(worker, 0, [retried(id, 0)])
+    again = verdict(room.hold(worker, id), "complete_again", number=90_000, blob=b"\x91\xa9completed")
+    room.step(worker, 0, [again])
+    assert 80_000 < room.redis.pttl(room.key("ATTEMPTS", id)) <= 90_000
+    assert all(room.redis.pttl(shelf) >= 80_000 for shelf in room.shelves())
 
 
 def test_the_last_hundred_completed_are_listed(room: Room) -> None:

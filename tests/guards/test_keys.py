@@ -46,7 +46,7 @@ def test_no_other_module_spells_a_key(path: Path) -> None:
 
 
 def test_the_guard_knows_a_key_when_it_sees_one(tmp_path: Path) -> None:
-    wrong = ['"distq:{a/b}:tasks"', 'f"{prefix}tasks"', 'prefix + "result:" + id', 'f"{p}:wake"', '"x:delayed_queue"']
+    wrong = ['"distq:{a/b}:tasks"', 'f"{prefix}tasks"', 'prefix + "answer:" + id', 'f"{p}:wake"', '"x:delayed_queue"']
     right = ['"tasks"', 'f"{number} tasks"', 'f"queue: {name}"', '"result" + id', 'f"{number} results"']
     for number, text in enumerate([*wrong, *right]):
         file = tmp_path / f"{number}.py"

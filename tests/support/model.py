@@ -31,6 +31,7 @@ class Life:
     attempt: int = 0
     deliveries: int = 0
     suspect: bool = False
+    replayed: bool = False
     records: int = 0
     """Of ended attempts."""
     due: int | None = None
@@ -40,6 +41,7 @@ class Life:
     ended_at: int | None = None
     result: str | None = None
     """The first word of the result, while that is kept."""
+    waited_for: bool = False
 
     @property
     def level(self) -> str:
@@ -423,7 +425,7 @@ class Model:
         dead = self.lives.get(id)
         if dead is None or dead.state != "dead":
             return "unknown"
-        life = Life(id, self._entry_for(id), dead.type, dead.priority, records=dead.records + 1)
+        life = Life(id, self._entry_for(id), dead.type, dead.priority, replayed=True, records=dead.records + 1)
         self.lives[id] = life
         self._wait(life)
         self.ledger[f"replayed {life.type}"] += 1

@@ -221,9 +221,22 @@ class Room:
         return list(pipeline.execute())
 
     def result(self, id: str) -> list[Any]:
-        raw = self.redis.lrange(self.key("RESULT", id), 0, -1)
-        assert len(raw) <= 1, "a result is one element"
+        raw = [raw for raw in self.ask_all(("HGET", name, id) for name in self.shelves()) if raw is not None]
+        assert len(raw) <= 1, "an id is on one shelf"
         return list(msgpack.unpackb(raw[0], strict_map_key=False)) if raw else []
+
+    def shelves(self) -> list[str]:
+        """The keys of the shelves."""
+        return [self.key("SHELF", name.decode()) for name in self.redis.zrange(self.key("SHELVES"), 0, -1)]
+
+    def shelf_of(self, id: str) -> str:
+        """The key of the shelf that has this result."""
+        [shelf] = [name for name in self.shelves() if self.redis.hexists(name, id)]
+        return shelf
+
+    def forget_result(self, id: str) -> None:
+        """The time for which it is kept is over."""
+        self.ask_all(("HDEL", name, id) for name in self.shelves())
 
     def attempts(self, id: str) -> list[dict[str, Any]]:
         return [msgpack.unpackb(raw) for raw in self.redis.lrange(self.key("ATTEMPTS", id), 0, -1)]
@@ -260,9 +273,11 @@ class Room:
 
     def pass_time(self, ms: int) -> None:
         """Makes it `ms` later for everything in this room, by moving all its times into the past."""
-        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS"):
+        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS", "SHELVES"):
             for member, score in self.redis.zrange(self.key(name), 0, -1, withscores=True):
                 self.redis.zadd(self.key(name), {member: score - ms})
+        if (left := self.redis.pttl(self.key("LATEST"))) > 0:
+            self.redis.pexpire(self.key("LATEST"), left - ms)  # below 0: it goes at once
         for field_name in ("armed", "keeper_until"):
             at = self.redis.hget(self.key("META"), field_name)
             if at is not None:

@@ -115,7 +115,22 @@ def check_ledger(room: Room) -> None:
     assert came == went + live, f"{came} came, {went} went, {live} live: {total}"
 
 
-ALL = (check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger)
+def check_shelves(room: Room) -> None:
+    """All shelves are known, an id is on one at most, and neither a result nor an answer is of a life before."""
+    names = room.redis.keys(room.key("SHELF").replace("[", "\\[") + "*")
+    assert sorted(name.decode() for name in names) == sorted(room.shelves())
+    ids = Counter(id.decode() for found in room.ask_all(("HKEYS", name) for name in names) for id in found if id)
+    assert all(number == 1 for number in ids.values()), f"on two shelves: {ids}"
+    live = {keys.id_of(entry.decode()) for entry in room.redis.hkeys(room.key("TASKS"))}
+    assert not (live & set(ids)), "alive, and has a result"
+    answered = {name.decode() for name in room.redis.keys(room.key("ANSWER").replace("[", "\\[") + "*")}
+    assert not answered & {room.key("ANSWER", id) for id in live}, "alive, and answered"
+
+
+ALL = (
+    check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger,
+    check_shelves,
+)  # fmt: skip
 
 
 def check_rules(room: Room) -> None:

@@ -32,7 +32,7 @@ def gate(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name",
     ["queue:default", "processing_queue:*", "leases", "worker:*", "hosts", "meta", "wake", "delayed_queue", "types:*",
-     "groups", "lanes", "ledger", "completed_queue", "generations", "deadlines"],
+     "groups", "lanes", "ledger", "completed_queue", "generations", "deadlines", "shelves", "waited"],
 )  # fmt: skip
 def test_all_tasks_end_although_a_key_is_deleted(
     name: str, host: Host, room: Room, journal: Journal, gate: Path

@@ -138,7 +138,7 @@ def test_a_caller_that_did_not_know_the_declaration_gets_what_that_says(room: Ro
     app.task(type="dropped", result_ttl=0)(lambda: 1)
     kept, dropped = run(room, executor(app), "kept", ttl=None), run(room, executor(app), "dropped", ttl=None)
     assert room.result(kept)[:2] == ["completed", 1]
-    assert 100 < room.redis.ttl(room.key("RESULT", kept)) <= 120
+    assert 120 <= room.redis.ttl(room.shelf_of(kept)) <= 120 + 64 + 60
     assert room.result(dropped) == ["completed"]
 
 

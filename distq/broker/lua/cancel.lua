@@ -3,12 +3,12 @@
 -- KEYS prefix
 -- ARGV id, who
 -- returns "cancelled" | "running" | "ended" | "unknown"
--- uses clock head endings
+-- uses clock head shelves results endings
 local id, who = ARGV[1], ARGV[2]
 local entry = redis.call('HGET', GENERATIONS, id) or id
 local message = redis.call('HGET', TASKS, entry)
 if not message then
-  if redis.call('EXISTS', RESULT .. id) == 1 or redis.call('HEXISTS', DEAD, id) == 1 then return 'ended' end
+  if result_of(id) or redis.call('HEXISTS', DEAD, id) == 1 then return 'ended' end
   return 'unknown'
 end
 local h = read_head(message)

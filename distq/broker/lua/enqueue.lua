@@ -4,7 +4,7 @@
 -- ARGV type, priority name, options, then per message: id, message without its first two head fields
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
 -- returns one word for all messages, or one for each: "created" | "duplicate"
--- uses clock head limit wake ready endings
+-- uses clock head limit wake ready shelves results endings
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
@@ -13,18 +13,23 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
   local time = redis.call('TIME')
   local stamp = struct.pack('>dd', math.floor(time[1] * 1000 + time[2] / 1000), 0)
   local words = {'created'}
+  local latest = redis.call('GET', LATEST) or ''
   if number == 1 then
     local id = ARGV[4]
-    if redis.call('EXISTS', RESULT .. id) == 1 or redis.call('HSETNX', TASKS, id, stamp .. ARGV[5]) == 0 then
-      return {'duplicate'}
+    for shelf in string.gmatch(latest, '%S+') do
+      if redis.call('HEXISTS', SHELF .. shelf, id) == 1 then return {'duplicate'} end
     end
+    if redis.call('HSETNX', TASKS, id, stamp .. ARGV[5]) == 0 then return {'duplicate'} end
     redis.call('RPUSH', list, id)
   else
     -- A call is written whole or not at all, so a resend finds its first and its last message ended, or some alive
     -- (docs/decisions/0022). Then the long way looks at each.
     local ids = {}
     for i = 1, number do ids[i] = ARGV[2 * i + 2] end
-    if redis.call('EXISTS', RESULT .. ids[1], RESULT .. ids[number]) > 0 then words = nil end
+    for shelf in string.gmatch(latest, '%S+') do
+      local first, last = unpack(redis.call('HMGET', SHELF .. shelf, ids[1], ids[number]))
+      if first or last then words = nil end
+    end
     for _, message in ipairs(redis.call('HMGET', TASKS, unpack(ids))) do
       if message then words = nil end
     end
@@ -60,7 +65,7 @@ local due = options.due or ((options.delay or 0) > 0 and from_now + options.dela
 -- Under which entry does a new task of this id live? nil: the id is alive, or the call is a repetition.
 local function entry_of(id)
   if redis.call('HEXISTS', TASKS, id) == 1 then return nil end
-  if not token then return redis.call('EXISTS', RESULT .. id) == 0 and id or nil end
+  if not token then return not has_ended_lately(id) and id or nil end
   if redis.call('HEXISTS', GENERATIONS, id) == 1 or redis.call('GET', SENT .. id) == token then return nil end
   for _, priority in ipairs(LEVELS) do
     if redis.call('SISMEMBER', GHOSTS .. priority, id) == 1 then
@@ -73,7 +78,7 @@ end
 -- For an id that may have lived before.
 local function begin_new_life(id, entry)
   if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
-  redis.call('DEL', RESULT .. id, ATTEMPTS .. id)
+  redis.call('DEL', ATTEMPTS .. id)
   forget_dead(id)
   redis.call('SET', SENT .. id, token, 'PX', RESEND_WINDOW)
 end
@@ -119,6 +124,7 @@ end
 if #entries > 0 then
   redis.call('HSET', TASKS, unpack(fields))
   if token then
+    forget_results(ids)
     for i, id in ipairs(ids) do begin_new_life(id, entries[i]) end
   end
   if options.limit and redis.call('HSETNX', LIMITS, type, options.limit .. ' 0') == 1 then

@@ -1,11 +1,30 @@
 -- renew: live worker -> live worker
--- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age,
--- what is left of tasks in lanes that nobody takes from.
+-- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age, shelves that
+-- are over, what is left of tasks in lanes that nobody takes from.
 -- KEYS prefix
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake endings lanes
+-- uses clock keeper head limit wake shelves endings lanes
+local LANES_SWEPT, GHOSTS_SWEPT = 10, 50
+
+-- Ghosts go when a worker takes from their list. Those of a type that no worker knows go here, from the front.
+local function sweep_lanes()
+  for _, level in ipairs(LEVELS) do
+    if redis.call('EXISTS', GHOSTS .. level) == 1 then
+      for _, lane in ipairs(redis.call('SRANDMEMBER', LANES_AT .. level, LANES_SWEPT)) do
+        local list = LANE .. level .. ':' .. lane
+        for _ = 1, GHOSTS_SWEPT do
+          local first = redis.call('LINDEX', list, 0)
+          if not first or redis.call('SREM', GHOSTS .. level, first) == 0 then break end
+          redis.call('LPOP', list)
+        end
+        leave_empty_lane(level, lane)
+      end
+    end
+  end
+end
+
 local host, lease, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZADD', HOSTS, now + lease, host)
@@ -32,6 +51,7 @@ for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
   end
 end
 trim_dead()
+sweep_shelves()
 sweep_lanes()
 mark()
 local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()

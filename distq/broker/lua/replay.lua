@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV ids…
 -- returns per id "replayed" | "live" | "unknown"
--- uses clock head limit wake ready endings
+-- uses clock head limit wake ready shelves results endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local replies = {}
 for i, id in ipairs(ARGV) do
@@ -22,7 +22,7 @@ for i, id in ipairs(ARGV) do
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
     forget_dead(id)
-    redis.call('DEL', RESULT .. id)
+    forget_results({id})
     write_attempt(id, cmsgpack.pack({outcome = 'replayed', at = now}), DEAD_AGE)
     count('replayed', h.type, 1)
     make_ready(entry, h, 'RPUSH')

@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV worker, number (of the supervisor's own, rising), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", late verdicts}
--- uses clock head limit wake ready endings settle
+-- uses clock head limit wake ready shelves endings settle
 local worker, number = ARGV[1], tonumber(ARGV[2])
 local settled = redis.call('HGET', WORKER .. worker, 'settled')
 if not settled then return {'gone', 0} end

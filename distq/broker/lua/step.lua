@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV worker, number, want, bytes, digest, then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1, late verdicts, entries, messages}
--- uses clock head limit wake ready endings future settle lanes reserve
+-- uses clock head limit wake ready shelves endings future settle lanes reserve
 local worker, number, digest = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local state = redis.call('HMGET', WORKER .. worker, 'step', 'fence', 'reserved', 'alone')
 redis.call('LLEN', PROCESSING .. worker)

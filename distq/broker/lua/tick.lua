@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV host, lease ms
 -- returns {"keeper", now ms, next future time ms or -1} | {"other", now ms, ms until which it is keeper}
--- uses clock keeper head limit wake ready endings future
+-- uses clock keeper head limit wake ready shelves endings future
 local host, lease = ARGV[1], tonumber(ARGV[2])
 local keeper, till = living_keeper()
 if keeper and keeper ~= host then return {'other', now, till} end

@@ -1,5 +1,4 @@
 -- part endings: the four ways out. Each removes the live task and leaves a result for as long as producers may resend.
-local RESEND_WINDOW = 60000
 local DEFAULT_RESULT_TTL = 600000
 local COMPLETED_LENGTH = 100
 local DEAD_AGE = 30 * 86400000
@@ -9,13 +8,6 @@ local ATTEMPTS_LENGTH = 100
 local function result_ttl(h)
   if h.result_ttl == NOT_SAID then return DEFAULT_RESULT_TTL end
   return math.max(h.result_ttl * 1000, RESEND_WINDOW)
-end
-
--- A result is one element in a list, so that any number of waiters can block on it; each write replaces.
-local function write_result(id, element, ttl)
-  local key, call = RESULT .. id, redis.call
-  if call('RPUSH', key, element) > 1 then call('LTRIM', key, -1, -1) end
-  call('PEXPIRE', key, ttl)
 end
 
 local function write_attempt(id, record, ttl)
@@ -63,7 +55,7 @@ local function bury(entry, message, h, record)
   redis.call('HSET', DEAD, id, message)
   redis.call('ZADD', DEAD_LETTERS, now, id)
   write_attempt(id, record, DEAD_AGE)
-  write_result(id, '\146\164dead' .. record, result_ttl(h))
+  keep({id, '\146\164dead' .. record}, result_ttl(h))
   count('dead', h.type, 1)
   trim_dead()
 end
@@ -74,6 +66,6 @@ local function finish(entry, h, state, by)
   remove_task(entry, id)
   redis.call('ZREM', DEADLINES, entry)
   if redis.call('EXISTS', ATTEMPTS .. id) == 1 then redis.call('PEXPIRE', ATTEMPTS .. id, result_ttl(h)) end
-  write_result(id, cmsgpack.pack({state, {by = by, at = now}}), result_ttl(h))
+  keep({id, cmsgpack.pack({state, {by = by, at = now}})}, result_ttl(h))
   count(state, h.type, 1)
 end

@@ -4,51 +4,47 @@ local MAX_EXAMINED = 500
 local got, messages, room, examined, alone = {}, {}, 0, 0, 0
 local has_deadlines = false
 
--- A type that got its limit after this entry was enqueued: the entry moves into the lane.
-local function moves_to_lane(entry, h)
-  if redis.call('HGET', LANES, h.lane) ~= 'limited' then return false end
-  make_ready(entry, h, 'RPUSH')
-  return true
-end
-
--- An entry whose time is over although nobody has told it: the keeper is dead, or behind.
-local function is_over(entry, h)
-  if h.expires == 0 or h.expires > now then return false end
-  finish(entry, h, 'expired', 'expires')
-  return true
-end
-
--- Whether an entry of a list must not be handed over, and is dealt with. Most queues have neither deadlines nor limits.
+-- Whether an entry of a list must not be handed over, and is dealt with. Asked only where there are deadlines or limits.
+-- Its time may be over although nobody has told it: the keeper is dead, or behind. Its type may have got a limit since
+-- it was enqueued: then it moves into the lane.
 local function is_kept_back(entry, message, limited)
-  if not (limited or has_deadlines) then return false end
   local h = read_head(message)
-  return is_over(entry, h) or limited and moves_to_lane(entry, h)
+  if h.expires > 0 and h.expires <= now then
+    finish(entry, h, 'expired', 'expires')
+  elseif limited and redis.call('HGET', LANES, h.lane) == 'limited' then
+    make_ready(entry, h, 'RPUSH')
+  else
+    return false
+  end
+  return true
 end
 
 -- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
 local function take(list, level, most, limited)
+  local got, messages, left, looks_closer = got, messages, room, limited or has_deadlines
   local before = #got
   local number = before
-  while number - before < most and room > 0 and examined < MAX_EXAMINED do
+  while number - before < most and left > 0 and examined < MAX_EXAMINED do
     local entries = redis.call('LPOP', list, math.min(most - (number - before), MAX_EXAMINED - examined))
     if not entries then break end
     examined = examined + #entries
     local bodies = redis.call('HMGET', TASKS, unpack(entries))
-    for i, entry in ipairs(entries) do
-      local message = bodies[i]
+    for i = 1, #entries do
+      local entry, message = entries[i], bodies[i]
       if not message then
         redis.call('SREM', GHOSTS .. level, entry)
-      elseif #message > room and number > 0 then
+      elseif #message > left and number > 0 then
         for back = #entries, i, -1 do redis.call('LPUSH', list, entries[back]) end
-        room = 0
+        left = 0
         break
-      elseif not is_kept_back(entry, message, limited) then
+      elseif not looks_closer or not is_kept_back(entry, message, limited) then
         number = number + 1
         got[number], messages[number] = entry, message
-        room = room - #message
+        left = left - #message
       end
     end
   end
+  room = left
   return number - before
 end
 

@@ -8,42 +8,64 @@
 --   bury              blob: attempt record                           active -> dead
 --   release                                                          active -> queued, in front
 --   park              number: ms to wait for a worker that knows it  active -> queued in the lane of its type
-local MOVE = {}
 
-function MOVE.retry(entry, message, h, number, blob)
-  h.attempt = h.attempt + 1
-  set_flag(h, SUSPECT, false)
-  write_attempt(id_of(entry), blob, DEAD_AGE + number)
-  count('retried', h.type, 1)
-  redis.call('HSET', TASKS, entry, write_head(h, message))
-  if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
-end
+-- The moves by their words, but for the two that complete. Their functions are made only for a step that needs one.
+local function make_moves()
+  local MOVE = {}
 
-function MOVE.snooze(entry, message, h, number)
-  set_flag(h, SUSPECT, false)
-  redis.call('HSET', TASKS, entry, write_head(h, message))
-  if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
-end
+  function MOVE.retry(entry, message, h, number, blob)
+    h.attempt = h.attempt + 1
+    set_flag(h, SUSPECT, false)
+    write_attempt(id_of(entry), blob, DEAD_AGE + number)
+    count('retried', h.type, 1)
+    redis.call('HSET', TASKS, entry, write_head(h, message))
+    if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
+  end
 
-function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
-
-function MOVE.release(entry, _, h) make_ready(entry, h, 'LPUSH') end
-
--- A suspect waits in its lane as well: among the suspects it would wake the workers that do not know it for ever.
-function MOVE.park(entry, message, h, number)
-  redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
-  if has_flag(h, SUSPECT) then
+  function MOVE.snooze(entry, message, h, number)
     set_flag(h, SUSPECT, false)
     redis.call('HSET', TASKS, entry, write_head(h, message))
+    if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
   end
-  make_ready(entry, h, 'RPUSH')
+
+  function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
+
+  function MOVE.release(entry, _, h) make_ready(entry, h, 'LPUSH') end
+
+  -- A suspect waits in its lane as well: among the suspects it would wake the workers that do not know it for ever.
+  function MOVE.park(entry, message, h, number)
+    redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
+    if has_flag(h, SUSPECT) then
+      set_flag(h, SUSPECT, false)
+      redis.call('HSET', TASKS, entry, write_head(h, message))
+    end
+    make_ready(entry, h, 'RPUSH')
+  end
+
+  return MOVE
+end
+
+-- Whether these are verdicts on all that the worker holds, in its order: mostly so.
+local function settles_all(held, first)
+  if #ARGV ~= first + 3 * #held - 1 then return false end
+  local given, at = ARGV, first
+  for i = 1, #held do
+    if held[i] ~= given[at] then return false end
+    at = at + 3
+  end
+  return true
 end
 
 -- Takes the entries of the verdicts from ARGV[first] on out of the worker's list. Returns the positions of those that it
--- held, and how many it did not. Mostly it settles all that it holds: then the list goes as a whole.
+-- held, and how many it did not.
 local function take_settled(processing, first)
-  local given, held, mine, found, late = ARGV, {}, {}, 0, 0
-  local list = redis.call('LRANGE', processing, 0, -1)
+  local given, mine, found, late = ARGV, {}, 0, 0
+  local list, held = redis.call('LRANGE', processing, 0, -1), {}
+  if settles_all(list, first) then
+    redis.call('DEL', processing)
+    for i = 1, #list do mine[i] = first + 3 * i - 3 end
+    return mine, 0
+  end
   for i = 1, #list do held[list[i]] = true end
   for i = first, #given - 2, 3 do
     local entry = given[i]
@@ -71,15 +93,16 @@ end
 
 local function read_kind(text)
   local word, number, type = string.match(text, '^(%S+) (%d+) (.*)$')
-  return {word = word, number = tonumber(number), ttl = number, type = type, completed = 0,
-    is_plain = word == 'complete', completes = word == 'complete' or word == 'complete_again'}
+  return {word = word, number = tonumber(number), type = type, is_plain = word == 'complete',
+    completes = word == 'complete' or word == 'complete_again', results = {}, size = 0}
 end
 
 -- settle: ARGV[first] and on. Returns how many verdicts came too late: the entry is not held any more.
 local function settle(worker, first)
   if #ARGV < first then return 0 end
   local mine, late = take_settled(PROCESSING .. worker, first)
-  local given, kinds, done, completed, number = ARGV, {}, {}, {}, 0
+  local given, kinds, done, completed, number, find = ARGV, {}, {}, {}, 0, string.find
+  local moves
   for _, i in ipairs(mine) do
     local entry, text, blob = given[i], given[i + 1], given[i + 2]
     local kind = kinds[text]
@@ -88,24 +111,29 @@ local function settle(worker, first)
       kinds[text] = kind
     end
     if kind.completes then
-      local id = id_of(entry)
-      write_result(id, blob, kind.ttl)
-      if not kind.is_plain then redis.call('PEXPIRE', ATTEMPTS .. id, kind.ttl) end
-      if id ~= entry then redis.call('HDEL', GENERATIONS, id) end
+      local id, results, size = entry, kind.results, kind.size + 2
+      if find(entry, ' ', 1, true) then
+        id = id_of(entry)
+        redis.call('HDEL', GENERATIONS, id)
+      end
+      if not kind.is_plain then redis.call('PEXPIRE', ATTEMPTS .. id, kind.number) end
+      results[size - 1], results[size], kind.size = id, blob, size
       number = number + 1
       done[number], completed[number] = entry, id
-      kind.completed = kind.completed + 1
     else
       local message = redis.call('HGET', TASKS, entry)
-      if message then MOVE[kind.word](entry, message, read_head(message), kind.number, blob) end
+      moves = moves or make_moves()
+      if message then moves[kind.word](entry, message, read_head(message), kind.number, blob) end
     end
   end
-  if #done > 0 then
-    redis.call('HDEL', TASKS, unpack(done))
-    redis.call('LPUSH', COMPLETED, unpack(completed))
-    redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
-    for _, kind in pairs(kinds) do
-      if kind.completed > 0 then count('completed', kind.type, kind.completed) end
+  if number == 0 then return late end
+  redis.call('HDEL', TASKS, unpack(done))
+  redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, number - COMPLETED_LENGTH + 1)))
+  redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
+  for _, kind in pairs(kinds) do
+    if kind.size > 0 then
+      keep(kind.results, kind.number)
+      count('completed', kind.type, kind.size / 2)
     end
   end
   return late
