@@ -140,6 +140,15 @@ class Wire:
         self.request(verb.load_command())
         return self.request(data)
 
+    def hang_up(self) -> None:
+        """Ends the connection when the broker has seen that: from then on it hands nothing over on it."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._set_limit(self._timeout)
+            while self._sock.recv(65536):
+                continue
+        self.close()
+
     def close(self) -> None:
         """Closes the socket at once; nothing is flushed. The connection ends, also if a program inherited it."""
         if self._pid == os.getpid():  # else it is that of the process which forked this one

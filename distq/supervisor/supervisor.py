@@ -278,7 +278,7 @@ class Supervisor:
             self._give_everything_back()
 
     def _give_everything_back(self) -> None:
-        running = [entry.decode() for slot in self._shared.board.slots for entry in slot.running()]
+        running = [entry.decode("utf-8", "replace") for slot in self._shared.board.slots for entry in slot.running()]
         logger.warning("giving back what is not done: %s", ", ".join(running) or "nothing runs")
         self._give_up_at, self._kill_at = NEVER, time.monotonic() + LAST_WORDS_S
         self._shared.board.head[board.ORDER] = board.QUIT

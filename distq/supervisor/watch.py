@@ -62,7 +62,7 @@ class Watch(Service):
 
     def _take_away(self, slot: Slot) -> None:
         name, site = slot.name, self._site
-        for held in slot.revoke():
+        for held in slot.revoke(name):
             verdicts = given_back(held)
             if verdicts.number and held.queue < len(site.prefixes):
                 command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts)

@@ -47,7 +47,10 @@ HEAD_BYTES = 4096
 # words of a slot; the last ones change with each task, and are written together with the first seat behind them
 STATE, STEP, QUEUE, COUNT, SENT, TAKEN, REVOKED, OLDEST, FETCHES = range(9)
 LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS = range(9, 15)
-STARTED, VERDICTS, VERDICT_END = range(WORDS - 3, WORDS)
+STARTED, VERDICTS, VERDICT_SPAN = range(WORDS - 3, WORDS)
+
+LOW = (1 << 32) - 1
+"""VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
 
 # states of a slot
 EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
@@ -63,12 +66,16 @@ NEVER = (1 << 63) - 1
 
 
 def _split(raw: bytes, frame: struct.Struct) -> Iterator[tuple[int, bytes]]:
-    """(queue, item) of what stands behind such frames: an id from elsewhere may hold any byte."""
+    """(queue, item) of what stands behind such frames, as far as they can be read: its owner may have died over it.
+
+    An id from elsewhere may hold any byte.
+    """
     at = 0
-    while at < len(raw):
+    while at + frame.size <= len(raw):
         size, queue = frame.unpack_from(raw, at)
         at += frame.size + size
-        yield queue, raw[at - size : at]
+        if at <= len(raw):
+            yield queue, raw[at - size : at]
 
 
 class Board:
@@ -117,7 +124,7 @@ class Slot:
             self.lock.release()
         words = self.words
         words[STATE], words[OLDEST] = STARTING, NEVER
-        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICTS, VERDICT_END):
+        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICTS, VERDICT_SPAN):
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
@@ -131,13 +138,14 @@ class Slot:
         """Whether something has waited for longer than the limit, and nobody has taken it away."""
         return self.is_watched and not self.words[REVOKED] and now_ns - self.words[OLDEST] > limit_ns
 
-    def revoke(self) -> list[Held]:
-        """Takes what is finished and what is not started away from a busy child; nothing if it is just moving on."""
+    def revoke(self, name: str) -> list[Held]:
+        """Takes what is finished and what is not started away from a busy child; nothing if it is just moving on, or
+        has another name by now: then this is not its any more."""
         words = self.words
         if not self.lock.acquire(block=False):
             return []
         try:
-            if words[REVOKED] or words[STATE] != BUSY:
+            if words[REVOKED] or words[STATE] != BUSY or self.name != name:
                 return []
             held = self._held(words[SENT])
             words[REVOKED], words[TAKEN] = 1, words[VERDICTS]
@@ -157,7 +165,12 @@ class Slot:
 
     def running(self) -> list[bytes]:
         """The entries that were started and have not ended."""
-        return [entry for held in self._held(0) for entry in held.started]
+        is_mine = self.lock.acquire(timeout=0.05)
+        try:
+            return [entry for held in self._held(0) for entry in held.started]
+        finally:
+            if is_mine:
+                self.lock.release()
 
     def autopsy(self) -> list[Held]:
         """What a dead child leaves, by queue."""
@@ -169,7 +182,8 @@ class Slot:
         entries = list(_split(bytes(self.entries[: words[ENTRIES_END]]), ENTRY_FRAME))[: words[COUNT]]
         started = [entries[seat - 1] for seat in self.seats[: words[SEATS]] if 0 < seat <= len(entries)]
         waiting = [] if words[REVOKED] else entries[words[STARTED] :]
-        noted = list(_split(bytes(self.verdicts[: words[VERDICT_END]]), VERDICT_FRAME))
+        span = words[VERDICT_SPAN]
+        noted = list(_split(bytes(self.verdicts[span >> 32 : span & LOW]), VERDICT_FRAME))
         sent = words[SENT]
         kept = noted[first:sent] + noted[max(words[TAKEN], sent) :]
 

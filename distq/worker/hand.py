@@ -18,6 +18,7 @@ from distq.worker.board import (
     COUNT,
     ENTRY_FRAME,
     LEASE_UNTIL,
+    LOW,
     NEVER,
     OLDEST,
     REVOKED,
@@ -54,7 +55,7 @@ class Hand:
         self.loose: list[tuple[int, bytes]] = []
         """(queue, verdict): those for which the board has no room. They go along with the next step."""
         self._noted: list[tuple[int, bytes]] = []
-        self._sent = self._started = self._end = 0
+        self._sent = self._started = self._span = 0
         self._noted_ns = NEVER
         self._is_shared = seats > 1
 
@@ -90,6 +91,11 @@ class Hand:
         return any(its == queue for its, _ in (*self.loose, *noted))
 
     @property
+    def startable(self) -> int:
+        """How many wait, and are still the child's."""
+        return 0 if self._words[REVOKED] else len(self.waiting)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing waits, runs, or is to be settled."""
         return not (self.waiting or self._noted or self.loose or any(self.running))
@@ -117,7 +123,7 @@ class Hand:
                 index = self._seats[0]
                 if not waiting or len(self._noted) <= self._sent + 1:
                     self._note_age(now_ns)  # else it changes with the next step, in a few ms
-            _pack_progress(self._progress, 0, self._started, len(self._noted), self._end, index)
+            _pack_progress(self._progress, 0, self._started, len(self._noted), self._span, index)
             return item
         finally:
             self._release()
@@ -129,13 +135,13 @@ class Hand:
                 self._note(self.running[seat], last)
             self.running[seat] = None
             self._seats[seat] = 0
-            self._words[board.VERDICTS], self._words[board.VERDICT_END] = len(self._noted), self._end
+            self._words[board.VERDICTS], self._words[board.VERDICT_SPAN] = len(self._noted), self._span
             self._note_age(now_ns)
 
     def _note(self, item: Item | None, verdict: bytes) -> None:
         if item is None or item[3] == VOID:
             return
-        queue, size, start = item[3], len(verdict), self._end
+        queue, size, start = item[3], len(verdict), self._span & LOW
         at = start + _FRAME
         end = at + size
         if end > VERDICT_BYTES:
@@ -143,7 +149,7 @@ class Hand:
             return
         _pack_frame(self._verdicts, start, size, queue)
         self._verdicts[at:end] = verdict
-        self._end = end
+        self._span += end - start
         self._noted.append((queue, verdict))
 
     # -- a step ------------------------------------------------------------------------------------------------------
@@ -160,8 +166,8 @@ class Hand:
                 self._write_verdicts()
             loose = [verdict for its, verdict in self.loose if its == queue]
             self.loose = [pair for pair in self.loose if pair[0] != queue]
-            self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
             words[board.QUEUE], words[board.STEP] = queue, step
+            self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
             self._note_age(monotonic_ns())
         return Verdicts(len(mine) + len(loose), b"".join(mine + loose)) if mine or loose else NO_VERDICTS
 
@@ -170,8 +176,7 @@ class Hand:
         words = self._words
         with self._slot.lock:
             self._notice()
-            del self._noted[: self._sent]
-            self._sent = words[board.SENT] = words[board.TAKEN] = 0
+            self._drop_sent()
             new = list(items)
             if new:
                 words[board.FETCHES] += 1
@@ -181,7 +186,6 @@ class Hand:
                     self._write_entries()
                 else:
                     self._append_entries(new)
-            self._write_verdicts()
             is_idle = not (self.waiting or self._noted or any(self.running))
             words[STATE] = board.IDLE if is_idle else board.BUSY
             self._note_age(monotonic_ns())
@@ -242,9 +246,24 @@ class Hand:
         words[board.ENTRIES_END] = end + len(raw)
         words[COUNT] += len(entries)
 
+    def _drop_sent(self) -> None:
+        """What a step carried is settled. A child that dies between the two leaves it as if it was not: no harm."""
+        words, sent = self._words, self._noted[: self._sent]
+        del self._noted[: self._sent]
+        self._sent = words[board.SENT] = words[board.TAKEN] = 0
+        if self._noted:
+            self._span += sum([_FRAME + len(verdict) for _, verdict in sent]) << 32
+        else:
+            self._span = 0
+        words[board.VERDICT_SPAN], words[board.VERDICTS] = self._span, len(self._noted)
+
     def _write_verdicts(self) -> None:
+        """Beside those that are there, which are valid until the span tells of the new ones: a child may die here."""
         frame = VERDICT_FRAME.pack
         raw = b"".join([part for queue, verdict in self._noted for part in (frame(len(verdict), queue), verdict)])
-        self._verdicts[: len(raw)] = raw
-        self._end = self._words[board.VERDICT_END] = len(raw)
+        at = 0 if len(raw) <= self._span >> 32 else self._span & LOW
+        if at + len(raw) > VERDICT_BYTES:
+            self._words[board.VERDICT_SPAN] = at = 0  # there is no room for both: if it dies now, they run again
+        self._verdicts[at : at + len(raw)] = raw
+        self._span = self._words[board.VERDICT_SPAN] = at << 32 | at + len(raw)
         self._words[board.VERDICTS] = len(self._noted)

@@ -55,6 +55,8 @@ class Line:
         self._wire: Wire | None = None
         self._ears: dict[int, Wire] = {}
         self._listening: dict[int, float] = {}
+        self.drops = 0
+        """How often connections were dropped: with them a marker may have gone, of any queue."""
         self._failing_since: float | None = None
         self._say_at = 0.0
         self.name = ""
@@ -141,8 +143,19 @@ class Line:
             self._failed(error)
             return list(range(len(self._prefixes)))
 
+    def stop_listening(self) -> list[int]:
+        """Afterwards no marker comes to this worker. Answers the queues of which one may just have come: it is gone for
+        the others until a step sets it again."""
+        told = list(self._listening)
+        for ear in self._ears.values():
+            ear.hang_up()
+        self._ears.clear()
+        self._listening.clear()
+        return told
+
     def leave(self) -> None:
         """Gives everything back and ends the name, in each queue."""
+        self.stop_listening()
         for prefix in self._prefixes:
             left = 1
             while left:
@@ -150,13 +163,14 @@ class Line:
         self.drop()
 
     def drop(self) -> None:
-        """Closes the connection; the next call opens a new one."""
+        """Closes all connections; the next call opens a new one."""
         for wire in (self._wire, *self._ears.values()):
             if wire is not None:
                 wire.close()
         self._wire = None
         self._ears.clear()
         self._listening.clear()
+        self.drops += 1
 
     def _next_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Command[verbs.Step]:
         self._numbers[queue] += 1

@@ -12,6 +12,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterable
 
 from distq.app import Distq
 from distq.broker.verbs import NO_VERDICTS, Verdicts
@@ -45,6 +46,7 @@ class Pool(Worker):
         self._broken: BaseException | None = None
         self._empty: set[int] = set()
         self._marked: set[int] = set()
+        self._drops = self._turn = 0
         self._probe_at = 0.0
         self._low_water = -1
         """The main thread, asleep, wants to know when no more wait than this."""
@@ -61,6 +63,7 @@ class Pool(Worker):
             if self._broken is not None:
                 raise self._broken
             ending = self._head[ORDER] != RUN
+            self._note_markers(ending)
             with self._guard:
                 is_empty = self._hand.is_empty
             if ending and is_empty:
@@ -78,8 +81,9 @@ class Pool(Worker):
 
     def _exchange(self, ending: bool) -> bool:
         """A step in each queue that has something to settle, or may have work; whether there was any."""
-        stepped, probes = False, self._is_probe_due()
-        for queue in range(len(self._post.queues)):
+        stepped, probes, queues = False, self._is_probe_due(), len(self._post.queues)
+        self._turn += 1  # each queue is the first one by turns: that may take all that is wanted
+        for queue in [(self._turn + ahead) % queues for ahead in range(queues)]:
             with self._guard:
                 self._note_pace()
                 want = 0 if queue in self._empty else self._want()
@@ -102,15 +106,14 @@ class Pool(Worker):
             self._empty.add(queue)
         with self._guard:
             self._is_alone = self._is_alone or step.alone
+            if self._hand.waiting and not self._head[board.WATCHING]:
+                self._ring(b"b")  # before a thread wakes: it may keep the interpreter
             self._wake(len(self._hand.waiting))
-            is_held_up = bool(self._hand.waiting) and not self._head[board.WATCHING]
-        if is_held_up:
-            self._ring(b"b")
         return True
 
     def _want(self) -> int:
         """How many more to fetch. A suspect runs alone: until it has ended, nothing is."""
-        idle, waiting = len(self._parked), len(self._hand.waiting)
+        idle, waiting = len(self._parked), self._hand.startable
         self._is_alone = self._is_alone and not self._hand.is_empty
         if self._is_alone or self._head[ORDER] != RUN:
             return 0
@@ -160,11 +163,18 @@ class Pool(Worker):
                 os.read(self._bell_out, 4096)
         for number in listening:
             if number in readable:
-                self._hear_marker(number)
+                self._told(self._line.heard(number))
 
-    def _hear_marker(self, number: int) -> None:
+    def _note_markers(self, ending: bool) -> None:
+        """Those that may have gone with a connection; and at the end they are left to others."""
+        if self._drops != self._line.drops:
+            self._drops = self._line.drops
+            self._told(range(len(self._post.queues)))
+        if ending:
+            self._told(self._line.stop_listening())
+
+    def _told(self, told: Iterable[int]) -> None:
         """Whoever takes a marker away makes a step, which sets it again if there is more: also if it wants nothing."""
-        told = self._line.heard(number)
         self._empty.difference_update(told)
         self._marked.update(told)
 
@@ -189,7 +199,7 @@ class Pool(Worker):
 
     def _run_tasks(self, seat: int, runs: Executor) -> None:
         """Runs one task after the other; parks when none waits."""
-        hand, head, names = self._hand, self._head, self._post.queues
+        hand, head, names, others = self._hand, self._head, self._post.queues, self._post.threads - 1
         park = threading.Lock()
         park.acquire()
         now, done = time.monotonic_ns(), b""
@@ -202,6 +212,8 @@ class Pool(Worker):
                 else:
                     hand.end(seat, now, done)
                     item = None
+                if done and not head[board.WATCHING] and len(self._parked) < others:
+                    self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
                 if item is None:
                     self._parked.append(park)
                 is_urgent = self._asleep and self._is_urgent()
@@ -223,7 +235,7 @@ class Pool(Worker):
         number = self._hand.unsettled
         if number and (number == 1 or number >= MOST or self._parked or self._hand.loose):
             return True
-        return len(self._hand.waiting) <= self._low_water
+        return self._hand.startable <= self._low_water
 
     def _may_fetch(self) -> bool:
         return self._fetches() and self._want() > 0

@@ -3,8 +3,11 @@ never neither; and whatever the child does, the board tells its supervisor what 
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
 import re
+import signal
 import sys
 import threading
 import time
@@ -61,6 +64,11 @@ def end(hand: Hand, last: bytes, seat: int = 0) -> None:
     hand.end(seat, time.monotonic_ns(), done(last))
 
 
+def revoke(hand: Hand) -> list[Held]:
+    """What the supervisor takes away."""
+    return slot_of(hand).revoke(slot_of(hand).name)
+
+
 def told(hand: Hand) -> Held:
     """What the supervisor sees, of the one queue."""
     (held,) = slot_of(hand).autopsy()
@@ -85,9 +93,9 @@ def test_the_supervisor_takes_what_is_finished_and_what_is_not_started_from_a_bu
     hand = busy()
     start(hand)
     assert start(hand, b"a") == b"b 2"
-    (held,) = slot_of(hand).revoke()
+    (held,) = revoke(hand)
     assert (held.started, held.waiting, held.verdicts) == ([b"b 2"], [b"c"], (1, done(b"a")))
-    assert slot_of(hand).revoke() == [], "it is not taken twice"
+    assert revoke(hand) == [], "it is not taken twice"
     assert start(hand, b"b 2") is None, "what was taken away is not started"
     assert hand.collect(0, 7) == (1, done(b"b 2")), "only what nobody has taken"
     assert hand.give_back(0) == []
@@ -99,7 +107,7 @@ def test_what_a_child_has_given_back_or_sent_is_not_taken_away() -> None:
     end(hand, b"a")
     assert [item[0] for item in hand.give_back(0)] == [b"b 2", b"c"]
     assert hand.collect(0, 7) == (1, done(b"a"))
-    assert slot_of(hand).revoke() == []
+    assert revoke(hand) == []
 
 
 def test_nothing_starts_when_the_lease_is_over_until_it_is_renewed() -> None:
@@ -120,7 +128,7 @@ def test_a_dead_child_leaves_what_ran_what_waits_and_the_verdicts_that_nobody_to
     start(hand)
     start(hand, b"a")
     assert told(hand) == Held(0, [b"b 2"], [b"c"], Verdicts(1, done(b"a")), 0, 0)
-    slot_of(hand).revoke()
+    revoke(hand)
     assert told(hand) == Held(0, [b"b 2"], [], NO_VERDICTS, 0, 0), "they were taken"
 
 
@@ -145,7 +153,7 @@ def test_the_supervisor_takes_nothing_that_a_step_carries() -> None:
     end(hand, b"a")
     hand.collect(0, 7)
     end(hand, b"b 2", seat=1)
-    (held,) = slot_of(hand).revoke()
+    (held,) = revoke(hand)
     assert (held.verdicts, held.doubtful, held.waiting) == ((1, done(b"b 2")), 0, [b"c"])
     hand.settled(items([b"d"]))
     assert told(hand) == Held(0, [], [b"d"], NO_VERDICTS, 7, 0)
@@ -206,7 +214,7 @@ def test_a_lock_that_died_with_its_child_is_free_for_the_next_one() -> None:
     hand = busy()
     slot = slot_of(hand)
     assert slot.lock.acquire()
-    assert slot.revoke() == [], "the supervisor never waits for it"
+    assert slot.revoke(slot.name) == [], "the supervisor never waits for it"
     slot.clear()
     Hand(slot).enter("host:2:y", time.monotonic_ns() + HOUR_NS)
     assert slot.name == "host:2:y"
@@ -217,7 +225,7 @@ def test_a_child_is_stuck_when_something_waits_for_long_and_was_not_taken_away()
     hand, later = busy(), time.monotonic_ns() + 1_000_000
     assert slot_of(hand).is_stuck(later, 1000)
     assert not slot_of(hand).is_stuck(later, HOUR_NS)
-    slot_of(hand).revoke()
+    revoke(hand)
     assert not slot_of(hand).is_stuck(later, 1000)
     assert not slot_of(busy([b"alone"])).is_stuck(time.monotonic_ns() + 1_000_000, 1000)
 
@@ -282,7 +290,7 @@ def test_each_task_is_started_or_given_back_however_the_two_sides_meet() -> None
         thread.start()
         for _ in range(chance.randrange(2000)):
             pass
-        taken = slot.revoke()
+        taken = slot.revoke(slot.name)
         thread.join()
         for held in taken:
             met += 0 < len(held.waiting) < len(entries)
@@ -290,6 +298,50 @@ def test_each_task_is_started_or_given_back_however_the_two_sides_meet() -> None
             given_back.extend(held.waiting)
         assert started + given_back == entries, f"turn {turn}: each is started or given back"
         assert sorted(settled) == sorted(started), f"turn {turn}: what was started is settled once"
+
+
+def work_until_killed(hand: Hand, seats: int) -> None:
+    """Threads that end and start tasks, and one that settles and fetches, as in a process with several threads."""
+    guard, numbers = threading.Lock(), itertools.count()
+    sys.setswitchinterval(1e-6)
+
+    def labour(seat: int) -> None:
+        last = b""
+        while True:
+            with guard:
+                item = hand.start(seat, time.monotonic_ns(), last and done(last, 20_000))
+            last = item[0] if item else b""
+
+    for seat in range(seats):
+        threading.Thread(target=labour, args=(seat,), daemon=True).start()
+    for step in itertools.count():
+        with guard:
+            hand.collect(step % 2, step)
+        with guard:
+            new = [b"%d" % next(numbers) * 3 for _ in range(5 + step % 7)]
+            hand.settled(items(new, queue=step % 2) if len(hand.waiting) < 50 else ())
+
+
+def test_whenever_a_child_is_killed_its_board_can_be_read() -> None:
+    chance, verdicts = random.Random(3), 0
+    for turn in range(100):
+        slot = Board(1).slots[0]
+        slot.clear()
+        hand = Hand(slot, 4)
+        hand.enter(f"host:{turn}", time.monotonic_ns() + HOUR_NS)
+        pid = os.fork()
+        if pid == 0:
+            work_until_killed(hand, 4)
+        time.sleep(chance.uniform(0.005, 0.03))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        for held in slot.autopsy():
+            assert held.queue in (0, 1)
+            verdicts += len(entries_in(held.verdicts))
+            assert held.doubtful <= held.verdicts.number
+            assert all(re.fullmatch(rb"[0-9]+", entry) for entry in (*held.started, *held.waiting))
+            assert len(held.started) <= 4
+    assert verdicts > 100
 
 
 # -- meters ----------------------------------------------------------------------------------------------------------
