@@ -1,12 +1,15 @@
 """What a worker host costs beside its work: memory, its growth, the start, a replaced process, idling.
 
-Memory is the PSS of all processes of the tree (what several share is counted once), so Linux only.
+Memory is the PSS of all processes of the tree (what several share is counted once), so Linux only. Modules are compiled
+before, as by an installation, also where the environment forbids to write byte code.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -16,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from benchmarks.figure import Figure, compared, measured
@@ -31,6 +35,8 @@ SETTLE_S = 1.5
 """Between the last task and the look at the memory."""
 IDLE_S = 30.0
 OWN = ("distq", "benchmarks", "__main__", "__mp_main__")
+PACKAGES = ["redis", "hiredis", "msgpack", "croniter", "typer", "rich.console"]
+"""What distq is built on: the packages that come with it."""
 
 IMPORT = """
 import importlib, json, os, sys, time
@@ -50,46 +56,65 @@ print("ready", flush=True)
 time.sleep(3600)
 """
 )
-"""The least that a host of so many processes can be: imports what a worker has imported, forks, and does nothing."""
+"""The least that a host of so many processes can be: imports, forks, and does nothing."""
 
 
 def memory(rounds: int) -> list[Figure]:
-    """Four processes after 100,000 no-op tasks, beside a bare prefork of four that imports the same."""
-    names = _imports()
-    found = by_turns(rounds, {"ours": _after_work, "bare": lambda: _bare(names)})
+    """Four processes after 100,000 no-op tasks, beside bare preforks of four that do nothing.
+
+    One imports the packages that distq is built on, the other every module that a worker has imported and no more.
+    """
+    names = imports()
+    bare_mib(PACKAGES)  # compiles them
+    found = by_turns(
+        rounds,
+        {"ours": _after_work, "packages": lambda: bare_mib(PACKAGES), "modules": lambda: bare_mib(names)},
+    )
+    ratio = statistics.median(one / other for one, other in zip(found["ours"], found["modules"], strict=True))
+    bare = statistics.median(found["modules"])
     return [
         compared(
-            f"memory of a host, {PROCESSES} processes", "MiB", found["ours"], found["bare"],
-            f"bare prefork of the same {len(names)} modules", at_most=1.25,
-        )
+            f"memory of a host, {PROCESSES} processes", "MiB", found["ours"], found["packages"],
+            "bare prefork of its packages", at_most=1.25,
+        ),
+        Figure("its ratio to a prefork of its modules", ratio, "×", f"{len(names)} modules, idle: {bare:.1f} MiB"),
     ]  # fmt: skip
 
 
 def _after_work() -> float:
-    with room() as place, worker_host(place, PROCESSES) as host:
-        _work(place, TASKS)
+    with room() as place, worker_host(place, PROCESSES, 1, **compiled()) as host:
+        work(place, TASKS)
         time.sleep(SETTLE_S)
         return pss_mib(below({host.pid}))
 
 
-def _bare(names: list[str]) -> float:
+def bare_mib(names: list[str]) -> float:
+    """The memory of a bare prefork that imports these modules."""
     with prefork(names, PROCESSES) as pid:
         return pss_mib(below({pid}))
 
 
-def _imports() -> list[str]:
+def imports() -> list[str]:
     """What a worker has imported, without distq itself and the application."""
-    with room() as place, worker_host(place, 1):
+    with room() as place, worker_host(place, 1, 1, **compiled()):
         place.app()
         return [name for name in loaded.delay().get(timeout=10) if name.split(".")[0] not in OWN]
 
 
+@cache
+def compiled() -> dict[str, str]:
+    """An environment in which modules are compiled once."""
+    folder = tempfile.mkdtemp(prefix="bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+
+
 def growth(rounds: int) -> list[Figure]:
     """The same tree after the first and after the tenth hundred thousand."""
-    with room() as place, worker_host(place, PROCESSES) as host:
+    with room() as place, worker_host(place, PROCESSES, 1, **compiled()) as host:
         sizes = []
         for _ in range(TIMES):
-            _work(place, TASKS)
+            work(place, TASKS)
             time.sleep(SETTLE_S)
             sizes.append(pss_mib(below({host.pid})))
     told = f"{sizes[0]:.1f} MiB after {TASKS:,} tasks, {sizes[-1]:.1f} MiB after {TASKS * TIMES:,}"
@@ -98,7 +123,7 @@ def growth(rounds: int) -> list[Figure]:
 
 def start(rounds: int) -> list[Figure]:
     """From `distq run` to the start of the first task, which waits already; beside Python with the same imports."""
-    names = _imports()
+    names = imports()
     found = by_turns(max(5, rounds), {"ours": _first_task, "bare": lambda: _bare_start(names)})
     told = f"bare Python that imports the same modules {statistics.median(found['bare']):.2f}"
     return [measured("start of a host to the first task", "s", found["ours"], told, at_most=0.5)]
@@ -109,7 +134,7 @@ def _first_task() -> float:
         place.app()
         waiting = stamp.delay(0)
         asked = time.monotonic_ns()
-        with worker_host(place, PROCESSES):
+        with worker_host(place, PROCESSES, 1, **compiled()):
             return (waiting.get(timeout=30) - asked) / 1e9
 
 
@@ -117,14 +142,15 @@ def _bare_start(names: list[str]) -> float:
     begun = time.monotonic()
     code = IMPORT + "print(time.monotonic())"
     told = json.dumps(names) + "\n"
-    done = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True, text=True, check=True)
+    command, environ = [sys.executable, "-c", code], {**os.environ, **compiled()}
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=True, env=environ)
     return float(done.stdout) - begun
 
 
 def recycling(rounds: int) -> list[Figure]:
     """A process is killed: how long its slot does not work."""
     gaps = []
-    with tempfile.TemporaryDirectory() as folder, room() as place, worker_host(place, 1):
+    with tempfile.TemporaryDirectory() as folder, room() as place, worker_host(place, 1, 1, **compiled()):
         place.app()
         for number in range(max(10, rounds)):
             note = Path(folder, str(number))
@@ -136,7 +162,7 @@ def recycling(rounds: int) -> list[Figure]:
 
 def idle(rounds: int) -> list[Figure]:
     """What a host with four idle processes sends, and what it takes of a processor."""
-    with room() as place, worker_host(place, PROCESSES) as host:
+    with room() as place, worker_host(place, PROCESSES, 1, **compiled()) as host:
         place.app()
         for handle in noop.delay_many((n,) for n in range(1000)):
             handle.get(timeout=10)
@@ -157,7 +183,10 @@ def idle(rounds: int) -> list[Figure]:
 def prefork(names: list[str], processes: int) -> Iterator[int]:
     """A process that has imported these modules, and so many forks of it, doing nothing; gives its pid."""
     told = [sys.executable, "-c", PREFORK, str(processes)]
-    process = subprocess.Popen(told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        told, env={**os.environ, **compiled()}, text=True, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -171,7 +200,8 @@ def prefork(names: list[str], processes: int) -> Iterator[int]:
         process.communicate()
 
 
-def _work(place: Room, number: int) -> None:
+def work(place: Room, number: int) -> None:
+    """Has the workers do so many no-op tasks."""
     place.app()
     before = place.counted("completed", "noop")
     noop.delay_many((n,) for n in range(number))

@@ -5,7 +5,7 @@ A call's options win over the declaration's, those over the queue's defaults, th
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -135,7 +135,7 @@ class Call:
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
-        return {**self.options, "token": secrets.token_hex(8)} if self.id is not None else self.options
+        return {**self.options, "token": os.urandom(8).hex()} if self.id is not None else self.options
 
 
 ELSEWHERE = {

@@ -8,7 +8,6 @@ two releases with different scripts can share one broker.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from distq.broker.keys import QUEUE_KEYS
+
+try:
+    from _sha1 import sha1  # the interpreter's own: hashlib brings OpenSSL, 1.5 MiB of a host with four processes
+except ImportError:
+    from hashlib import sha1
 
 Argument = str | bytes | int
 Reply = Any
@@ -66,6 +70,11 @@ def encode_items(items: Iterable[Argument]) -> bytes:
     return b"".join(parts)
 
 
+def digest(text: str) -> str:
+    """Its SHA-1, by which the server knows a script."""
+    return str(sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
 @cache
 def script(name: str) -> Script:
     """The verb `name`, composed from `lua/<name>.lua` and its parts."""
@@ -79,7 +88,7 @@ def script(name: str) -> Script:
         pieces = [("\n".join([*parts, source]), [])]
     text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), moves)
+    return Script(name, text, digest(text), moves)
 
 
 def _keys_in(text: str) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ def identify() -> Identity:
 def new_host_name() -> str:
     """A name for this supervisor that nobody had before: `host-pid-random`."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:60] or "host"
-    return f"{name}-{os.getpid()}-{secrets.token_hex(3)}"
+    return f"{name}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def _machine() -> str:

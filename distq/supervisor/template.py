@@ -8,7 +8,6 @@ It speaks JSON lines with the supervisor over a socket pair:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ from typing import Any, NoReturn
 
 from distq.app import Distq
 from distq.broker.connect import mask
-from distq.broker.scripts import script
+from distq.broker.scripts import digest, script
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
@@ -92,7 +91,7 @@ class _Template:
             check(link)
         self._queues = _queues(self._app, config)
         self._types = sorted(self._app.tasks)
-        self._digest = hashlib.sha1("\n".join(self._types).encode(), usedforsecurity=False).hexdigest()[:12]
+        self._digest = digest("\n".join(self._types))[:12]
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
         for verb in SAID_BY_CHILDREN:

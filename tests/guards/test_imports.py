@@ -72,7 +72,7 @@ def test_only_the_broker_floor_imports_redis() -> None:
 # -- import distq -----------------------------------------------------------------------------------------------------
 
 THIRD_PARTY = {"distq", "hiredis", "msgpack"}
-BASIS = ("contextvars", "dataclasses", "datetime", "hashlib", "heapq", "logging", "pathlib", "secrets", "urllib.parse")
+BASIS = ("contextvars", "dataclasses", "datetime", "heapq", "logging", "pathlib", "random", "struct", "urllib.parse")
 STANDARD = {
     "array", "decimal", "difflib", "importlib", "numbers", "platform", "select", "selectors", "socket", "sysconfig",
     "typing", "uuid", "zoneinfo",
