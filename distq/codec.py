@@ -64,6 +64,7 @@ class Codec:
     def __init__(self) -> None:
         self._classes: dict[str, type] = {}
         self._pending: list[Callable[..., Any]] = []
+        self._lock = threading.Lock()
         self._local = threading.local()
         self._unpack = self._unpacker(0)
 
@@ -236,8 +237,9 @@ class Codec:
         if not isinstance(name, str):
             raise ValueError("the name of a class is no text")
         if name not in self._classes:
-            while self._pending:
-                self._walk_hints(self._pending.pop())
+            with self._lock:  # who comes while another thread looks must not take the class for unknown
+                while self._pending:
+                    self._walk_hints(self._pending.pop())
         return self._classes.get(name)
 
     def _walk(self, hint: Any) -> None:

@@ -679,3 +679,28 @@ def test_threads_share_a_codec(knowing: Codec) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_thread_waits_for_the_one_that_looks_for_classes(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def handler(point): ...  # type: ignore[no-untyped-def]
+
+    is_looking, go_on = threading.Event(), threading.Event()
+
+    def look() -> type:
+        is_looking.set()
+        assert go_on.wait(10)
+        return Point
+
+    monkeypatch.setitem(globals(), "look", look)
+    handler.__annotations__ = {"point": "look()"}
+    codec.register_annotations(handler)
+    data, found = codec.pack(Point(1)), list[Any]()
+    threads = [threading.Thread(target=lambda: found.append(codec.unpack(data))) for _ in range(2)]
+    threads[0].start()
+    assert is_looking.wait(10)
+    threads[1].start()
+    threads[1].join(0.05)  # it would be done by now if it did not wait
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert found == [Point(1), Point(1)]
