@@ -113,13 +113,15 @@ def forks(value: int) -> int:
 
 
 @app.task
-def breaks_its_thread() -> int:
-    """Behind its end an exception comes up in the thread, outside of every handler."""
+def breaks_its_thread(gate: str) -> int:
+    """Behind its end, when the gate is open, an exception comes up in the thread, outside of every handler."""
     thread = threading.get_ident()
 
     def strike() -> None:
-        time.sleep(0.05)
+        while not Path(gate).exists():
+            time.sleep(0.002)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        Path(gate).unlink()
 
     threading.Thread(target=strike, daemon=True).start()
     return os.getpid()
