@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from distq.embedded import EmbeddedBroker
 from distq.result import Handle
+from distq.worker.line import BLOCK_S
 from tests.support.apps import threads
 from tests.support.apps.threads import app, count, wait, work
 from tests.support.eventually import eventually
-from tests.support.host import is_alive
+from tests.support.host import children_of, is_alive
 from tests.support.journal import Journal, Line
 from tests.support.room import Room
 from tests.support.rules import check_rules
@@ -90,16 +95,19 @@ def test_a_queue_that_is_never_empty_does_not_keep_the_others_waiting(start: Sta
 def test_each_queue_wakes_its_worker_whichever_became_empty_first(start: Start, journal: Journal, gate: Path) -> None:
     start("threads", "-t", "3", processes=1)
     all_ended([work.delay(), threads.work_other.delay(), threads.work_third.delay()])
-    began = time.monotonic()
-    for task in (threads.work_other, work, threads.work_third, work, threads.work_other, threads.work_third) * 5:
-        task.delay().get(timeout=30)
-    busy = work.delay(str(gate))
-    await_starts(journal, [busy])
-    for task in (threads.work_other, work, threads.work_third, work, threads.work_other, threads.work_third) * 5:
-        task.delay().get(timeout=30)
-    assert time.monotonic() - began < 10, "nobody waited for the safety net"
+    tasks = (threads.work_other, work, threads.work_third, work, threads.work_other, threads.work_third) * 5
+    for task in tasks:
+        task.delay().get(timeout=BLOCK_S / 2)
+    busy = [work.delay(str(gate)), threads.work_other.delay(str(gate))]
+    await_starts(journal, busy)
+    for task in tasks:
+        task.delay().get(timeout=BLOCK_S / 2)
+    third = threads.work_third.delay(str(gate))
+    await_starts(journal, [third])  # now it is full; then two queues become empty at once
     gate.touch()
-    busy.get(timeout=10)
+    all_ended([*busy, third])
+    for task in tasks:
+        task.delay().get(timeout=BLOCK_S / 2)
 
 
 # -- results ---------------------------------------------------------------------------------------------------------
@@ -233,9 +241,7 @@ def test_a_killed_supervisor_takes_all_threads_along(start: Start, journal: Jour
 def test_an_idle_host_with_threads_ends_at_once_and_leaves_nothing_behind(start: Start, room: Room) -> None:
     host = start("threads", "-t", "16", processes=2)
     family = host.tree
-    began = time.monotonic()
     assert host.terminate() == 0
-    assert time.monotonic() - began < 5
     assert not any(is_alive(pid) for pid in family)
     left = {key.removeprefix(room.prefix).split(":")[0] for key in room.all_keys()}
     assert left <= {"types", "groups", "meta", "lanes", "limits"}, left
@@ -252,3 +258,194 @@ def test_a_thread_that_dies_ends_its_process_visibly(start: Start, journal: Jour
     assert "KeyboardInterrupt" in host.log()
     assert f":{pid}:" in next(line for line in host.log().splitlines() if "exited with code 1" in line)
     assert host.terminate() == 0
+
+
+# -- stopped, and held up --------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_was_stopped_for_longer_than_its_lease_settles_and_starts_nothing_of_what_it_had(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    stopped = start("threads", "-t", "4", "--lease", "1s", processes=1)
+    (old,) = stopped.children
+    train()
+    stopped.send(signal.SIGSTOP)  # the supervisor first: it would take away what is not started
+    running = work.delay_many([(str(gate),)] * 4)
+    await_starts(journal, running)
+    waiting = wait.delay_many([(0.0,)] * 10)
+    stopped.send_all(signal.SIGSTOP)
+    gate.touch()
+    other = start("threads", "-t", "4", "--lease", "1s", processes=1)
+    all_ended([*running, *waiting])
+    assert {handle.get() for handle in running} <= set(other.children) | {journal.starts(id=running[0].id)[-1].pid}
+    ledger = room.ledger()
+    stopped.send_all(signal.SIGCONT)
+    eventually(lambda: len([line for line in journal.ends() if line.pid == old]) == 4, "it finishes what it ran")
+    assert other.terminate() == 0
+    all_ended(work.delay_many([()] * 20))
+    assert {line.pid for line in journal.starts()[-20:]} == {old}, "it goes on working"
+    assert room.ledger()["completed work"] == ledger["completed work"] + 20, "its verdicts were refused"
+    assert runs(journal, running) == [2] * 4
+    assert set(runs(journal, waiting)) == {1}, "and it has not started what it had fetched"
+
+
+def stuck_for(seconds: float) -> int:
+    """A size with which a hopeless match takes about this long on this machine: each letter doubles it."""
+    size = 14
+    while True:
+        began = time.process_time()
+        re.match(r"(a+)+$", "a" * size + "b")
+        took = time.process_time() - began
+        if took > 0.05:
+            while took < seconds:
+                size, took = size + 1, took * 2
+            return size
+        size += 1
+
+
+def test_what_is_finished_or_waits_behind_a_handler_that_keeps_the_interpreter_does_not_wait_for_it(
+    start: Start, journal: Journal, gate: Path
+) -> None:
+    start("threads", "-t", "4", processes=2)
+    size = stuck_for(2.0)
+    train()
+    batch = [count.delay_many([(n,) for n in range(20)])]
+    slow = threads.keeps_the_interpreter.delay(size)
+    batch += [count.delay_many([(n,) for n in range(40)])]
+    for handles in batch:
+        all_ended(handles)
+    all_known = time.monotonic()
+    slow.get(timeout=60)
+    (began,), (ended,) = journal.starts(id=slow.id), journal.ends(id=slow.id)
+    length = ended.at - began.at
+    assert all_known - began.at < length / 2, f"neighbours took {all_known - began.at:.3f} of {length:.3f} s"
+
+
+# -- handlers --------------------------------------------------------------------------------------------------------
+
+
+def test_each_thread_has_its_own_current_task(start: Start) -> None:
+    start("threads", "-t", "8", processes=1)
+    handles = threads.who.delay_many([(0.01,)] * 100)
+    told = [handle.get(timeout=30) for handle in handles]
+    assert [before for before, _, _ in told] == [after for _, after, _ in told] == [handle.id for handle in handles]
+    assert len({name for _, _, name in told}) == 8
+
+
+def test_async_handlers_run_in_threads_each_on_a_loop_of_its_own(start: Start, journal: Journal) -> None:
+    start("threads", "-t", "8", processes=1)
+    handles = threads.rests.delay_many([(0.05,)] * 40)
+    for handle in handles:
+        id, thread, same_id, same_thread = handle.get(timeout=30)
+        assert (id, thread) == (same_id, same_thread) == (handle.id, thread)
+    assert most_at_once(journal.lines()) == 8
+
+
+def test_a_handler_that_forks_beside_others_leaves_no_second_worker(start: Start, journal: Journal) -> None:
+    host = start("threads", "-t", "8", processes=1)
+    handles: list[Handle[Any]] = []
+    for n in range(30):
+        handles += [threads.forks.delay(n), *count.delay_many([(n,)] * 5), wait.delay(0.003)]
+    all_ended(handles)
+    assert [handle.get() for handle in handles[::7]] == list(range(30))
+    assert set(runs(journal, handles[::7])) == {1}
+    assert len(host.children) == 1
+    assert children_of(host.children[0]) == []
+
+
+def test_metrics_count_each_attempt_once(start: Start) -> None:
+    host = start("threads", "-t", "16", metrics=None)
+    found = re.search(r"Metrics server listening on :(\d+)", host.log())
+    assert found is not None
+    all_ended([*count.delay_many([(n,) for n in range(5000)]), *threads.fails_at_first.delay_many([(1,)] * 500)])
+    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=10) as answer:
+        told = set(answer.read().decode().splitlines())
+    assert told >= {
+        'distributedq_processed_total{status="success",type="count"} 5000',
+        'distributedq_processed_total{status="success",type="fails_at_first"} 500',
+        'distributedq_processed_total{status="retry",type="fails_at_first"} 500',
+        'distributedq_task_duration_seconds_count{type="count"} 5000',
+        'distributedq_task_duration_seconds_count{type="fails_at_first"} 1000',
+    }
+
+
+# -- the broker, and other hosts -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_broker_that_restarts_with_its_data_loses_nothing_and_nothing_runs_twice(
+    start_anywhere: Start, journal: Journal, tmp_path: Path, port: int, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"redis://127.0.0.1:{port}/0"
+    monkeypatch.setattr(app, "timeout", 30.0)
+    app.rebind(address)
+    with EmbeddedBroker(tmp_path / "data", port=port):
+        host = start_anywhere("threads", "-t", "16", broker=address)
+        slow = work.delay(str(gate))
+        await_starts(journal, [slow])
+        handles = wait.delay_many([(0.02,)] * 1500)
+        eventually(lambda: len(journal.ends()) >= 100, "it works")
+    gate.touch()
+    eventually(lambda: journal.ends(id=slow.id), "a task ends while the broker is away")
+    with EmbeddedBroker(tmp_path / "data", port=port) as broker:
+        eventually(lambda: len(journal.ends()) >= 600, "it works again")
+        os.kill(broker.pid, signal.SIGSTOP)
+        time.sleep(0.5)  # nothing shows that somebody waits for it
+        os.kill(broker.pid, signal.SIGCONT)
+        all_ended([slow, *handles])
+        assert runs(journal, [slow, *handles]) == [1] * 1501
+        assert host.terminate() == 0
+        room = Room(address)
+        check_rules(room)
+        room.close()
+
+
+def test_connections_that_break_lose_nothing_and_nothing_runs_twice(start: Start, room: Room, journal: Journal) -> None:
+    start("threads", "-t", "8", "-Q", "default,other")
+    handles: list[Handle[Any]] = []
+    with redis.Redis.from_url(room.url) as trouble:
+        for turn in range(12):
+            trouble.script_flush()
+            if turn % 2:
+                trouble.client_kill_filter(_type="normal", skipme=True)
+            for _ in range(20):
+                handles += [work.delay(), threads.work_other.delay(), *wait.delay_many([(0.003,)] * 5)]
+                handles[-1].get(timeout=30)
+    all_ended(handles)
+    assert runs(journal, handles) == [1] * len(handles)
+    assert len(journal.starts()) == len(handles)
+
+
+def test_a_host_that_is_full_or_ends_leaves_no_task_unseen(start: Start, journal: Journal, gate: Path) -> None:
+    """It hears of each, since it listens until it is full; somebody else has to be told."""
+    full = start("threads", "-t", "2", "--lease", "1h", processes=1)
+    held = [work.delay(str(gate), "held")]
+    await_starts(journal, held)
+    other = start("threads", "-t", "2", "--lease", "1h", processes=1)
+    for _ in range(20):
+        all_ended([work.delay(), work.delay(), work.delay()], within=BLOCK_S / 2)
+    full.send(signal.SIGTERM)
+    full.await_log("finishing what runs")
+    for _ in range(20):
+        work.delay().get(timeout=BLOCK_S / 2)
+    gate.touch()
+    all_ended(held)
+    assert full.wait() == 0
+    assert other.terminate() == 0
+
+
+def test_a_rate_holds_over_all_threads_of_all_hosts(start: Start, journal: Journal) -> None:
+    start("threads", "-t", "8")
+    start("threads", "-t", "8")
+    all_ended(threads.limited.delay_many([()] * 60))
+    times = sorted(line.at for line in journal.starts())
+    assert len(times) == 60
+    crowd = max((j - i + 1) - 2 - 20 * (times[j] - times[i]) for i in range(60) for j in range(i, 60))
+    assert crowd <= 4
+    assert 58 / 20 - 0.2 <= times[-1] - times[0] <= 2 * 58 / 20
