@@ -7,7 +7,6 @@
 -- uses clock head limit wake ready shelves endings future settle lanes reserve
 local worker, number, digest = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local state = redis.call('HMGET', WORKER .. worker, 'step', 'fence', 'reserved', 'alone')
-redis.call('LLEN', PROCESSING .. worker)
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZREM', WAKE_GROUP .. digest, 'w')
 

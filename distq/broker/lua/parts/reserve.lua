@@ -63,14 +63,18 @@ local function take_from_lanes(level, want, digest)
   end
 end
 
--- reserve: fills got, messages and alone.
+-- reserve: fills got, messages and alone. One command tells whether there is anything but ready lists.
 local function reserve(worker, want, bytes, digest)
   if want < 1 then return end
-  room, has_deadlines = bytes, redis.call('EXISTS', DEADLINES) == 1
-  local idle = redis.call('LLEN', PROCESSING .. worker) == 0
-  local has_lanes, limited = redis.call('HLEN', LANES) > 0, redis.call('HLEN', LIMITS) > 0
+  room = bytes
+  local takes_suspects, has_lanes, limited = false, false, false
+  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
+    takes_suspects = redis.call('LLEN', PROCESSING .. worker) == 0
+    has_deadlines = redis.call('EXISTS', DEADLINES) == 1
+    has_lanes, limited = redis.call('EXISTS', LANES) == 1, redis.call('EXISTS', LIMITS) == 1
+  end
   for _, level in ipairs(LEVELS) do
-    if idle and redis.call('EXISTS', SUSPECTS .. level) == 1 then
+    if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
       if #got > 0 then break end
       alone = take(SUSPECTS .. level, level, 1)
       if alone == 1 then break end
