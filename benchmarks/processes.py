@@ -23,13 +23,14 @@ def below(roots: set[int]) -> set[int]:
     return found
 
 
-def pss_mib(pids: Iterable[int]) -> float:
-    """Their memory; what several share is counted once."""
+def pss_mib(pids: Iterable[int], but: str = "") -> float:
+    """Their memory; what several share is counted once. `but`: without this part, e.g. `Pss_File`."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            match = re.search(r"^Pss:\s*(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text("ascii"), re.M)
-            total += int(match[1]) if match else 0
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+            found = {name: int(number) for name, number in re.findall(r"^(Pss\w*):\s*(\d+) kB$", text, re.M)}
+            total += found["Pss"] - found.get(but, 0)
     return total / 1024
 
 

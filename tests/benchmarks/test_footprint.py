@@ -31,7 +31,6 @@ def test_a_worker_has_imported_what_it_needs_and_no_more() -> None:
 @pytest.mark.timeout(300)
 def test_a_host_needs_hardly_more_than_a_prefork_that_does_nothing_and_does_not_grow() -> None:
     """The bound of the benchmark is 1.25; here is room for a machine on which other things run."""
-    imports()  # compiles the rest
     with room() as place, worker_host(place, PROCESSES, 1, **compiled()) as host:
         work(place, 2_000)
         members = below({host.pid})
@@ -39,7 +38,6 @@ def test_a_host_needs_hardly_more_than_a_prefork_that_does_nothing_and_does_not_
         first = pss_mib(members)
         work(place, 20_000)
         later = pss_mib(below({host.pid}))
-    bare_mib(PACKAGES)  # compiles them
     bare = bare_mib(PACKAGES)
     assert first < 1.35 * bare, f"{first:.1f} MiB, and a bare prefork of the same packages {bare:.1f}"
     assert later < 1.2 * first, f"{first:.1f} MiB after 2,000 tasks, {later:.1f} after 22,000"
