@@ -57,6 +57,8 @@ class Held(NamedTuple):
     step: int
     doubtful: int
     """So many of the verdicts, from the first on, are void if the broker has seen a later step than `step`."""
+    flying: list[bytes] | None = None
+    """While the step after `step` is on its way: the entries that it settles. None: none is."""
 
 
 class Step(NamedTuple):
@@ -72,6 +74,15 @@ class Step(NamedTuple):
     """Verdicts on entries that were not held any more."""
     entries: list[bytes]
     messages: list[bytes]
+
+
+class Settled(NamedTuple):
+    """What a supervisor's settling brought."""
+
+    word: str
+    late: int
+    step: int
+    """The number of the worker's last step."""
 
 
 class Renewal(NamedTuple):
@@ -269,11 +280,15 @@ def _parse_step(reply: Reply) -> Step:
     return Step(word.decode(), now_ms, fence, alone == 1, late, entries, messages)
 
 
-def settle(prefix: str, worker: str, number: int, verdicts: Verdicts) -> Command[tuple[str, int]]:
-    """A supervisor settles for its busy child: (word, late)."""
+def settle(
+    prefix: str, worker: str, number: int, verdicts: Verdicts, flying: int = 0, kept: Sequence[bytes] = ()
+) -> Command[Settled]:
+    """A supervisor settles for its busy child. `flying`: the number of the step whose answer the child does not read;
+    then all that it holds goes back, but these."""
     verb = script("settle")
-    data = verb.command_head(prefix.encode(), 2 + 3 * verdicts.number) + encode_items((worker, number)) + verdicts.items
-    return Command(verb, data, lambda reply: (_word(reply[0]), int(reply[1])))
+    items = encode_items((worker, number, flying, len(kept), *kept))
+    data = verb.command_head(prefix.encode(), 4 + len(kept) + 3 * verdicts.number) + items + verdicts.items
+    return Command(verb, data, lambda reply: Settled(_word(reply[0]), int(reply[1]), int(reply[2])))
 
 
 def recover(

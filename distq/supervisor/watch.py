@@ -19,6 +19,7 @@ LOOK_S = 0.005
 STUCK_NS = 25_000_000
 """What is reserved is to be started in 10 ms; what waits longer is held up. Finished work is visible within 50 ms."""
 QUIET_S = 0.2
+AGAIN_S = 0.05
 
 
 class Watch(Service):
@@ -28,10 +29,11 @@ class Watch(Service):
         self._site = site
         self._next = NEVER
         self._busy_at = 0.0
+        self._again: dict[int, tuple[str, float]] = {}
 
     def deadline(self) -> float:
         """Soon while somebody works through a batch; NEVER otherwise."""
-        return self._next
+        return min([self._next, *(at for _, at in self._again.values())])
 
     def ring(self) -> None:
         """A child began a batch of several."""
@@ -43,6 +45,7 @@ class Watch(Service):
 
     def work(self, now: float) -> None:
         """Takes away what is held up; stops looking when nobody has had a batch for a while."""
+        self._look_again(now)
         if now < self._next:
             return
         now_ns = time.monotonic_ns()
@@ -61,12 +64,33 @@ class Watch(Service):
                 self._site.board.head[board.WATCHING] = 1
 
     def _take_away(self, slot: Slot) -> None:
-        name, site = slot.name, self._site
+        name = slot.name
         for held in slot.revoke(name):
-            verdicts = given_back(held)
-            if verdicts.number and held.queue < len(site.prefixes):
-                command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts)
-                site.link.submit(command, lambda answer: None)
+            self._settle(slot, name, held)
+
+    def _settle(self, slot: Slot, name: str, held: Held) -> None:
+        site, flies = self._site, held.flying is not None
+        verdicts = held.verdicts if flies else given_back(held)
+        if held.queue >= len(site.prefixes) or not (verdicts.number or flies):
+            return
+        flying = held.step + 1 if flies else 0
+        kept = [*held.started, *(held.flying or ())] if flies else []
+
+        def settled(answer: verbs.Settled) -> None:
+            if answer.word == "ok" and answer.step < flying:
+                self._again[slot.index] = (name, time.monotonic() + AGAIN_S)
+
+        command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts, flying, kept)
+        site.link.submit(command, settled)
+
+    def _look_again(self, now: float) -> None:
+        """A step that was on its way when its child was held up may have arrived since, and brought more."""
+        for index, (name, at) in list(self._again.items()):
+            if at <= now:
+                del self._again[index]
+                slot = self._site.board.slots[index]
+                for held in slot.revoked(name):
+                    self._settle(slot, name, held._replace(verdicts=verbs.NO_VERDICTS))
 
 
 def given_back(held: Held) -> Verdicts:

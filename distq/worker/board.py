@@ -46,7 +46,7 @@ HEAD_BYTES = 4096
 
 # words of a slot; the last ones change with each task, and are written together with the first seat behind them
 STATE, STEP, QUEUE, COUNT, SENT, TAKEN, REVOKED, OLDEST, FETCHES = range(9)
-LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS = range(9, 15)
+LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
 STARTED, VERDICTS, VERDICT_SPAN = range(WORDS - 3, WORDS)
 
 LOW = (1 << 32) - 1
@@ -76,6 +76,12 @@ def _split(raw: bytes, frame: struct.Struct) -> Iterator[tuple[int, bytes]]:
         at += frame.size + size
         if at <= len(raw):
             yield queue, raw[at - size : at]
+
+
+def _entry_of(verdict: bytes) -> bytes:
+    """The first of the three arguments of a verdict in wire form."""
+    size, _, rest = verdict.partition(b"\r\n")
+    return rest[: int(size[1:])]
 
 
 class Board:
@@ -124,7 +130,7 @@ class Slot:
             self.lock.release()
         words = self.words
         words[STATE], words[OLDEST] = STARTING, NEVER
-        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICTS, VERDICT_SPAN):
+        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICTS, VERDICT_SPAN, FLYING):
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
@@ -150,6 +156,17 @@ class Slot:
             held = self._held(words[SENT])
             words[REVOKED], words[TAKEN] = 1, words[VERDICTS]
             return held
+        finally:
+            self.lock.release()
+
+    def revoked(self, name: str) -> list[Held]:
+        """What was revoked and not noticed yet, while a step is on its way; nothing otherwise."""
+        words = self.words
+        if not self.lock.acquire(block=False):
+            return []
+        try:
+            is_so = words[REVOKED] and words[FLYING] and words[STATE] == BUSY and self.name == name
+            return [held for held in self._held(words[SENT]) if held.flying is not None] if is_so else []
         finally:
             self.lock.release()
 
@@ -191,11 +208,12 @@ class Slot:
             return [item for its, item in items if its == queue]
 
         def held(queue: int) -> Held:
-            verdicts = of(queue, kept)
-            doubtful = sent - first if queue == words[QUEUE] else 0
+            verdicts, is_flying = of(queue, kept), queue == words[QUEUE] and words[FLYING]
             return Held(
                 queue, of(queue, started), of(queue, waiting), Verdicts(len(verdicts), b"".join(verdicts)),
-                words[STEP], doubtful,
+                words[STEP], sent - first if queue == words[QUEUE] else 0,
+                [_entry_of(verdict) for verdict in of(queue, noted[:sent])] if is_flying else None,
             )  # fmt: skip
 
-        return [held(queue) for queue in sorted({queue for queue, _ in (*started, *waiting, *kept)})]
+        flying = [words[QUEUE]] if words[FLYING] else []
+        return [held(queue) for queue in sorted({*flying, *(queue for queue, _ in (*started, *waiting, *kept))})]

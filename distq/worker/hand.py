@@ -54,6 +54,8 @@ class Hand:
         self.running: list[Item | None] = [None] * seats
         self.loose: list[tuple[int, bytes]] = []
         """(queue, verdict): those for which the board has no room. They go along with the next step."""
+        self._dropped: list[Item] = []
+        """What a step has brought after the supervisor had given back what the child holds: it may be the child's."""
         self._noted: list[tuple[int, bytes]] = []
         self._sent = self._started = self._span = 0
         self._noted_ns = NEVER
@@ -68,7 +70,8 @@ class Hand:
             self.waiting.clear()
             self._noted.clear()
             self.loose.clear()
-            self._sent = 0
+            self._dropped.clear()
+            self._sent = self._words[board.FLYING] = 0
             self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
             self._words[REVOKED] = self._words[board.DOUBTED] = 0
             self._write_entries()
@@ -83,12 +86,12 @@ class Hand:
     @property
     def unsettled(self) -> int:
         """How many verdicts no step has carried yet."""
-        return len(self._noted) - self._sent + len(self.loose)
+        return len(self._noted) - self._sent + len(self.loose) + len(self._dropped)
 
     def has_unsettled(self, queue: int) -> bool:
         """Whether there are some of this queue."""
         noted = self._noted[self._sent :] if self._sent else self._noted
-        return any(its == queue for its, _ in (*self.loose, *noted))
+        return any(its == queue for its, _ in (*self.loose, *noted)) or any(item[3] == queue for item in self._dropped)
 
     @property
     def startable(self) -> int:
@@ -98,7 +101,7 @@ class Hand:
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, runs, or is to be settled."""
-        return not (self.waiting or self._noted or self.loose or any(self.running))
+        return not (self.waiting or self._noted or self.loose or self._dropped or any(self.running))
 
     # -- running -----------------------------------------------------------------------------------------------------
 
@@ -167,6 +170,7 @@ class Hand:
             loose = [verdict for its, verdict in self.loose if its == queue]
             self.loose = [pair for pair in self.loose if pair[0] != queue]
             words[board.QUEUE], words[board.STEP] = queue, step
+            words[board.FLYING] = not loose  # else the board does not know all that the step carries
             self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
             self._note_age(monotonic_ns())
         return Verdicts(len(mine) + len(loose), b"".join(mine + loose)) if mine or loose else NO_VERDICTS
@@ -175,10 +179,13 @@ class Hand:
         """The step has been answered: what it carried is settled, and this is what it has brought."""
         words = self._words
         with self._slot.lock:
-            self._notice()
+            is_revoked = self._notice()
             self._drop_sent()
+            words[board.FLYING] = 0
             new = list(items)
-            if new:
+            if is_revoked:
+                self._dropped.extend(new)
+            elif new:
                 words[board.FETCHES] += 1
                 words[board.DOUBTED] = 0
                 self.waiting.extend(new)
@@ -201,15 +208,23 @@ class Hand:
                 self._note_age(monotonic_ns())
         return items
 
-    def _notice(self) -> None:
-        """What the supervisor has taken away is gone. The lock is held."""
+    def take_dropped(self, queue: int) -> list[Item]:
+        """What is to be released in this queue with the next step, in case that it is held."""
+        mine = [item for item in self._dropped if item[3] == queue]
+        self._dropped = [item for item in self._dropped if item[3] != queue]
+        return mine
+
+    def _notice(self) -> bool:
+        """What the supervisor has taken away is gone; whether it was something. The lock is held."""
         words = self._words
-        if words[REVOKED]:
+        is_revoked = bool(words[REVOKED])
+        if is_revoked:
             self.waiting.clear()
             del self._noted[self._sent : max(self._sent, words[board.TAKEN])]
             words[REVOKED] = words[board.TAKEN] = 0
             self._write_entries()
             self._write_verdicts()
+        return is_revoked
 
     def _note_age(self, now_ns: int) -> None:
         """Since when something waits. A single thread that holds one task waits for nothing else. The lock is held."""

@@ -53,6 +53,7 @@ class Line:
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
+        self._ahead: verbs.Command[verbs.Step] | None = None
         self._ears: dict[int, Wire] = {}
         self._listening: dict[int, float] = {}
         self.drops = 0
@@ -79,6 +80,30 @@ class Line:
     def step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Step:
         """Settles and reserves in one round trip."""
         return self._insist(self._next_step(queue, want, room, verdicts))
+
+    def begin_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> None:
+        """Sends a step; `end_step` reads the answer. Nothing else is sent to the broker in between."""
+        self._ahead = self._next_step(queue, want, room, verdicts)
+        try:
+            self._connected().send(self._ahead.data)
+        except (BrokerUnavailable, ServerError) as error:
+            self._failed(error, self._ahead.verb)
+
+    def end_step(self) -> verbs.Step:
+        """The answer to the step that was begun."""
+        command, self._ahead = self._ahead, None
+        assert command is not None
+        if self._wire is not None:
+            try:
+                return command.parse(self._wire.read(REPLY_S))
+            except (BrokerUnavailable, ServerError) as error:
+                self._failed(error, command.verb)
+        return self._insist(command)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a step was begun whose answer was not read."""
+        return self._ahead is not None
 
     def number(self, queue: int) -> int:
         """The number of the last step."""

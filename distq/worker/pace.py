@@ -19,9 +19,9 @@ class Pace:
         self._known: set[str] = set()
         self._last = 1
 
-    def want(self) -> int:
-        """A number from 1 to MOST, at most twice the last batch."""
-        fits = int(WINDOW_S / self._average) if self._average > 0 else MOST
+    def want(self, waiting: int = 0) -> int:
+        """A number from 1 to MOST, at most twice the last batch; those that wait start before them."""
+        fits = int(WINDOW_S / self._average) - waiting if self._average > 0 else MOST
         return max(1, min(MOST, fits, self._last * 2))
 
     def ahead(self, threads: int) -> int:

@@ -34,6 +34,8 @@ from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
 logger = logging.getLogger("distq.worker")
 
 WINDOW_NS = int(WINDOW_S * 1e9)
+AHEAD = 16
+"""A batch of so many, all of which are expected to start within 10 ms, is worth asking for the next one meanwhile."""
 RECHECK_S = 0.05
 """A queue that was empty is asked again after this long while others keep the worker busy."""
 
@@ -107,14 +109,17 @@ class Worker:
 
     def _step(self, queue: int, want: int, back: Verdicts = NO_VERDICTS) -> Step:
         """Settles what is finished of this queue, and `back`; takes what the broker hands out into the hand."""
-        with self._guard:
-            verdicts = self._hand.collect(queue, self._line.number(queue))
-        if back.number:
-            verdicts = Verdicts(verdicts.number + back.number, verdicts.items + back.items)
-        step = self._line.step(queue, want, MOST_BYTES, verdicts)
+        step = self._line.step(queue, want, MOST_BYTES, self._collect(queue, back))
         if step.word == "ok":
             self._take(queue, step)
         return step
+
+    def _collect(self, queue: int, back: Verdicts = NO_VERDICTS) -> Verdicts:
+        with self._guard:
+            verdicts = self._hand.collect(queue, self._line.number(queue))
+            dropped = releases(self._hand.take_dropped(queue))
+        parts = (dropped, verdicts, back)
+        return Verdicts(sum(part.number for part in parts), b"".join([part.items for part in parts]))
 
     def _take(self, queue: int, step: Step) -> None:
         fences, now_ns = range(step.fence, step.fence + len(step.entries)), time.monotonic_ns()
@@ -219,31 +224,60 @@ class Solo(Worker):
     # -- running -----------------------------------------------------------------------------------------------------
 
     def _run_batch(self, step: Step) -> Verdicts:
-        """Runs what it may of a batch; verdicts that release what it gives back."""
+        """Runs what it may of a batch, and of those that follow it without a pause; verdicts that release what it gives
+        back."""
         name, head, hand = self._post.queues[self._queue], self._head, self._hand
-        run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked
-        begun = now = time.monotonic_ns()
-        give_back_at = begun + WINDOW_NS
         types: set[str] = set()
-        ran = 0
-        item = hand.start(0, now)
-        while item is not None:
-            entry, raw, fence, _, _ = item
-            type, done, now = run(name, entry, raw, fence, now)
-            types.add(type)
-            ran += 1
-            if head[ORDER] != RUN or now > give_back_at:
-                hand.end(0, now, done)
+        while True:
+            run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked
+            ahead_at = len(step.entries) // 2 if len(step.entries) >= AHEAD else -1
+            begun = now = time.monotonic_ns()
+            give_back_at, ran, stopped = begun + WINDOW_NS, 0, False
+            item = hand.start(0, now)
+            while item is not None:
+                entry, raw, fence, _, _ = item
+                type, done, now = run(name, entry, raw, fence, now)
+                types.add(type)
+                ran += 1
+                stopped = head[ORDER] != RUN or now > give_back_at
+                if stopped:
+                    hand.end(0, now, done)
+                    break
+                item = hand.start(0, now, done)
+                if ran == ahead_at:
+                    self._fetch_ahead(now - begun)
+                elif item is None and hand.loose and self._make_room():
+                    item = hand.start(0, now)
+            self._pace.note(types, ran, (now - begun) / 1e9)
+            if not self._line.is_ahead:
                 break
-            item = hand.start(0, now, done)
-            if item is None and hand.loose and self._make_room():
-                item = hand.start(0, now)
+            step = self._end_ahead()
+            if stopped or not step.entries:
+                break
+            types.clear()
         self._runs.rest()
-        self._pace.note(types, ran, (now - begun) / 1e9)
         return releases(hand.give_back(self._queue))
+
+    def _fetch_ahead(self, spent_ns: int) -> None:
+        """In the middle of a batch of quick tasks the next one is asked for, and what is finished goes along: neither
+        the broker nor this worker waits for the other. Both together still start within the window."""
+        if not self._hand.loose and spent_ns < WINDOW_NS // 2:
+            want = self._pace.want(len(self._hand.waiting))
+            self._line.begin_step(self._queue, want, MOST_BYTES, self._collect(self._queue))
+
+    def _end_ahead(self) -> Step:
+        """What was asked for in the middle of a batch."""
+        step = self._line.end_step()
+        if step.word == "ok":
+            self._take(self._queue, step)
+        else:
+            self._begin_anew()
+        return step
 
     def _make_room(self) -> bool:
         """Settles what is finished, since the board is full; False when the worker is gone."""
+        if self._line.is_ahead and self._end_ahead().word != "ok":
+            return False
         return self._step(self._queue, 0).word == "ok"
 
 

@@ -117,7 +117,7 @@ class Machine(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.gone: list[Worker] = []
         self.last_step: dict[str, verbs.Command[verbs.Step]] = {}
-        self.last_settle: dict[str, verbs.Command[tuple[str, int]]] = {}
+        self.last_settle: dict[str, verbs.Command[verbs.Settled]] = {}
         self.last_enqueue: tuple[list[Item], bytes, int] = ([], b"", -1)
 
     def teardown(self) -> None:
@@ -238,16 +238,31 @@ class Machine(RuleBasedStateMachine):
         assert step.fence == self.model.workers[worker.name].fence
 
     @needs(workers)
-    @rule(worker=drawn(busy), verdicts=VERDICTS)
-    def settle(self, worker: Worker, verdicts: Drawn) -> None:
-        """The supervisor settles for its busy child."""
+    @rule(
+        worker=drawn(busy),
+        verdicts=VERDICTS,
+        flying=st.sampled_from([None, None, -1, 0, 1]),
+        keeps=st.sets(st.integers(0, 4), max_size=3),
+    )
+    def settle(self, worker: Worker, verdicts: Drawn, flying: int | None, keeps: set[int]) -> None:
+        """The supervisor settles for its busy child, and may give back what that does not know of: `flying` is the step
+        that it knows to be on its way, relative to the last one that has arrived."""
         given = self._verdicts(worker, verdicts)
         packed = self._packed(given)
+        kept = [life for number, life in enumerate(self.model.held(worker.name)) if number in keeps]
         command = verbs.settle(
-            self.room.prefix, worker.name, next(self.numbers), verbs.Verdicts(len(packed), b"".join(packed))
+            self.room.prefix,
+            worker.name,
+            next(self.numbers),
+            verbs.Verdicts(len(packed), b"".join(packed)),
+            0 if flying is None else worker.number + flying,
+            [life.entry.encode() for life in kept],
         )
         self.last_settle[worker.name] = command
-        assert self.room.run(command) == ("ok", self.model.settle(worker.name, given))
+        late = self.model.settle(worker.name, given)
+        if flying is not None and flying >= 0 and worker.number + flying > 0:
+            self.model.give_back(worker.name, kept)
+        assert self.room.run(command) == ("ok", late, worker.number)
 
     @needs(workers)
     @rule(
@@ -337,7 +352,7 @@ class Machine(RuleBasedStateMachine):
             packed = self._packed(self._verdicts(worker, verdicts))
             self._step_again(worker, want, packed)
             if worker.name in self.last_settle:
-                assert self.room.run(self.last_settle[worker.name]) == ("stale", 0)
+                assert self.room.run(self.last_settle[worker.name]).word == "stale"
             assert self.room.recover(worker, "lost", expected="1234567890123").word == "alive"
         if self.gone:
             worker = choose.choice(self.gone)
@@ -345,7 +360,7 @@ class Machine(RuleBasedStateMachine):
             assert (step.word, step.entries) == ("gone", [])
             assert self.room.recover(worker, choose.choice(["left", "died", "lost"])).word == "gone"
             if worker.name in self.last_settle:
-                assert self.room.run(self.last_settle[worker.name]) == ("gone", 0)
+                assert self.room.run(self.last_settle[worker.name]).word == "gone"
         assert self.room.run(verbs.restore(self.room.prefix, [id.encode() for id in self.ids])) == 0
         assert self.room.snapshot() == before
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from distq.broker import verbs
@@ -10,8 +12,14 @@ from tests.support.arrows import arrow
 from tests.support.room import Room, Worker, buried, completed, released, retried
 
 
-def settle(room: Room, worker: Worker, number: int, *verdicts: bytes) -> tuple[str, int]:
-    return room.run(verbs.settle(room.prefix, worker.name, number, verbs.Verdicts(len(verdicts), b"".join(verdicts))))
+def settle(
+    room: Room, worker: Worker, number: int, *verdicts: bytes, flying: int = 0, kept: Sequence[str] = ()
+) -> tuple[str, int]:
+    given = verbs.Verdicts(len(verdicts), b"".join(verdicts))
+    entries = [entry.encode() for entry in kept]
+    settled = room.run(verbs.settle(room.prefix, worker.name, number, given, flying, entries))
+    assert settled.step == (worker.number if settled.word == "ok" else 0)
+    return settled[:2]
 
 
 @arrow("active", "completed", "settle")
@@ -36,6 +44,43 @@ def test_bury(room: Room) -> None:
     id, worker = states.held(room)
     settle(room, worker, 1, buried(id))
     assert room.where(id) == "dead"
+
+
+def test_what_a_step_has_brought_that_its_child_does_not_read_goes_back_and_what_runs_stays(room: Room) -> None:
+    finished, running, waiting, unread = [room.enqueue() for _ in range(4)]
+    worker = room.register()
+    room.step(worker, 3)
+    command = room.step_command(worker, 2, 1, [completed(finished)])
+    room.run(command)
+    worker.number = 2
+    settle(room, worker, 1, flying=2, kept=[running, finished])
+    assert [room.where(id) for id in (finished, running, waiting, unread)] == [
+        "completed", "active", "queued", "queued",
+    ]  # fmt: skip
+    assert room.step(room.register(), 2).entries == [waiting.encode(), unread.encode()], "in front, in their order"
+    assert room.run(command).entries == [], "sent again, it brings nothing: not what others hold now"
+
+
+def test_what_a_later_step_has_brought_is_not_given_back(room: Room) -> None:
+    """The child has gone on before the supervisor's call arrived."""
+    running, later = room.enqueue(), room.enqueue()
+    worker = room.register()
+    room.step(worker, 1)
+    room.step(worker, 1)
+    settle(room, worker, 1, flying=1, kept=[running])
+    assert room.where(later) == "active"
+
+
+def test_a_step_that_arrives_afterwards_settles_what_it_carries(room: Room) -> None:
+    finished, running, waiting = [room.enqueue() for _ in range(3)]
+    worker = room.register()
+    room.step(worker, 3)
+    settle(room, worker, 1, flying=2, kept=[running, finished])
+    room.hold(room.register(), waiting)
+    new = room.enqueue()
+    step = room.step(worker, 1, [completed(finished)])
+    assert (step.late, step.entries) == (0, [new.encode()])
+    assert [room.where(id) for id in (finished, running)] == ["completed", "active"]
 
 
 def test_sent_again_it_changes_nothing(room: Room) -> None:

@@ -246,6 +246,14 @@ class Model:
                 late += 1
         return late
 
+    def give_back(self, worker: str, kept: list[Life]) -> None:
+        """All that it holds but these, as what its last step has brought, too."""
+        for life in list(reversed(self.held(worker))):
+            if life not in kept:
+                self.held(worker).remove(life)
+                self._wait(life, front=True)
+        self.workers[worker].reserved = 0
+
     def _apply(self, verdict: Verdict, life: Life) -> None:
         match verdict.word:
             case "complete" | "complete_again":

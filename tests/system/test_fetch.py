@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from distq.broker import inspect
+from distq.broker import inspect, verbs
 from distq.result import Handle
 from tests.support.apps import fetch
 from tests.support.apps.fetch import app
@@ -109,11 +110,11 @@ def test_a_slow_task_keeps_neither_the_results_nor_the_places_of_its_neighbours(
     start: Start, room: Room, journal: Journal, gate: Path
 ) -> None:
     start("fetch", processes=1)
-    batch = [("", "before")] * 8 + [(str(gate), "slow")] + [("", "behind")] * 8
+    batch = [("", "before")] * 7 + [(str(gate), "slow")] + [("", "behind")] * 7
     handles = in_one_fetch(
         room, journal, lambda n: fetch.work.delay_many([()] * n), lambda: fetch.work.delay_many(batch), gate
     )
-    before, slow, behind = handles[:8], handles[8], handles[9:]
+    before, slow, behind = handles[:7], handles[7], handles[8:]
     all_ended(before)
     eventually(lambda: {handle.status() for handle in behind} == {"queued"}, "what has not started goes back")
     assert slow.status() == "running"
@@ -121,7 +122,7 @@ def test_a_slow_task_keeps_neither_the_results_nor_the_places_of_its_neighbours(
     gate.touch()
     all_ended([*handles, urgent])
     ran = [line for line in journal.starts() if line.label]
-    assert [line.label for line in ran] == ["before"] * 8 + ["slow", "urgent"] + ["behind"] * 8
+    assert [line.label for line in ran] == ["before"] * 7 + ["slow", "urgent"] + ["behind"] * 7
     assert [line.id for line in ran if line.label == "behind"] == [handle.id for handle in behind], "in their order"
 
 
@@ -140,6 +141,22 @@ def test_what_was_fetched_behind_a_slow_task_is_run_by_another_process(
     slow = journal.starts(id=handles[0].id)[0]
     assert {line.pid for line in journal.starts(label="behind") if line.at > slow.at}.isdisjoint({slow.pid})
     assert all(len(journal.starts(id=handle.id)) == 1 for handle in handles), "each has run once"
+
+
+def test_what_was_asked_for_ahead_goes_back_too_wherever_in_its_batch_a_task_turns_out_slow(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    """In the middle of a batch the worker asks for the next one. It does not read the answer while a task runs."""
+    start("fetch", processes=1)
+    for turn in range(8):
+        handles = fetch.work.delay_many([()] * (400 + 19 * turn) + [(str(gate), "slow")] + [()] * 400)
+        eventually(lambda turn=turn: len(journal.starts(label="slow")) == turn + 1, "the slow one runs")  # type: ignore[misc]
+        eventually(lambda: room.run(verbs.depths(room.prefix)).running == 1, "all but the slow one goes back")
+        gate.touch()
+        all_ended(handles)
+        gate.unlink()
+        ran = Counter(line.id for line in journal.starts())
+        assert [ran[handle.id] for handle in handles] == [1] * len(handles), "each has run once"
 
 
 def stuck_for(seconds: float) -> int:

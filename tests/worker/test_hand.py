@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from distq.broker.verbs import NO_VERDICTS, Held, Verdicts
+from distq.broker.verbs import NO_VERDICTS, Held, Verdicts, verdict
 from distq.worker.board import BUCKETS, STATUSES, TYPES, VERDICT_BYTES, Board, Slot
 from distq.worker.hand import Hand, Item
 from distq.worker.meters import Meters, read_meters
@@ -25,13 +25,13 @@ HOUR_NS = 3_600_000_000_000
 
 
 def done(entry: bytes, size: int = 0) -> bytes:
-    """A verdict: to the board these are bytes of which it knows no more than where they end."""
-    return b"(" + entry + bytes(size) + b")"
+    """A verdict; `size` makes it larger."""
+    return verdict(entry, b"complete", b"job", 600_000, bytes(size))
 
 
 def entries_in(verdicts: Verdicts) -> list[bytes]:
     """Whose verdicts these are."""
-    found = re.findall(rb"\(([^)]*)\)", verdicts.items)
+    found = re.findall(rb"\$\d+\r\n([^\r]*)\r\n\$\d+\r\ncomplete", verdicts.items)
     assert len(found) == verdicts.number
     return found
 
@@ -107,7 +107,7 @@ def test_what_a_child_has_given_back_or_sent_is_not_taken_away() -> None:
     end(hand, b"a")
     assert [item[0] for item in hand.give_back(0)] == [b"b 2", b"c"]
     assert hand.collect(0, 7) == (1, done(b"a"))
-    assert revoke(hand) == []
+    assert revoke(hand) == [Held(0, [], [], NO_VERDICTS, 7, 0, flying=[b"a"])]
 
 
 def test_nothing_starts_when_the_lease_is_over_until_it_is_renewed() -> None:
@@ -155,9 +155,25 @@ def test_the_supervisor_takes_nothing_that_a_step_carries() -> None:
     end(hand, b"b 2", seat=1)
     (held,) = revoke(hand)
     assert (held.verdicts, held.doubtful, held.waiting) == ((1, done(b"b 2")), 0, [b"c"])
+
+
+def test_what_a_step_brings_to_a_child_that_was_revoked_meanwhile_is_not_started_but_released() -> None:
+    """Its supervisor has given that back, unless it came before the step: then the child has to."""
+    hand = busy([b"a", b"b", b"c"])
+    start(hand)
+    start(hand, b"a")
+    hand.collect(0, 7)
+    (held,) = revoke(hand)
+    assert (held.started, held.waiting, held.step, held.flying) == ([b"b"], [b"c"], 7, [b"a"])
+    assert [held.flying for held in slot_of(hand).revoked("host:1:x")] == [[b"a"]]
     hand.settled(items([b"d"]))
-    assert told(hand) == Held(0, [], [b"d"], NO_VERDICTS, 7, 0)
-    assert start(hand) == b"d", "what was reserved since is the child's"
+    assert start(hand, b"b") is None
+    assert hand.unsettled == 2
+    assert [item[0] for item in hand.take_dropped(0)] == [b"d"]
+    assert slot_of(hand).revoked("host:1:x") == []
+    assert hand.collect(0, 8) == (1, done(b"b"))
+    hand.settled(items([b"e"]))
+    assert start(hand) == b"e", "what is reserved afterwards is the child's"
 
 
 def test_verdicts_of_several_queues_are_told_apart() -> None:
@@ -171,7 +187,7 @@ def test_verdicts_of_several_queues_are_told_apart() -> None:
     assert hand.collect(1, 4) == (1, done(b"x"))
     first, second = slot_of(hand).autopsy()
     assert first == Held(0, [b"b"], [], Verdicts(1, done(b"a")), 4, 0)
-    assert second == Held(1, [], [], Verdicts(1, done(b"x")), 4, 1)
+    assert second == Held(1, [], [], Verdicts(1, done(b"x")), 4, 1, flying=[b"x"])
     hand.settled()
     assert not hand.has_unsettled(1)
     assert hand.collect(0, 9) == (1, done(b"a"))

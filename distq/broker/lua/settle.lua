@@ -1,15 +1,31 @@
 -- settle: active -> completed | scheduled | queued | dead
 -- A supervisor settles for its child that is busy: what the child has finished, and what it has not started goes back.
 -- KEYS prefix
--- ARGV worker, number (of the supervisor's own, rising), then three per verdict (parts/settle.lua)
--- returns {"ok" | "gone" | "stale", late verdicts}
+-- ARGV worker, number (of the supervisor's own, rising), flying, kept, entries…, then three per verdict (parts/settle.lua)
+--   flying: 0, or the number of the step whose answer the child does not read: then all that the worker holds goes back
+--   but the `kept` entries that follow, unless the child has made another step since
+-- returns {"ok" | "gone" | "stale", late verdicts, number of the worker's last step}
 -- uses clock head limit wake ready shelves endings settle
-local worker, number = ARGV[1], tonumber(ARGV[2])
-local settled = redis.call('HGET', WORKER .. worker, 'settled')
-if not settled then return {'gone', 0} end
-if number <= tonumber(settled) then return {'stale', 0} end
+local worker, number, flying, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local state = redis.call('HMGET', WORKER .. worker, 'settled', 'step')
+if not state[1] then return {'gone', 0, 0} end
+if number <= tonumber(state[1]) then return {'stale', 0, 0} end
 redis.call('ZREM', WAKE, 'w')
-local late = settle(worker, 3)
+local late = settle(worker, 5 + kept)
 redis.call('HSET', WORKER .. worker, 'settled', number)
+local step = tonumber(state[2])
+if step <= flying then
+  local keep, processing = {}, PROCESSING .. worker
+  for i = 5, 4 + kept do keep[ARGV[i]] = true end
+  local held = redis.call('LRANGE', processing, 0, -1)
+  for i = #held, 1, -1 do
+    local message = not keep[held[i]] and redis.call('HGET', TASKS, held[i])
+    if message then
+      redis.call('LREM', processing, 1, held[i])
+      make_ready(held[i], read_head(message), 'LPUSH')
+    end
+  end
+  redis.call('HSET', WORKER .. worker, 'reserved', 0)
+end
 mark()
-return {'ok', late}
+return {'ok', late, step}

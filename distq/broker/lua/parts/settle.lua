@@ -45,11 +45,11 @@ local function make_moves()
   return MOVE
 end
 
--- Whether these are verdicts on all that the worker holds, in its order: mostly so.
-local function settles_all(held, first)
-  if #ARGV ~= first + 3 * #held - 1 then return false end
+-- Whether these are verdicts on the first that the worker holds, or on all, in its order: mostly so.
+local function settles_first(held, first, number)
+  if number > #held then return false end
   local given, at = ARGV, first
-  for i = 1, #held do
+  for i = 1, number do
     if held[i] ~= given[at] then return false end
     at = at + 3
   end
@@ -61,9 +61,10 @@ end
 local function take_settled(processing, first)
   local given, mine, found, late = ARGV, {}, 0, 0
   local list, held = redis.call('LRANGE', processing, 0, -1), {}
-  if settles_all(list, first) then
-    redis.call('DEL', processing)
-    for i = 1, #list do mine[i] = first + 3 * i - 3 end
+  local number = math.floor((#given - first + 1) / 3)
+  if settles_first(list, first, number) then
+    if number == #list then redis.call('DEL', processing) else redis.call('LTRIM', processing, number, -1) end
+    for i = 1, number do mine[i] = first + 3 * i - 3 end
     return mine, 0
   end
   for i = 1, #list do held[list[i]] = true end
