@@ -14,6 +14,7 @@ import msgpack
 
 from distq.broker import keys
 from distq.broker.scripts import Argument, Reply, Script, encode_items, script
+from distq.broker.verdicts import LENGTHS, NO_VERDICTS, Verdicts
 from distq.states import State
 
 T = TypeVar("T")
@@ -30,15 +31,6 @@ class Command(Generic[T_co]):
     data: bytes
     parse: Callable[[Reply], T_co]
 
-
-class Verdicts(NamedTuple):
-    """Verdicts in wire form, three arguments each (see lua/parts/settle.lua)."""
-
-    number: int
-    items: bytes
-
-
-NO_VERDICTS = Verdicts(0, b"")
 
 CREATED = b"created"
 """`enqueue` says so of a new task."""
@@ -150,31 +142,6 @@ class Look(NamedTuple):
     worker: str
 
 
-def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) -> bytes:
-    """One verdict in wire form."""
-    return verdict_like(verdict_kind(word, type, number), entry, blob)
-
-
-def verdict_kind(word: bytes, type: bytes, number: int) -> bytes:
-    """What equal verdicts have in common, with the ends of its neighbours, so that `verdict_like` only joins."""
-    kind = b"%b %d %b" % (word, number, type)
-    return b"\r\n$%d\r\n%b\r\n" % (len(kind), kind)
-
-
-_LENGTHS = [b"$%d\r\n" % number for number in range(512)]
-
-
-def verdict_like(kind: bytes, entry: bytes, blob: bytes) -> bytes:
-    """One verdict of this kind in wire form. This is the hot path of a worker: a table is twice as fast as `%d`."""
-    of_entry, of_blob = len(entry), len(blob)
-    return b"".join(
-        (
-            _LENGTHS[of_entry] if of_entry < 512 else b"$%d\r\n" % of_entry, entry, kind,
-            _LENGTHS[of_blob] if of_blob < 512 else b"$%d\r\n" % of_blob, blob, b"\r\n",
-        )
-    )  # fmt: skip
-
-
 def _command(name: str, prefix: str, parse: Callable[[Reply], T], *args: Argument) -> Command[T]:
     verb = script(name)
     return Command(verb, verb.command(prefix.encode(), *args), parse)
@@ -218,7 +185,7 @@ def enqueue_many(front: bytes, ids: Sequence[bytes], messages: Sequence[bytes]) 
     parts = [b"\r\n"] * (5 * number)
     parts[0::5] = [b"\r\n$%d\r\n" % len(ids[0])] * number
     parts[1::5] = ids
-    parts[3::5] = [_LENGTHS[size] if (size := len(data)) < 512 else b"$%d\r\n" % size for data in messages]
+    parts[3::5] = [LENGTHS[size] if (size := len(data)) < 512 else b"$%d\r\n" % size for data in messages]
     parts[4::5] = messages
     return b"%b%b\r\n" % (enqueue_call(front, number)[:-2], b"".join(parts))
 

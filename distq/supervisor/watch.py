@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 
-from distq.broker import verbs
-from distq.broker.verbs import Held, Verdicts, verdict
+from distq.broker import verbs, verdicts
+from distq.broker.verbs import Held
+from distq.broker.verdicts import Verdicts, verdict
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
@@ -90,7 +91,7 @@ class Watch(Service):
                 del self._again[index]
                 slot = self._site.board.slots[index]
                 for held in slot.revoked(name):
-                    self._settle(slot, name, held._replace(verdicts=verbs.NO_VERDICTS))
+                    self._settle(slot, name, held._replace(verdicts=verdicts.NO_VERDICTS))
 
 
 def given_back(held: Held) -> Verdicts:

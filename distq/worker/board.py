@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.synchronize import Lock
 
-from distq.broker.verbs import Held, Verdicts
+from distq.broker.verbs import Held
+from distq.broker.verdicts import Verdicts
 
 WORDS = 32
 NAME_BYTES = 256

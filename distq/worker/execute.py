@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import msgpack
 
 from distq.app import Distq
-from distq.broker.verbs import verdict, verdict_kind, verdict_like
+from distq.broker.verdicts import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from time import monotonic_ns
 
-from distq.broker.verbs import NO_VERDICTS, Verdicts
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import (
     COUNT,

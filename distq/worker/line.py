@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from distq.broker import keys, verbs
 from distq.broker.connect import ServerError, Wire
 from distq.broker.scripts import Script, encode
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.errors import BrokerUnavailable, LayoutMismatch
 from distq.worker.board import QUIT, RUN
 
@@ -77,11 +78,11 @@ class Line:
             if word == "layout":
                 raise LayoutMismatch(f"the broker's keys have layout {value}, this release knows layout {keys.LAYOUT}")
 
-    def step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Step:
+    def step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> verbs.Step:
         """Settles and reserves in one round trip."""
         return self._insist(self._next_step(queue, want, room, verdicts))
 
-    def begin_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> None:
+    def begin_step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> None:
         """Sends a step; `end_step` reads the answer. Nothing else is sent to the broker in between."""
         self._ahead = self._next_step(queue, want, room, verdicts)
         try:
@@ -116,7 +117,7 @@ class Line:
         that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
         """
         block = self._block(self._prefixes)
-        command = self._next_step(0, want, room, verbs.NO_VERDICTS) if len(self._prefixes) == 1 else None
+        command = self._next_step(0, want, room, NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
             wire = self._connected()
             wire.send(block + (command.data if command else b""))
@@ -197,7 +198,7 @@ class Line:
         self._listening.clear()
         self.drops += 1
 
-    def _next_step(self, queue: int, want: int, room: int, verdicts: verbs.Verdicts) -> verbs.Command[verbs.Step]:
+    def _next_step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> verbs.Command[verbs.Step]:
         self._numbers[queue] += 1
         return verbs.step(
             self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts

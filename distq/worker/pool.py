@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 
 from distq.app import Distq
-from distq.broker.verbs import NO_VERDICTS, Verdicts
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor

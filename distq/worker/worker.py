@@ -21,7 +21,8 @@ from threading import Lock
 
 from distq.app import Distq
 from distq.broker import keys
-from distq.broker.verbs import NO_VERDICTS, Step, Verdicts, verdict
+from distq.broker.verbs import Step
+from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot

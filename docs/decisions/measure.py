@@ -20,6 +20,7 @@ from distq import Distq
 from distq.broker import keys, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import Script, encode, encode_items, script
+from distq.broker.verdicts import Verdicts, verdict
 from distq.embedded import EmbeddedBroker
 from distq.message import head, new_id, new_ids
 from distq.worker.board import Board
@@ -215,8 +216,8 @@ def _settle_a_queue(wire: Wire, server: redis.Redis, sha: str) -> float:
     held = wire.run(verbs.step(prefix, "w", 1, BATCH, room, "d")).entries
     server.config_resetstat()
     for number in range(2, 21):
-        done = [verbs.verdict(entry, b"complete", b"add", 600_000, b"\x91\xa9completed") for entry in held]
-        step = verbs.step(prefix, "w", number, BATCH, room, "d", verbs.Verdicts(BATCH, b"".join(done)))
+        done = [verdict(entry, b"complete", b"add", 600_000, b"\x91\xa9completed") for entry in held]
+        step = verbs.step(prefix, "w", number, BATCH, room, "d", Verdicts(BATCH, b"".join(done)))
         held = step.parse(wire.request(step.data.replace(step.verb.sha.encode(), sha.encode()))).entries
         assert len(held) == BATCH
     wire.close()

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from distq.broker import verbs
 from distq.broker.scripts import encode, script
+from distq.broker.verdicts import Verdicts
 from distq.message import parse
 from tests.support import room as wire
 from tests.support.model import Item, Model, Verdict
@@ -254,7 +255,7 @@ class Machine(RuleBasedStateMachine):
             self.room.prefix,
             worker.name,
             next(self.numbers),
-            verbs.Verdicts(len(packed), b"".join(packed)),
+            Verdicts(len(packed), b"".join(packed)),
             0 if flying is None else worker.number + flying,
             [life.entry.encode() for life in kept],
         )
@@ -298,7 +299,7 @@ class Machine(RuleBasedStateMachine):
             record=RECORD,
             step=worker.number - behind,
             started=[life.entry.encode() for life in running],
-            verdicts=verbs.Verdicts(len(packed), b"".join(packed)),
+            verdicts=Verdicts(len(packed), b"".join(packed)),
             doubtful=min(doubtful, len(given)),
             ran=len(running) + elsewhere,
         )

@@ -6,6 +6,7 @@ import msgpack
 import pytest
 
 from distq.broker import verbs
+from distq.broker.verdicts import Verdicts
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import LEASE_MS, Room, Worker, completed, retried
@@ -87,7 +88,7 @@ def test_one_delivery_means_at_most_once(room: Room) -> None:
 
 def test_verdicts_that_it_left_behind_are_applied(room: Room) -> None:
     ids, worker = hold(room, 2)
-    left = verbs.Verdicts(1, completed(ids[0], 7))
+    left = Verdicts(1, completed(ids[0], 7))
     room.recover(worker, "died", step=worker.number, started=[ids[1].encode()], verdicts=left)
     assert [room.where(id) for id in ids] == ["completed", "queued"]
 
@@ -97,7 +98,7 @@ def test_verdicts_of_an_older_step_are_not_applied_again(room: Room) -> None:
     ids, worker = hold(room, 1)
     old_step = worker.number
     room.step(worker, 1, [retried(ids[0], 0)])
-    recovery = room.recover(worker, "died", step=old_step, verdicts=verbs.Verdicts(1, completed(ids[0])))
+    recovery = room.recover(worker, "died", step=old_step, verdicts=Verdicts(1, completed(ids[0])))
     assert (recovery.released, recovery.charged) == (1, 0)
     assert room.where(ids[0]) == "queued"
     assert room.head(ids[0]).attempt == 1
@@ -108,7 +109,7 @@ def test_verdicts_that_no_step_has_carried_are_applied_whatever_the_last_step_wa
     ids, worker = hold(room, 3)
     old_step = worker.number
     room.step(worker, 0, [retried(ids[0], 60_000)])
-    left = verbs.Verdicts(2, retried(ids[0], 60_000) + completed(ids[1]))
+    left = Verdicts(2, retried(ids[0], 60_000) + completed(ids[1]))
     room.recover(worker, "died", step=old_step, doubtful=1, started=[ids[2].encode()], verdicts=left)
     assert [room.where(id) for id in ids] == ["scheduled", "completed", "queued"]
     assert room.head(ids[0]).attempt == 1

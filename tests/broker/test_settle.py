@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from distq.broker import verbs
+from distq.broker.verdicts import Verdicts
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import Room, Worker, buried, completed, released, retried
@@ -15,7 +16,7 @@ from tests.support.room import Room, Worker, buried, completed, released, retrie
 def settle(
     room: Room, worker: Worker, number: int, *verdicts: bytes, flying: int = 0, kept: Sequence[str] = ()
 ) -> tuple[str, int]:
-    given = verbs.Verdicts(len(verdicts), b"".join(verdicts))
+    given = Verdicts(len(verdicts), b"".join(verdicts))
     entries = [entry.encode() for entry in kept]
     settled = room.run(verbs.settle(room.prefix, worker.name, number, given, flying, entries))
     assert settled.step == (worker.number if settled.word == "ok" else 0)

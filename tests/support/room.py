@@ -12,9 +12,10 @@ import msgpack
 import redis
 
 from distq import message
-from distq.broker import keys, verbs
+from distq.broker import keys, verbs, verdicts
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.message import Message, parse
 
 LEASE_MS = 15_000
@@ -138,7 +139,7 @@ class Room:
     def step_command(
         self, worker: Worker, number: int, want: int, verdicts: Sequence[bytes] = (), room: int = 1 << 20
     ) -> verbs.Command[verbs.Step]:  # fmt: skip
-        packed = verbs.Verdicts(len(verdicts), b"".join(verdicts))
+        packed = Verdicts(len(verdicts), b"".join(verdicts))
         return verbs.step(self.prefix, worker.name, number, want, room, worker.digest, packed)
 
     def hold(self, worker: Worker, id: str) -> str:
@@ -156,7 +157,7 @@ class Room:
         how: verbs.How,
         *,
         started: Sequence[bytes] = (),
-        verdicts: verbs.Verdicts = verbs.NO_VERDICTS,
+        verdicts: Verdicts = NO_VERDICTS,
         step: int = -1,
         doubtful: int | None = None,
         ran: int | None = None,
@@ -295,7 +296,7 @@ class Room:
 
 def verdict(entry: str, word: str, *, type: str = "job", number: int = 0, blob: bytes = b"") -> bytes:
     """One verdict in wire form."""
-    return verbs.verdict(entry.encode(), word.encode(), type.encode(), number, blob)
+    return verdicts.verdict(entry.encode(), word.encode(), type.encode(), number, blob)
 
 
 def completed(entry: str, value: object = None, ttl_ms: int = 600_000) -> bytes:

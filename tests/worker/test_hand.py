@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from distq.broker.verbs import NO_VERDICTS, Held, Verdicts, verdict
+from distq.broker.verbs import Held
+from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.worker.board import BUCKETS, STATUSES, TYPES, VERDICT_BYTES, Board, Slot
 from distq.worker.hand import Hand, Item
 from distq.worker.meters import Meters, read_meters

@@ -11,7 +11,7 @@ import pytest
 
 from distq.broker import verbs
 from distq.broker.connect import Wire
-from distq.broker.verbs import NO_VERDICTS, Verdicts
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.errors import BrokerUnavailable, LayoutMismatch
 from distq.worker.board import DRAIN, QUIT, RUN
 from distq.worker.line import Ended, Line
