@@ -106,17 +106,9 @@ class Codec:
             parts += [(f"headers.{key}", value) for key, value in (headers or {}).items()]
             raise self._explain(parts, error) from None
 
-    def args_packer(self) -> Callable[[tuple[Any, ...]], bytes]:
-        """`pack_call` for calls that have positional arguments only, without the way to this thread's packer."""
-        fast = self._packer().pack
-
-        def pack(args: tuple[Any, ...]) -> bytes:
-            try:
-                return fast([list(args)])  # type: ignore[no-any-return]
-            except Exception:
-                return self.pack_call(args, {})
-
-        return pack
+    def bare_packer(self) -> Callable[[Any], bytes]:
+        """`pack` for one thread, which does not explain what it refuses."""
+        return self._packer().pack  # type: ignore[no-any-return]
 
     def _packer(self) -> Any:
         """This thread's packer: making one costs as much as packing a small call."""

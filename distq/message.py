@@ -89,7 +89,12 @@ def head(type: str, priority: int, result_ttl_s: int | None) -> bytes:
 
 def new_id(queue: str) -> str:
     """A fresh id: `queue.` and 80 random bits, so that the id alone tells where its task lives."""
-    return f"{queue}.{os.urandom(10).hex()}"
+    return f"{queue}.{new_digits()}"
+
+
+def new_digits() -> str:
+    """What follows the queue in a fresh id."""
+    return os.urandom(10).hex()
 
 
 def new_ids(queue: str, number: int) -> list[str]:

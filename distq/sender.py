@@ -34,7 +34,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Sender(Generic[P, R]):
     """A task with the options of a call. Keep and reuse it as you like."""
 
-    __slots__ = ("_app", "_bind", "_call", "_chain", "_front", "_head", "_one", "_seen", "_verb", "type")
+    __slots__ = ("_app", "_bind", "_call", "_chain", "_form", "_front", "_head", "_seen", "_verb", "type")
 
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
@@ -42,7 +42,7 @@ class Sender(Generic[P, R]):
         self._head = message.head(type, call.priority, call.result_ttl_s)
         self._verb = script("enqueue")
         self._front = self._front_with(call.options)
-        self._one = verbs.enqueue_call(self._front)
+        self._form = verbs.enqueue_form(self._front, call.queue, self._head)
         self._seen: list[Link] = []
         self._chain: EnqueueCall | None = None
 
@@ -81,15 +81,22 @@ class Sender(Generic[P, R]):
         """Their messages, as many at a time as travel together."""
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         is_plain = chain is None and not self._call.headers
-        bind, pack, head, most = self._bind, self._app.codec.args_packer(), self._head, self._app.max_payload
+        codec, head, most = self._app.codec, self._head, self._app.max_payload
+        pack = codec.bare_packer()
+        fitting: set[int] = set()
         messages: list[bytes] = []
         size = 0
         for position, item in enumerate(calls):
             if is_plain and type(item) is tuple:
-                bind(item, NOTHING)
-                data = head + pack(item)
+                if len(item) not in fitting:
+                    self._bind(item, NOTHING)
+                    fitting.add(len(item))
+                try:
+                    data = head + pack([list(item)])
+                except Exception:
+                    data = head + codec.pack_call(item, NOTHING)
                 if len(data) > most:
-                    raise self._too_large(data)
+                    raise self._too_large(len(data))
             else:
                 data = self._packed_one(*_split(item, position), chain)
             messages.append(data)
@@ -114,14 +121,20 @@ class Sender(Generic[P, R]):
         broker = app.broker
         if queue not in broker.opened:
             broker.open(queue)
-        data = self._pack(args, kwargs, headers)
-        id = self._call.id
-        if id is None:
-            id = message.new_id(queue)
-            broker.exchange.run_script(self._verb, self._one + verbs.enqueue_item(id, data))
-            return Handle(app, id, queue)
+        if self._call.id is not None:
+            return self._send_given(self._call.id, self._pack(args, kwargs, headers))
+        body = app.codec.pack_call(args, kwargs, headers or None)
+        size = len(self._head) + len(body)
+        if size > app.max_payload:
+            raise self._too_large(size)
+        digits = message.new_digits()
+        broker.exchange.run_script(self._verb, self._form % (digits.encode(), size, body))
+        return Handle(app, f"{queue}.{digits}", queue)
+
+    def _send_given(self, id: str, data: bytes) -> Handle[R]:
         call = verbs.enqueue_call(self._fresh_front()) + verbs.enqueue_item(id, data)
-        return Handle(app, id, queue, broker.exchange.run_script(self._verb, call)[0] == verbs.CREATED)
+        reply = self._app.broker.exchange.run_script(self._verb, call)
+        return Handle(self._app, id, self._call.queue, reply[0] == verbs.CREATED)
 
     async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
         app, queue = self._app, self._call.queue
@@ -137,12 +150,12 @@ class Sender(Generic[P, R]):
     def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
         data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)
         if len(data) > self._app.max_payload:
-            raise self._too_large(data)
+            raise self._too_large(len(data))
         return data
 
-    def _too_large(self, data: bytes) -> PayloadTooLarge:
+    def _too_large(self, size: int) -> PayloadTooLarge:
         return PayloadTooLarge(
-            f"{self.type}: a message of {len(data)} bytes is above the limit of {self._app.max_payload}: store the "
+            f"{self.type}: a message of {size} bytes is above the limit of {self._app.max_payload}: store the "
             "data elsewhere and pass its address, or raise Distq(max_payload=…)"
         )
 

@@ -107,7 +107,9 @@ class Wire:
         reader = self._reader
         reply = reader.gets()
         if reply is False:
-            self._set_limit(self._timeout if timeout is None else timeout)
+            limit = self._timeout if timeout is None else timeout
+            if limit != self._limit:
+                self._set_limit(limit)
             try:
                 while reply is False:
                     data = self._sock.recv(65536)
@@ -123,7 +125,10 @@ class Wire:
 
     def request(self, data: bytes) -> Reply:
         """Writes a command and reads its reply."""
-        self.send(data)
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise self._broken(error) from error
         return self.read()
 
     def run(self, command: Command[T]) -> T:
@@ -162,8 +167,6 @@ class Wire:
 
     def _set_limit(self, seconds: float) -> None:
         """A time limit in the kernel: one system call less per read than Python's own, which polls first."""
-        if seconds == self._limit:
-            return
         self._limit = seconds
         if type(self._sock) is not socket.socket:  # TLS
             self._sock.settimeout(seconds)
@@ -203,9 +206,17 @@ class Exchange:
         """Calls a verb."""
         return command.parse(self.run_script(command.verb, command.data))
 
-    def run_script(self, verb: Script, data: bytes) -> Reply:
-        """The same for a call in wire form."""
-        return self._attempt(data, verb)
+    def run_script(self, verb: Script | None, data: bytes) -> Reply:
+        """The same for a call in wire form. None: it calls no script."""
+        try:
+            wire = self.take()
+            reply = wire.request(data)
+            self._idle.append(wire)
+            return reply
+        except (BrokerUnavailable, ServerError) as error:
+            if isinstance(error, ServerError):
+                self.give(wire)
+            return self._insist(data, verb, error)
 
     def flight(self, verb: Script) -> Flight:
         """For many calls of a verb, one after the other."""
@@ -222,7 +233,7 @@ class Exchange:
 
     def request(self, data: bytes) -> Reply:
         """Sends a plain command, which must be idempotent."""
-        return self._attempt(data, None)
+        return self.run_script(None, data)
 
     def read_all(self, commands: list[bytes]) -> list[Reply]:
         """Several reading commands in one round trip. Raises BrokerUnavailable, also for an error reply."""
@@ -250,17 +261,6 @@ class Exchange:
     def give(self, wire: Wire) -> None:
         """Returns a connection on which nothing is outstanding."""
         self._idle.append(wire)
-
-    def _attempt(self, data: bytes, verb: Script | None) -> Reply:
-        try:
-            wire = self.take()
-            reply = wire.request(data)
-            self._idle.append(wire)
-            return reply
-        except (BrokerUnavailable, ServerError) as error:
-            if isinstance(error, ServerError):
-                self.give(wire)
-            return self._insist(data, verb, error)
 
     def _finish(self, wire: Wire, data: bytes, verb: Script) -> Reply:
         try:

@@ -173,6 +173,12 @@ def enqueue_call(front: bytes, number: int = 1) -> bytes:
     return b"*%d\r\n%b" % (7 + 2 * number, front)
 
 
+def enqueue_form(front: bytes, queue: str, head: bytes) -> bytes:
+    """A call with one message and a generated id; to be filled with digits of the id, length of the message, body."""
+    start = b"%b$%d\r\n%b." % (enqueue_call(front), len(queue) + 21, queue.encode())
+    return b"%b%%b\r\n$%%d\r\n%b%%b\r\n" % (start.replace(b"%", b"%%"), head.replace(b"%", b"%%"))
+
+
 def enqueue_item(id: str, message: bytes) -> bytes:
     """One message of a call in wire form."""
     raw = id.encode()
