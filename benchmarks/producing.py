@@ -159,8 +159,8 @@ async def _in_coroutines(number: int) -> None:
 def _raw_calls(number: int) -> list[bytes]:
     """What `.delay()` sends, ready made."""
     message = head("noop", 1, 600) + msgpack.packb([[1]])
-    front = verbs.enqueue_call(verbs.enqueue_front(keys.prefix("bench", "default"), "noop", 1, b""))
-    return [front + verbs.enqueue_item(id, message) for id in new_ids("default", number)]
+    front = verbs.enqueue_front(keys.prefix("bench", "default"), "noop", 1, b"")
+    return [verbs.enqueue_one(front, id, message) for id in new_ids("default", number)]
 
 
 def _bare_load(wire: Wire, number: int) -> None:

@@ -73,7 +73,7 @@ class Sender(Generic[P, R]):
         with app.broker.exchange.flight(self._verb) as flight:
             for messages in self._packed(calls):
                 ids = message.new_ids(queue, len(messages))
-                flight.send(verbs.enqueue_many(self._front, [id.encode() for id in ids], messages))
+                flight.send(verbs.enqueue_many(self._front, ids, messages))
                 handles += [Handle(app, id, queue) for id in ids]
         return handles
 
@@ -132,7 +132,7 @@ class Sender(Generic[P, R]):
         return Handle(app, f"{queue}.{digits}", queue)
 
     def _send_given(self, id: str, data: bytes) -> Handle[R]:
-        call = verbs.enqueue_call(self._fresh_front()) + verbs.enqueue_item(id, data)
+        call = verbs.enqueue_one(self._fresh_front(), id, data)
         reply = self._app.broker.exchange.run_script(self._verb, call)
         return Handle(self._app, id, self._call.queue, reply[0] == verbs.CREATED)
 
@@ -140,12 +140,11 @@ class Sender(Generic[P, R]):
         app, queue = self._app, self._call.queue
         data = self._pack(args, kwargs, headers)
         id, front = self._call.id, self._front
-        if id is None:
-            id = message.new_id(queue)
-            await app.async_broker.enqueue(queue, front, verbs.enqueue_item(id, data))
-            return Handle(app, id, queue)
-        item = verbs.enqueue_item(id, data)
-        return Handle(app, id, queue, await app.async_broker.enqueue(queue, front, item, self._fresh_front()))
+        if id is not None:
+            return Handle(app, id, queue, await app.async_broker.enqueue(queue, front, id, data, self._fresh_front()))
+        id = message.new_id(queue)
+        await app.async_broker.enqueue(queue, front, id, data)
+        return Handle(app, id, queue)
 
     def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
         data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)

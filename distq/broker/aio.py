@@ -108,22 +108,24 @@ class _Batch:
 
     def __init__(self, front: bytes) -> None:
         self.front = front
-        self.items: list[bytes] = []
+        self.ids: list[str] = []
+        self.messages: list[bytes] = []
         self.futures: list[asyncio.Future[bool]] = []
         self.size = 0
 
-    def add(self, item: bytes) -> asyncio.Future[bool]:
+    def add(self, id: str, message: bytes) -> asyncio.Future[bool]:
         """The answer to one of them will be there."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.items.append(item)
+        self.ids.append(id)
+        self.messages.append(message)
         self.futures.append(future)
-        self.size += len(item)
+        self.size += len(message)
         return future
 
     @property
     def is_full(self) -> bool:
         """Whether it must not grow any more."""
-        return len(self.items) >= MAX_BATCH or self.size >= MAX_BATCH_BYTES
+        return len(self.ids) >= MAX_BATCH or self.size >= MAX_BATCH_BYTES
 
 
 class _Loop:
@@ -167,7 +169,7 @@ class AsyncBroker:
         """Runs a verb; sends it again if the reply was lost."""
         return command.parse(await self._attempt(command.verb, command.data))
 
-    async def enqueue(self, queue: str, front: bytes, item: bytes, fresh_front: bytes = b"") -> bool:
+    async def enqueue(self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"") -> bool:
         """Enqueues one message, together with all others of this turn of the loop that have the same front.
 
         Answers whether it is new. `fresh_front` has the token that goes with an id given by a user; those that travel
@@ -178,7 +180,7 @@ class AsyncBroker:
         if batch is None:
             batch = state.batches[like] = _Batch(fresh_front or front)
             state.start(self._flush(state, like, batch))
-        future = batch.add(item)
+        future = batch.add(id, message)
         if batch.is_full:
             del state.batches[like]
         return await future
@@ -233,7 +235,7 @@ class AsyncBroker:
             if queue not in state.opened:
                 await self._open(queue)
                 state.opened.add(queue)
-            created = await self.run(verbs.enqueue(batch.front, batch.items))
+            created = await self.run(verbs.enqueue(batch.front, batch.ids, batch.messages))
         except Exception as error:
             for future in batch.futures:
                 if not future.done():

@@ -73,14 +73,14 @@ def enqueueing(url: str, server: redis.Redis) -> None:
     registered = server.register_script(verb.text)
     push = encode("RPUSH", "list", b"x" * 32)
 
+    def front(which: Script) -> bytes:
+        return encode_items(("EVALSHA", which.sha, 1, prefix, "add", "default", ""))
+
     def raw(which: Script) -> object:
-        front = which.command_head(prefix.encode(), 5) + encode_items(("add", "default", ""))
-        return wire.run_script(which, front + verbs.enqueue_item(new_id("default"), message))
+        return wire.run_script(which, verbs.enqueue_one(front(which), new_id("default"), message))
 
     def many(which: Script) -> object:
-        front = which.command_head(prefix.encode(), 3 + 2 * BULK) + encode_items(("add", "default", ""))
-        items = [verbs.enqueue_item(id, message) for id in new_ids("default", BULK)]
-        return wire.run_script(which, front + b"".join(items))
+        return wire.run_script(which, verbs.enqueue_many(front(which), new_ids("default", BULK), [message] * BULK))
 
     compare(
         "0006  a call",
@@ -135,23 +135,23 @@ def waking(url: str, server: redis.Redis) -> None:
     worker, producer = Wire(url, timeout=5.0), Wire(url, timeout=5.0)
     prefix = keys.prefix("measure", "default")
     message = head("add", 1, 600) + BODY
-    front = verbs.enqueue_call(verbs.enqueue_front(prefix, "add", 1, b""))
+    front = verbs.enqueue_front(prefix, "add", 1, b"")
     block = encode("BZPOPMIN", keys.key(prefix, "WAKE"), 5)
     in_one, apart = [], []
     server.flushall()
     worker.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
-    producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+    producer.run_script(script("enqueue"), verbs.enqueue_one(front, new_id("default"), message))
     worker.run(verbs.step(prefix, "w", 1, 1, 1 << 20, "d"))
     for number in range(2, 2 * CALLS, 2):
         worker.send(block + verbs.step(prefix, "w", number, 1, 1 << 20, "d").data)
         start = time.perf_counter()
-        producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+        producer.run_script(script("enqueue"), verbs.enqueue_one(front, new_id("default"), message))
         worker.read()
         assert worker.read()[5], "the step behind the marker brought the message"
         in_one.append(time.perf_counter() - start)
         worker.send(block)
         start = time.perf_counter()
-        producer.run_script(script("enqueue"), front + verbs.enqueue_item(new_id("default"), message))
+        producer.run_script(script("enqueue"), verbs.enqueue_one(front, new_id("default"), message))
         worker.read()
         assert worker.run(verbs.step(prefix, "w", number + 1, 1, 1 << 20, "d")).entries
         apart.append(time.perf_counter() - start)
@@ -210,8 +210,7 @@ def _settle_a_queue(wire: Wire, server: redis.Redis, sha: str) -> float:
     front = verbs.enqueue_front(prefix, "add", 1, b"")
     message = head("add", 1, 600) + BODY
     for _ in range(20):
-        batch = [verbs.enqueue_item(id, message) for id in new_ids("default", BATCH)]
-        wire.run(verbs.enqueue(front, batch))
+        wire.run(verbs.enqueue(front, new_ids("default", BATCH), [message] * BATCH))
     wire.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
     held = wire.run(verbs.step(prefix, "w", 1, BATCH, room, "d")).entries
     server.config_resetstat()

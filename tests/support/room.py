@@ -107,7 +107,7 @@ class Room:
     ) -> bytes:
         raw = message.head(type, priority, ttl) + body
         front = verbs.enqueue_front(self.prefix, type, priority, verbs.enqueue_options(options))
-        return verbs.enqueue_call(front, len(ids)) + b"".join(verbs.enqueue_item(id, raw) for id in ids)
+        return verbs.enqueue(front, ids, [raw] * len(ids)).data
 
     def register(
         self,

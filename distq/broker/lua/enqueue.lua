@@ -1,20 +1,26 @@
 -- enqueue: none -> queued | scheduled, dead -> queued | scheduled
 -- Adds messages of one type. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- KEYS prefix
--- ARGV type, priority name, options, then per message: id, message without its first two head fields
+-- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
+--   or for any number of them a msgpack array: id, message, id, message, …
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
 -- returns one word for all messages, or one for each: "created" | "duplicate"
 -- uses clock head limit wake ready shelves results endings
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
-local type, list, number = ARGV[1], QUEUE .. ARGV[2], (#ARGV - 3) / 2
+local type, list = ARGV[1], QUEUE .. ARGV[2]
+local messages, number = nil, 1
+if not ARGV[5] then
+  messages = cmsgpack.unpack(ARGV[4])
+  number = #messages / 2
+end
 if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
   local time = redis.call('TIME')
   local stamp = struct.pack('>dd', math.floor(time[1] * 1000 + time[2] / 1000), 0)
   local words = {'created'}
   local latest = redis.call('GET', LATEST) or ''
-  if number == 1 then
+  if not messages then
     local id = ARGV[4]
     for shelf in string.gmatch(latest, '%S+') do
       if redis.call('HEXISTS', SHELF .. shelf, id) == 1 then return {'duplicate'} end
@@ -25,7 +31,7 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
     -- A call is written whole or not at all, so a resend finds its first and its last message ended, or some alive
     -- (docs/decisions/0022). Then the long way looks at each.
     local ids = {}
-    for i = 1, number do ids[i] = ARGV[2 * i + 2] end
+    for i = 1, number do ids[i] = messages[2 * i - 1] end
     for shelf in string.gmatch(latest, '%S+') do
       local first, last = unpack(redis.call('HMGET', SHELF .. shelf, ids[1], ids[number]))
       if first or last then words = nil end
@@ -34,8 +40,8 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
       if message then words = nil end
     end
     if words then
-      for i = 5, #ARGV, 2 do ARGV[i] = stamp .. ARGV[i] end
-      if redis.call('HSET', TASKS, unpack(ARGV, 4)) < number then -- the same id twice in one call
+      for i = 2, #messages, 2 do messages[i] = stamp .. messages[i] end
+      if redis.call('HSET', TASKS, unpack(messages)) < number then -- the same id twice in one call
         local once = {}
         for i, id in ipairs(ids) do
           words[i] = once[id] and 'duplicate' or 'created'
@@ -110,15 +116,16 @@ local function place(entries)
   if deadline > 0 then add_to_set(DEADLINES, entries, deadline) end
 end
 
+messages = messages or {ARGV[4], ARGV[5]}
 local words, ids, entries, fields, seen = {}, {}, {}, {}, {}
 for i = 1, number do
-  local id = ARGV[2 * i + 2]
+  local id = messages[2 * i - 1]
   local entry = not seen[id] and entry_of(id)
   words[i] = entry and 'created' or 'duplicate'
   if entry then
     seen[id] = true
     ids[#ids + 1], entries[#entries + 1] = id, entry
-    fields[#fields + 1], fields[#fields + 2] = entry, struct.pack('>dd', now, expires) .. ARGV[2 * i + 3]
+    fields[#fields + 1], fields[#fields + 2] = entry, struct.pack('>dd', now, expires) .. messages[2 * i]
   end
 end
 if #entries > 0 then
