@@ -14,7 +14,7 @@ import msgpack
 
 from distq.broker import keys
 from distq.broker.scripts import Argument, Reply, Script, encode_items, script
-from distq.broker.verdicts import LENGTHS, NO_VERDICTS, Verdicts
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.states import State
 
 T = TypeVar("T")
