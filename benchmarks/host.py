@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -19,6 +18,7 @@ import redis
 
 from benchmarks.numbers import rate_of
 from distq import Distq
+from distq.broker import keys
 from distq.embedded import EmbeddedBroker
 from distq.errors import DistqError
 
@@ -40,9 +40,10 @@ class Room:
         tasks.app.rebind(self.url)
         return tasks.app
 
-    def counted(self, event: str, type: str) -> int:
+    def counted(self, event: str, type: str, app: str = "bench") -> int:
         """How often the broker has counted an event of a type."""
-        return int(self.client.hget("distq:{bench/default}:ledger", f"{event} {type}") or 0)
+        ledger = keys.key(keys.prefix(app, "default"), "LEDGER")
+        return int(self.client.hget(ledger, f"{event} {type}") or 0)
 
 
 @contextmanager
@@ -72,13 +73,6 @@ def worker_host(room: Room, processes: int, threads: int = 1, **settings: str) -
         finally:
             process.terminate()
             process.communicate(timeout=60)
-
-
-@cache
-def threads_of_a_process() -> int:
-    """How many tasks at a time a worker process runs in the benchmarks of tasks that wait."""
-    said = subprocess.run([sys.executable, "-m", "distq", "run", "--help"], capture_output=True, text=True, check=True)
-    return 16 if "--threads" in said.stdout else 1
 
 
 def rate_between(

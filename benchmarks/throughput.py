@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from benchmarks import floor
 from benchmarks.figure import Figure, compared
-from benchmarks.host import rate_between, room, threads_of_a_process, worker_host
+from benchmarks.host import rate_between, room, worker_host
 from benchmarks.tasks import app, nap
 from benchmarks.turns import by_turns
 
 BACKLOG = 300_000
 BUSY_S = 2.0
+THREADS = 16
 """How long workers are kept busy with tasks that take their time."""
 
 
@@ -78,7 +79,7 @@ def _processes(number: int) -> str:
 
 def waiting(rounds: int) -> list[Figure]:
     """Tasks that wait for 1, 10 and 100 ms, beside as many threads that do nothing else: the ideal."""
-    processes, threads = 2, threads_of_a_process()
+    processes, threads = 2, THREADS
     slots = f"{processes} × {threads} slots"
     found = []
     for ms in (1, 10):

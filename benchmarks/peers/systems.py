@@ -56,7 +56,7 @@ def _python(key: str) -> list[str]:
 
 
 def _distq(processes: int, slots: int | None) -> list[list[str]]:
-    options = ["--metrics-port", "0", "--log-level", "ERROR"]
+    options = ["--metrics-port", "0", "--log-level", "ERROR", "--threads", str(slots or 1)]
     return [[sys.executable, "-m", "distq", "run", f"{MODULES}.distq:app", "-p", str(processes), *options]]
 
 
@@ -115,11 +115,10 @@ ALL = [
         packages=(),
         workers=_distq,
         producer=[sys.executable, "-m", f"{MODULES}.driver", "distq"],
-        tuning="none",
+        tuning="none, but its port for metrics is closed, since the others have none",
         killed="The supervisor sees its process die and gives the task back at once; it runs again, alone in its "
         "process, and is dead after three such deaths. If the whole host is killed, the lease of 15 s ends first.",
         bulk="delay_many",
-        slots=False,
     ),
     System(
         key="celery",
