@@ -52,8 +52,10 @@ class Hand:
         slot.words[board.SEATS] = seats
         self.waiting: deque[Item] = deque()
         self.running: list[Item | None] = [None] * seats
-        self.loose: list[tuple[int, bytes]] = []
-        """(queue, verdict): those for which the board has no room. They go along with the next step."""
+        self.loose: list[tuple[int, bytes, int]] = []
+        """(queue, verdict, seat): those for which the board has no room. They go along with the next step."""
+        self._carried: list[tuple[int, Item | None]] = []
+        """(seat, what it has run) of such verdicts on their way."""
         self._dropped: list[Item] = []
         """What a step has brought after the supervisor had given back what the child holds: it may be the child's."""
         self._noted: list[tuple[int, bytes]] = []
@@ -71,6 +73,7 @@ class Hand:
             self._noted.clear()
             self.loose.clear()
             self._dropped.clear()
+            self._carried = []
             self._sent = self._words[board.FLYING] = 0
             self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
             self._words[REVOKED] = self._words[board.DOUBTED] = 0
@@ -91,7 +94,8 @@ class Hand:
     def has_unsettled(self, queue: int) -> bool:
         """Whether there are some of this queue."""
         noted = self._noted[self._sent :] if self._sent else self._noted
-        return any(its == queue for its, _ in (*self.loose, *noted)) or any(item[3] == queue for item in self._dropped)
+        queues = [*(their[0] for their in (*self.loose, *noted)), *(item[3] for item in self._dropped)]
+        return queue in queues
 
     @property
     def startable(self) -> int:
@@ -115,7 +119,9 @@ class Hand:
         self._acquire()
         try:
             if last:
-                self._note(self.running[seat], last)
+                self._note(seat, last)
+            if self.loose and self._is_loose(seat):
+                return None
             item, index = None, 0
             if waiting and now_ns <= words[LEASE_UNTIL] and not words[REVOKED] and not self.loose:
                 item = waiting.popleft()
@@ -135,25 +141,31 @@ class Hand:
         """Notes the verdict on what this seat has run; nothing is started."""
         with self._slot.lock:
             if last:
-                self._note(self.running[seat], last)
-            self.running[seat] = None
-            self._seats[seat] = 0
+                self._note(seat, last)
+            if not self._is_loose(seat):
+                self.running[seat] = None
+                self._seats[seat] = 0
             self._words[board.VERDICTS], self._words[board.VERDICT_SPAN] = len(self._noted), self._span
             self._note_age(now_ns)
 
-    def _note(self, item: Item | None, verdict: bytes) -> None:
+    def _note(self, seat: int, verdict: bytes) -> None:
+        item = self.running[seat]
         if item is None or item[3] == VOID:
             return
         queue, size, start = item[3], len(verdict), self._span & LOW
         at = start + _FRAME
         end = at + size
         if end > VERDICT_BYTES:
-            self.loose.append((queue, verdict))
+            self.loose.append((queue, verdict, seat))
             return
         _pack_frame(self._verdicts, start, size, queue)
         self._verdicts[at:end] = verdict
         self._span += end - start
         self._noted.append((queue, verdict))
+
+    def _is_loose(self, seat: int) -> bool:
+        """Whether what this seat has run is finished, and for the board it runs until a step carries its verdict."""
+        return any(its == seat for _, _, its in self.loose)
 
     # -- a step ------------------------------------------------------------------------------------------------------
 
@@ -167,8 +179,9 @@ class Hand:
                 others = [pair for pair in self._noted if pair[0] != queue]
                 self._noted = [(queue, verdict) for verdict in mine] + others
                 self._write_verdicts()
-            loose = [verdict for its, verdict in self.loose if its == queue]
-            self.loose = [pair for pair in self.loose if pair[0] != queue]
+            loose = [verdict for its, verdict, _ in self.loose if its == queue]
+            self._carried = [(seat, self.running[seat]) for its, _, seat in self.loose if its == queue]
+            self.loose = [their for their in self.loose if their[0] != queue]
             words[board.QUEUE], words[board.STEP] = queue, step
             words[board.FLYING] = not loose  # else the board does not know all that the step carries
             self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
@@ -181,6 +194,10 @@ class Hand:
         with self._slot.lock:
             is_revoked = self._notice()
             self._drop_sent()
+            for seat, item in self._carried:
+                if self.running[seat] is item:
+                    self.running[seat], self._seats[seat] = None, 0
+            self._carried = []
             words[board.FLYING] = 0
             new = list(items)
             if is_revoked:

@@ -210,6 +210,7 @@ def test_a_verdict_for_which_there_is_no_room_goes_along_with_the_next_step() ->
     start(hand)
     assert hand.start(0, time.monotonic_ns(), large) is not None
     assert hand.start(0, time.monotonic_ns(), larger) is None, "nothing starts before there is room"
+    assert told(hand).started == [b"b 2"], "for its supervisor it runs until then: else it would be given back"
     assert hand.collect(0, 7) == (2, large + larger)
     hand.settled()
     assert start(hand) == b"c"
