@@ -31,6 +31,7 @@ from tests.support.rules import check_rules
 Way = Literal["kill", "term"]
 
 EVERY_S = 1.0
+NEVER_KILLED, ALIVE = (0.0, 0.0), (float("inf"), float("inf"))
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Account:
     way: Way
     tasks: int
     seconds: float
-    killed: dict[int, float] = field(default_factory=dict)
-    """Process -> when it was killed: with a supervisor, all its processes."""
+    killed: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Process -> between which two times it was killed: with a supervisor, all its processes."""
     faults: int = 0
     terms: int = 0
     runs: dict[str, list[Run]] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class Account:
     @property
     def unexplained(self) -> list[Run]:
         """Extra runs whose process was not killed after they had begun."""
-        return [run for run in self.extra_runs if not self.killed.get(run.pid, 0.0) >= run.started]
+        return [run for run in self.extra_runs if not self.killed.get(run.pid, NEVER_KILLED)[1] >= run.started]
 
     @property
     def overlaps(self) -> list[Run]:
@@ -80,7 +81,7 @@ class Account:
         found = []
         for runs in self.runs.values():
             for before, after in itertools.pairwise(runs):
-                over = before.ended if before.ended is not None else self.killed.get(before.pid, float("inf"))
+                over = before.ended if before.ended is not None else self.killed.get(before.pid, ALIVE)[0]
                 if after.started < over:
                     found.append(after)
         return found
@@ -144,17 +145,18 @@ def kill_child(host: Host, chance: random.Random, account: Account) -> None:
     """kill -9 of a worker process."""
     alive = host.children
     if alive:
-        victim = chance.choice(alive)
+        victim, before = chance.choice(alive), time.monotonic()
         os.kill(victim, signal.SIGKILL)
-        account.killed[victim] = time.monotonic()
+        account.killed[victim] = (before, time.monotonic())
         account.faults += 1
 
 
 def kill_host(host: Host, account: Account) -> None:
     """kill -9 of the supervisor, with which all others die."""
     family = [*host.tree, *(child for pid in host.tree for child in children_of(pid))]
+    before = time.monotonic()
     host.kill()
-    account.killed |= dict.fromkeys(family, time.monotonic())
+    account.killed |= dict.fromkeys(family, (before, time.monotonic()))
     account.faults += 1
 
 

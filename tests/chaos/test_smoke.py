@@ -19,7 +19,7 @@ def test_ending_hosts_costs_neither_a_task_nor_a_second_run() -> None:
     assert account.terms >= 3
 
 
-def account(way: Way, *runs: Run, completed: int = 1, killed: dict[int, float] | None = None) -> Account:
+def account(way: Way, *runs: Run, completed: int = 1, killed: dict[int, tuple[float, float]] | None = None) -> Account:
     return Account(way, 1, 1.0, killed or {}, faults=1, runs={"a": list(runs)}, completed=completed)
 
 
@@ -33,9 +33,9 @@ def test_one_run_is_clean() -> None:
         account("kill", Run("a", 1, 1.0, 2.0), completed=0),
         account("kill", Run("a", 1, 1.0)),
         account("kill", Run("a", 1, 1.0, 2.0), Run("a", 2, 3.0, 4.0)),
-        account("kill", Run("a", 1, 1.0, 2.0), Run("a", 2, 3.0, 4.0), killed={1: 0.5}),
-        account("kill", Run("a", 1, 1.0), Run("a", 2, 3.0, 4.0), killed={1: 3.5}),
-        account("term", Run("a", 1, 1.0, 2.0), Run("a", 2, 3.0, 4.0), killed={1: 2.5}),
+        account("kill", Run("a", 1, 1.0, 2.0), Run("a", 2, 3.0, 4.0), killed={1: (0.5, 0.5)}),
+        account("kill", Run("a", 1, 1.0), Run("a", 2, 3.0, 4.0), killed={1: (3.5, 3.5)}),
+        account("term", Run("a", 1, 1.0, 2.0), Run("a", 2, 3.0, 4.0), killed={1: (2.5, 2.5)}),
         Account("kill", 1, 1.0, runs={"a": [Run("a", 1, 1.0, 2.0)]}, completed=1),
     ],
     ids=["not completed", "lost", "no kill", "killed before", "overlap", "second run", "no fault"],
@@ -45,4 +45,4 @@ def test_what_is_wrong_is_noticed(wrong: Account) -> None:
 
 
 def test_a_second_run_after_a_kill_is_explained() -> None:
-    assert account("kill", Run("a", 1, 1.0), Run("a", 2, 3.0, 4.0), killed={1: 2.0}).problems() == []
+    assert account("kill", Run("a", 1, 1.0), Run("a", 2, 3.0, 4.0), killed={1: (2.0, 2.0)}).problems() == []
