@@ -46,6 +46,7 @@ bench-peers: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos --tasks 100000 --seconds 0
 
 clean:
 	rm -rf $(VENV) .distq demo-output

@@ -1,4 +1,7 @@
-"""`python -m tests.chaos [--tasks 10000]`: both ways, with the account of each; exit code 1 if one is not clean."""
+"""`python -m tests.chaos [--tasks 10000] [--seconds 0.005]`: both ways, with the account of each.
+
+Exit code 1 if one is not clean.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ def main() -> int:
     """Runs it."""
     parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
     parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=0.005, help="how long a task takes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     clean = True
     for way in get_args(Way):
-        account = smoke(options.tasks, way, options.seed)
+        account = smoke(options.tasks, way, options.seed, seconds=options.seconds)
         print(account, flush=True)
         for problem in account.problems():
             clean = False

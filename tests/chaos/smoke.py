@@ -111,14 +111,15 @@ class Account:
         )
 
 
-def smoke(tasks: int, way: Way, seed: int = 0) -> Account:
-    """Enqueues, kills until all is done, and gives the account."""
+def smoke(tasks: int, way: Way, seed: int = 0, *, seconds: float = 0.005) -> Account:
+    """Enqueues, kills until all is done, and gives the account. A task takes `seconds`; with 0 they come in batches, of
+    which the next one is asked for while one is worked on."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, _stage(broker.url, Path(folder)) as stage:
         account = Account(way, tasks, 0.0)
         app.rebind(broker.url)
         begun = time.monotonic()
-        work.delay_many((number,) for number in range(tasks))
+        work.delay_many((number, seconds) for number in range(tasks))
         host = stage.start()
         for turn in itertools.count():
             stage.room.redis.ping()

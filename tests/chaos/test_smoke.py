@@ -13,6 +13,13 @@ def test_nothing_is_lost_and_each_extra_run_has_its_kill() -> None:
     assert account.faults >= 3
 
 
+@pytest.mark.parametrize("way", ["kill", "term"])
+def test_the_same_with_tasks_that_come_in_batches(way: Way) -> None:
+    account = smoke(30_000, way, seconds=0)
+    assert account.problems() == [], account
+    assert account.faults + account.terms >= 2
+
+
 def test_ending_hosts_costs_neither_a_task_nor_a_second_run() -> None:
     account = smoke(1500, "term")
     assert account.problems() == [], account

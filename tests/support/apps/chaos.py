@@ -9,11 +9,10 @@ from tests.support.journal import running
 
 app = Distq("app")
 
-TASK_S = 0.005
-
 
 @app.task
-def work(number: int) -> int:
+def work(number: int, seconds: float) -> int:
     with running():
-        time.sleep(TASK_S)
+        if seconds:
+            time.sleep(seconds)
     return number
