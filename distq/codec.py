@@ -58,6 +58,13 @@ class DecodeError(ValueError):
     """These bytes are no value of ours."""
 
 
+class _Packers(threading.local):
+    """A packer for each thread: making one costs as much as packing a small call."""
+
+    def __init__(self, default: Plain) -> None:
+        self.pack: Callable[[Any], bytes] = msgpack.Packer(default=default, strict_types=True, use_bin_type=True).pack
+
+
 class Codec:
     """Packs and unpacks values; knows the classes of one application."""
 
@@ -65,7 +72,8 @@ class Codec:
         self._classes: dict[str, type] = {}
         self._pending: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
-        self._local = threading.local()
+        self.packers = _Packers(partial(self._to_extension, 0))
+        """For who packs much, and explains with `pack` or `pack_call` what this refuses."""
         self._unpack = self._unpacker(0)
 
     # -- packing -----------------------------------------------------------------------------------------------------
@@ -73,17 +81,17 @@ class Codec:
     def pack(self, value: Any, name: str = "result") -> bytes:
         """A value as bytes. Raises NotSerializable with the path of what cannot travel, beginning with `name`."""
         try:
-            return self._packer().pack(value)  # type: ignore[no-any-return]
+            return self.packers.pack(value)
         except Exception as error:
             raise self._explain([(name, value)], error) from None
 
     def result_packer(self) -> Callable[[Any], bytes]:
         """`pack` for one thread, without the way to its packer."""
-        fast = self._packer().pack
+        fast = self.packers.pack
 
         def pack(value: Any) -> bytes:
             try:
-                return fast(value)  # type: ignore[no-any-return]
+                return fast(value)
             except Exception as error:
                 raise self._explain([("result", value)], error) from None
 
@@ -99,25 +107,12 @@ class Codec:
         elif kwargs:
             call.append(dict(kwargs))
         try:
-            return self._packer().pack(call)  # type: ignore[no-any-return]
+            return self.packers.pack(call)
         except Exception as error:
             parts = [(f"args[{i}]", value) for i, value in enumerate(args)]
             parts += [(f"kwargs.{key}", value) for key, value in kwargs.items()]
             parts += [(f"headers.{key}", value) for key, value in (headers or {}).items()]
             raise self._explain(parts, error) from None
-
-    def bare_packer(self) -> Callable[[Any], bytes]:
-        """`pack` for one thread, which does not explain what it refuses."""
-        return self._packer().pack  # type: ignore[no-any-return]
-
-    def _packer(self) -> Any:
-        """This thread's packer: making one costs as much as packing a small call."""
-        try:
-            return self._local.packer
-        except AttributeError:
-            default = partial(self._to_extension, 0)
-            self._local.packer = msgpack.Packer(default=default, strict_types=True, use_bin_type=True)
-            return self._local.packer
 
     def _inner(self, value: Any, level: int = 0) -> bytes:
         """A value inside `level` extensions; the thread's packer is busy with what is around it."""

@@ -34,21 +34,31 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Sender(Generic[P, R]):
     """A task with the options of a call. Keep and reuse it as you like."""
 
-    __slots__ = ("_app", "_bind", "_call", "_chain", "_form", "_front", "_head", "_seen", "_verb", "type")
+    __slots__ = (
+        "_app", "_bind", "_call", "_chain", "_fitting", "_form", "_front", "_head", "_packers", "_seen", "_verb",
+        "type",
+    )  # fmt: skip
 
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
         self._app, self._call, self._bind = app, call, bind
+        self._fitting: set[int] = set()  # so many positional arguments alone fit
         self._head = message.head(type, call.priority, call.result_ttl_s)
         self._verb = script("enqueue")
         self._front = self._front_with(call.options)
         self._form = verbs.enqueue_form(self._front, call.queue, self._head)
+        self._packers = app.codec.packers
         self._seen: list[Link] = []
         self._chain: EnqueueCall | None = None
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """See `Task.delay`."""
-        self._bind(args, kwargs)
+        return self.send(args, kwargs)
+
+    def send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Handle[R]:
+        """`delay` without unpacking what it was called with."""
+        if kwargs or len(args) not in self._fitting:
+            self._fit(args, kwargs)
         if self._app.middleware != self._seen:
             self._see_middleware()
         if self._chain is None:
@@ -57,7 +67,7 @@ class Sender(Generic[P, R]):
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """See `Task.adelay`."""
-        self._bind(args, kwargs)
+        self._fit(args, kwargs)
         chain = enqueue_chain(self._app.middleware, self._asend_outgoing)
         if chain is None:
             return await self._asend(args, kwargs, self._call.headers)
@@ -82,15 +92,13 @@ class Sender(Generic[P, R]):
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         is_plain = chain is None and not self._call.headers
         codec, head, most = self._app.codec, self._head, self._app.max_payload
-        pack = codec.bare_packer()
-        fitting: set[int] = set()
+        pack, fitting = self._packers.pack, self._fitting
         messages: list[bytes] = []
         size = 0
         for position, item in enumerate(calls):
             if is_plain and type(item) is tuple:
                 if len(item) not in fitting:
-                    self._bind(item, NOTHING)
-                    fitting.add(len(item))
+                    self._fit(item, NOTHING)
                 try:
                     data = head + pack([list(item)])
                 except Exception:
@@ -108,7 +116,7 @@ class Sender(Generic[P, R]):
             yield messages
 
     def _packed_one(self, args: tuple[Any, ...], kwargs: dict[str, Any], chain: EnqueueCall | None) -> bytes:
-        self._bind(args, kwargs)
+        self._fit(args, kwargs)
         if chain is None:
             return self._pack(args, kwargs, self._call.headers)
         sent = chain(self._outgoing(args, kwargs))
@@ -123,7 +131,13 @@ class Sender(Generic[P, R]):
             broker.open(queue)
         if self._call.id is not None:
             return self._send_given(self._call.id, self._pack(args, kwargs, headers))
-        body = app.codec.pack_call(args, kwargs, headers or None)
+        if kwargs or headers:
+            body = app.codec.pack_call(args, kwargs, headers)
+        else:
+            try:
+                body = self._packers.pack([list(args)])
+            except Exception:
+                body = app.codec.pack_call(args, kwargs)  # says what cannot travel
         size = len(self._head) + len(body)
         if size > app.max_payload:
             raise self._too_large(size)
@@ -145,6 +159,12 @@ class Sender(Generic[P, R]):
         id = message.new_id(queue)
         await app.async_broker.enqueue(queue, front, id, data)
         return Handle(app, id, queue)
+
+    def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raises TypeError for arguments that do not fit the function."""
+        self._bind(args, kwargs)
+        if not kwargs:
+            self._fitting.add(len(args))
 
     def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
         data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)

@@ -51,7 +51,7 @@ class Task(Generic[P, R, C]):
         Raises TypeError for arguments that do not fit the function, NotSerializable or PayloadTooLarge for ones that
         cannot travel, BrokerUnavailable when the broker does not answer within the application's `timeout`.
         """
-        return (self._plain or self._make_plain()).delay(*args, **kwargs)
+        return (self._plain or self._make_plain()).send(args, kwargs)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """`delay` for asyncio. Calls made in the same turn of the event loop share one round trip."""
