@@ -29,3 +29,9 @@ class WorkerConfig:
     """End when nothing is left to do."""
     import_path: str = "."
     """Folder put in front of sys.path before the application is imported."""
+
+    @property
+    def most_alone(self) -> int:
+        """How many more processes there may be for a while, each for a suspect, which runs alone in its process. One
+        that has a single thread can be had by a suspect as it is."""
+        return min(self.processes * self.threads - 1, max(self.processes, 8)) if self.threads > 1 else 0

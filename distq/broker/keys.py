@@ -29,6 +29,7 @@ QUEUE_KEYS = {
     "LATEST": "latest",  # the shelves to which results came lately, with spaces between them (TTL)
     "WAITED": "waited",  # ZSET id -> ms until which somebody waits for its ending (TTL)
     "WAKE": "wake",  # ZSET marker: "something is runnable now"
+    "WAKE_ALONE": "wake_alone",  # ZSET marker: "a suspect is runnable now"
     "LEASES": "leases",  # ZSET worker -> ms until which it lives without renewal
     "HOSTS": "hosts",  # ZSET supervisor -> ms likewise
     "GENERATIONS": "generations",  # HASH id -> entry, for live entries that are not their plain id
@@ -45,7 +46,7 @@ QUEUE_KEYS = {
     "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
     # one per worker, group, host or task
     "PROCESSING": "processing_queue:",  # + worker, LIST of entries that it holds
-    "WORKER": "worker:",  # + worker, HASH lease, step, settled, fence, reserved, host, digest, info
+    "WORKER": "worker:",  # + worker, HASH lease, step, settled, fence, reserved, alone, takes, host, digest, info
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
@@ -64,7 +65,7 @@ PERMANENT = tuple(
         r"^distq:queues$",
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
-        r"^distq:\{[^}]+\}:(wake|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
+        r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(processing_queue|worker):.+$",  # live workers; recovery removes them
     )

@@ -21,6 +21,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 How = Literal["left", "died", "lost"]
+Takes = Literal["all", "sound", "suspects"]
+"""What a worker can be handed: everything, no suspects, or nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ def register(
     lease_ms: int,
     digest: str,
     info: bytes,
+    takes: Takes,
     types: Sequence[str],
     limits: Mapping[str, str],
 ) -> Command[list[str]]:
@@ -217,7 +220,7 @@ def register(
     pairs = [item for pair in limits.items() for item in pair]
     return _command(
         "register", prefix, _parse_registration,
-        keys.LAYOUT, worker, host, lease_ms, digest, info, len(types), *types, *pairs,
+        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, len(types), *types, *pairs,
     )  # fmt: skip
 
 

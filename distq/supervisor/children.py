@@ -31,7 +31,7 @@ class Children(Service):
         self._channel: socket.socket | None = channel
         slots = len(site.board.slots)
         self._slot_of: dict[int, int] = {}
-        self._start_at = [0.0] * slots
+        self._start_at = [0.0 if slot < site.config.processes else NEVER for slot in range(slots)]
         self._pause = [0.0] * slots
         self._born = [0.0] * slots
         self._asked: set[int] = set()
@@ -44,8 +44,17 @@ class Children(Service):
 
     @property
     def all_ready(self) -> bool:
-        """Every slot has a child that is registered."""
-        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY) for slot in self._site.board.slots)
+        """Every slot that always has a child has one that is registered."""
+        slots = self._site.board.slots[: self._site.config.processes]
+        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY) for slot in slots)
+
+    def start_in(self, slot: int) -> None:
+        """One child, in a slot that is free."""
+        self._start_at[slot] = time.monotonic()
+
+    def is_free(self, slot: int) -> bool:
+        """Whether the slot has no child, and is to get none."""
+        return self._start_at[slot] == NEVER and slot not in self._slot_of.values() and slot not in self._asked
 
     def deadline(self) -> float:
         """When the next child is to be started."""
@@ -64,6 +73,8 @@ class Children(Service):
                 self._site.board.slots[slot].clear()
                 self._drain_pipe(slot)
                 self._asked.add(slot)
+                if slot >= self._site.config.processes:
+                    self._start_at[slot] = NEVER
                 with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
                     self._channel.sendall(json.dumps({"fork": slot}).encode() + b"\n")
 
@@ -89,6 +100,8 @@ class Children(Service):
         now = time.monotonic()
         # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
         # may kill its process has a bound of its own.
+        if slot >= self._site.config.processes:
+            return
         self._pause[slot] = 0.0 if has_worked else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
 

@@ -102,13 +102,14 @@ class Supervisor:
     def _share(self) -> None:
         """What children and supervisor have in common is made before the first fork."""
         config = self._config
-        pokes = [os.pipe() for _ in range(config.processes)]
+        slots = config.processes + config.most_alone
+        pokes = [os.pipe() for _ in range(slots)]
         bell = os.pipe()
         for reader, writer in (*pokes, bell):
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
         self._shared = Shared(
-            Board(config.processes), pokes, bell, host.new_host_name(), self._identity.to_text(), config
+            Board(slots), pokes, bell, host.new_host_name(), self._identity.to_text(), config
         )  # fmt: skip
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
 

@@ -28,6 +28,7 @@ from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.middleware import check
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
+from distq.worker.alone import Alone
 from distq.worker.board import Board
 from distq.worker.pool import Pool
 from distq.worker.worker import Post, Solo
@@ -169,7 +170,8 @@ class _Template:
                 digest=self._digest,
                 threads=shared.config.threads,
             )
-            (Pool if post.threads > 1 else Solo)(self._app, post).run()
+            kind = Alone if slot >= shared.config.processes else Pool if post.threads > 1 else Solo
+            kind(self._app, post).run()
             code = 0
         except BaseException:
             logger.exception("worker failed")

@@ -48,6 +48,7 @@ HEAD_BYTES = 4096
 # words of a slot; the last ones change with each task, and are written together with the first seat behind them
 STATE, STEP, QUEUE, COUNT, SENT, TAKEN, REVOKED, OLDEST, FETCHES = range(9)
 LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
+LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to them
 STARTED, VERDICTS, VERDICT_SPAN = range(WORDS - 3, WORDS)
 
 LOW = (1 << 32) - 1
@@ -57,7 +58,7 @@ LOW = (1 << 32) - 1
 EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
 
 # words of the head
-ORDER, WATCHING = range(2)
+ORDER, WATCHING, WANTED = range(3)
 
 # orders to all children
 RUN, DRAIN, QUIT = range(3)

@@ -57,6 +57,7 @@ class Line:
         self._ahead: verbs.Command[verbs.Step] | None = None
         self._ears: dict[int, Wire] = {}
         self._listening: dict[int, float] = {}
+        self._takes: verbs.Takes = "all"
         self.drops = 0
         """How often connections were dropped: with them a marker may have gone, of any queue."""
         self._failing_since: float | None = None
@@ -65,15 +66,16 @@ class Line:
         self.registered_ns = 0
         self._numbers = [0] * len(self._prefixes)
 
-    def register(self) -> None:
+    def register(self, takes: verbs.Takes) -> None:
         """Takes a fresh name and a lease for it in each queue. Raises LayoutMismatch."""
+        self._takes = takes
         self.name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
         for prefix, limits in zip(self._prefixes, self._limits, strict=True):
             command = verbs.register(
-                prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._types, limits
-            )
+                prefix, self.name, self._host, self._lease_ms, self._digest, self._info, takes, self._types, limits
+            )  # fmt: skip
             word, value = self._insist(command)
             if word == "layout":
                 raise LayoutMismatch(f"the broker's keys have layout {value}, this release knows layout {keys.LAYOUT}")
@@ -205,7 +207,10 @@ class Line:
         )  # fmt: skip
 
     def _block(self, prefixes: Sequence[str]) -> bytes:
-        wakes = [keys.key(p, name, d) for p in prefixes for name, d in (("WAKE", ""), ("WAKE_GROUP", self._digest))]
+        markers = [("WAKE", ""), ("WAKE_GROUP", self._digest), ("WAKE_ALONE", "")]
+        if self._takes != "all":
+            markers.pop()
+        wakes = [keys.key(prefix, name, suffix) for prefix in prefixes for name, suffix in markers]
         return encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
 
     def _queue_of(self, marker: list[bytes]) -> int:

@@ -21,7 +21,7 @@ from threading import Lock
 
 from distq.app import Distq
 from distq.broker import keys
-from distq.broker.verbs import Step
+from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.options import limit_text
 from distq.worker import board
@@ -63,6 +63,8 @@ class Post:
 class Worker:
     """A child: what it is to the broker and to its supervisor. How it works is `_work`'s business."""
 
+    takes: Takes = "all"
+
     def __init__(self, app: Distq, post: Post, seats: int) -> None:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
@@ -92,7 +94,7 @@ class Worker:
         return Executor(self._app, lambda: self._line.name, meters)
 
     def _register(self) -> None:
-        self._line.register()
+        self._line.register(self.takes)
         with self._guard:
             self._hand.enter(self._line.name, self._line.registered_ns + self._post.lease_ms * 1_000_000)
         self._ring(b"r")
@@ -142,6 +144,7 @@ class Solo(Worker):
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, 1)
         self._queue = 0
+        self._is_done = False
         self._empty: set[int] = set()
         self._rechecked = time.monotonic()
         self._runs = self._executor(Meters(post.slot, list(post.types)))
@@ -151,7 +154,7 @@ class Solo(Worker):
         try:
             while True:
                 self._line.hear()
-                ending = self._head[ORDER] != RUN
+                ending = self._is_done or self._head[ORDER] != RUN
                 idle = not (back.number or self._hand.unsettled)
                 if ending and idle:
                     return

@@ -139,7 +139,7 @@ def waking(url: str, server: redis.Redis) -> None:
     block = encode("BZPOPMIN", keys.key(prefix, "WAKE"), 5)
     in_one, apart = [], []
     server.flushall()
-    worker.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
+    worker.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", "all", ["add"], {}))
     producer.run_script(script("enqueue"), verbs.enqueue_one(front, new_id("default"), message))
     worker.run(verbs.step(prefix, "w", 1, 1, 1 << 20, "d"))
     for number in range(2, 2 * CALLS, 2):
@@ -211,7 +211,7 @@ def _settle_a_queue(wire: Wire, server: redis.Redis, sha: str) -> float:
     message = head("add", 1, 600) + BODY
     for _ in range(20):
         wire.run(verbs.enqueue(front, new_ids("default", BATCH), [message] * BATCH))
-    wire.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", ["add"], {}))
+    wire.run(verbs.register(prefix, "w", "h", 60_000, "d", b"", "all", ["add"], {}))
     held = wire.run(verbs.step(prefix, "w", 1, BATCH, room, "d")).entries
     server.config_resetstat()
     for number in range(2, 21):

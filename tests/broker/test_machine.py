@@ -55,6 +55,7 @@ GIVEN = st.sampled_from([None, "a", "b"])
 TYPES = st.sampled_from(["job", "mail", "new"])
 LIMITS = st.sampled_from([None, (HOUR, 1), (2 * HOUR, 2)])
 KNOWN = st.sampled_from([["job", "mail", "new"], ["job", "mail"], ["job"]])
+TAKES = st.sampled_from(["all", "all", "sound", "suspects"])
 HOW = st.sampled_from(["died", "lost", "left"])
 WORDS = st.sampled_from(["complete", "retry", "release", "park", "snooze", "bury", "complete_again", "keep"])
 VERDICTS = st.tuples(
@@ -209,12 +210,12 @@ class Machine(RuleBasedStateMachine):
         self.register(["job", "mail", "new"], limit)
 
     @precondition(lambda machine: len(machine.workers) < 4)
-    @rule(types=KNOWN, limit=LIMITS)
-    def register(self, types: list[str], limit: tuple[int, int] | None) -> None:
+    @rule(types=KNOWN, limit=LIMITS, takes=TAKES)
+    def register(self, types: list[str], limit: tuple[int, int] | None, takes: verbs.Takes = "all") -> None:
         limits = {"mail": limit} if "mail" in types else {}
         text = {type: f"{limit[0] * 1000} {limit[1]}" if limit else "" for type, limit in limits.items()}
-        worker = self.room.register(types, text, LEASE)
-        self.model.register(worker.name, worker.digest, types, limits, LEASE)
+        worker = self.room.register(types, text, LEASE, takes=takes)
+        self.model.register(worker.name, worker.digest, types, limits, LEASE, takes)
         self.workers.append(worker)
 
     @needs(workers)

@@ -17,7 +17,7 @@ def test_it_holds_a_lease_and_announces_its_types(room: Room) -> None:
 def test_another_layout_refuses_it_and_changes_nothing(room: Room) -> None:
     room.redis.hset(room.key("META"), "layout", "999")
     before = room.snapshot()
-    command = verbs.register(room.prefix, "w", "h", 15_000, "d", b"{}", ["job"], {})
+    command = verbs.register(room.prefix, "w", "h", 15_000, "d", b"{}", "all", ["job"], {})
     assert room.run(command) == ["layout", "999"]
     assert room.snapshot() == before
 

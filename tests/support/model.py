@@ -86,6 +86,7 @@ class Place:
 
     types: Sequence[str]
     lease_until: int
+    takes: str = "all"
     fence: int = 0
     reserved: int = 0
     alone: bool = False
@@ -288,15 +289,21 @@ class Model:
         return got, alone, late
 
     def _reserve(self, worker: str, want: int) -> tuple[list[Life], bool]:
-        """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready."""
+        """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready. Some
+        workers take no suspects, some nothing else."""
         got: list[Life] = []
+        takes = self.workers[worker].takes
         for level in LEVELS:
-            if not self.held(worker) and self.at(f"suspects:{level}"):
+            if takes != "sound" and not self.held(worker) and self.at(f"suspects:{level}"):
                 if got:
                     break
                 got = self._take(f"suspects:{level}", 1)
                 if got:
                     return got, True
+            if takes == "suspects":
+                if self.at(f"queue:{level}"):
+                    break
+                continue
             for lane in self.lanes_at(level):
                 if len(got) < want and lane in self.workers[worker].types:
                     got += self._take_from_lane(level, lane, want - len(got))
@@ -354,10 +361,16 @@ class Model:
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def register(
-        self, worker: str, group: str, types: Sequence[str], limits: Mapping[str, tuple[int, int] | None], lease: int
+        self,
+        worker: str,
+        group: str,
+        types: Sequence[str],
+        limits: Mapping[str, tuple[int, int] | None],
+        lease: int,
+        takes: str = "all",
     ) -> None:
         """The last registration decides on limits."""
-        self.workers[worker] = Place(types, self.now + lease)
+        self.workers[worker] = Place(types, self.now + lease, takes)
         self.announced[group] = types
         for type, declared in limits.items():
             lane = self.lanes.get(type)

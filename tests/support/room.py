@@ -115,10 +115,11 @@ class Room:
         limits: dict[str, str] | None = None,
         lease_ms: int = LEASE_MS,
         host: str = "host",
+        takes: verbs.Takes = "all",
     ) -> Worker:
         worker = Worker(f"{host}:{next(self._ids)}", "_".join(types))
         reply = self.run(
-            verbs.register(self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", types, limits or {})
+            verbs.register(self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {})
         )
         assert reply[0] == "ok", reply
         return worker

@@ -65,8 +65,13 @@ def check_lanes(room: Room) -> None:
 def check_marker(room: Room) -> None:
     """The marker rule. Runnable now: a marker exists. Not runnable: none does. Later: somebody is armed for it."""
     lists = room.lists()
-    ready = any(entries for name, entries in lists.items() if ":queue:" in name or ":suspects:" in name)
-    assert bool(room.redis.exists(room.key("WAKE"))) == ready, f"something is ready: {ready}, marker: {not ready}"
+    ready, suspects = ([bool(lists.get(room.key(name, level))) for level in LEVELS] for name in ("QUEUE", "SUSPECTS"))
+    marked = bool(room.redis.exists(room.key("WAKE")))
+    assert marked == any(ready), f"something is ready: {any(ready)}, marker: {marked}"
+    marked = bool(room.redis.exists(room.key("WAKE_ALONE")))
+    if any(suspects) and not any(ready[: suspects.index(True)]):
+        assert marked, "a suspect is the next one, but there is no marker"
+    assert any(suspects) or not marked, "a marker for suspects, but there is none"
     armed = room.redis.hget(room.key("META"), "armed")
     armed_ms = float("inf") if armed is None else float(armed)
     for name in ("DELAYED", "DEADLINES"):

@@ -41,7 +41,7 @@ class Post:
 @pytest.fixture
 def post(room: Room) -> Iterator[Post]:
     post = Post(room)
-    post.line.register()
+    post.line.register("all")
     yield post
     post.close()
 
@@ -128,7 +128,7 @@ def test_leaving_gives_back_everything_in_its_order(room: Room, post: Post) -> N
     assert len(post.line.step(0, 100, ROOM, NO_VERDICTS).entries) == 100
     post.line.leave()
     assert room.lists()[room.key("QUEUE", "default")] == ids
-    post.line.register()
+    post.line.register("all")
     assert len(post.line.step(0, 1, ROOM, NO_VERDICTS).entries) == 1
 
 
@@ -140,7 +140,7 @@ def test_a_worker_that_was_reaped_gets_nothing_more_under_its_name(room: Room, p
     assert (step.word, step.entries) == ("gone", [])
     assert room.where(id) == "queued"
     old = post.line.name
-    post.line.register()
+    post.line.register("all")
     assert post.line.name != old
 
 
@@ -166,6 +166,6 @@ def test_another_layout_in_the_broker_is_refused(room: Room) -> None:
     room.redis.hset(room.key("META"), "layout", "99")
     post = Post(room)
     with pytest.raises(LayoutMismatch, match="99"):
-        post.line.register()
+        post.line.register("all")
     post.close()
     room.redis.delete(room.key("META"))

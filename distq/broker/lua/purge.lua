@@ -16,6 +16,7 @@ if level == 'scheduled' then
   if #entries > 0 then redis.call('ZREM', DELAYED, unpack(entries)) end
 else
   redis.call('ZREM', WAKE, 'w')
+  redis.call('ZREM', WAKE_ALONE, 'w')
   take(QUEUE .. level)
   take(SUSPECTS .. level)
   for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. level)) do

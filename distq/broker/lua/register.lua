@@ -1,7 +1,8 @@
 -- register: none -> live worker
 -- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
 -- KEYS prefix
--- ARGV layout, worker, host, lease ms, digest, info, number of types, types…, then type and limit ("" none) by turns
+-- ARGV layout, worker, host, lease ms, digest, info, takes, number of types, types…, then type and limit ("" none) by turns
+--   takes: "all" | "sound": no suspects, since other tasks run in its process | "suspects": nothing else
 -- returns {"ok", now ms} | {"layout", the other layout}
 -- uses clock limit wake
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -10,15 +11,15 @@ if found and found ~= layout then return {'layout', found} end
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so, and mark() sets it again
 redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
-  'host', host, 'digest', digest, 'info', info)
+  'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
-local types = tonumber(ARGV[7])
+local types = tonumber(ARGV[8])
 if types > 0 then
-  redis.call('SADD', TYPES .. digest, unpack(ARGV, 8, 7 + types))
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 9, 8 + types))
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
 end
 redis.call('SADD', GROUPS, digest)
-for i = 8 + types, #ARGV, 2 do
+for i = 9 + types, #ARGV, 2 do
   local type, declared = ARGV[i], ARGV[i + 1]
   local limit = read_limit(type)
   if declared ~= '' and (not limit or limit.declared ~= declared) then

@@ -6,7 +6,7 @@
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1, late verdicts, entries, messages}
 -- uses clock head limit wake ready shelves endings future settle lanes reserve
 local worker, number, digest = ARGV[1], tonumber(ARGV[2]), ARGV[5]
-local state = redis.call('HMGET', WORKER .. worker, 'step', 'fence', 'reserved', 'alone')
+local state = redis.call('HMGET', WORKER .. worker, 'step', 'fence', 'reserved', 'alone', 'takes')
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZREM', WAKE_GROUP .. digest, 'w')
 
@@ -29,7 +29,7 @@ end
 local late = settle(worker, 6)
 local armed = redis.call('HGET', META, 'armed')
 if armed and tonumber(armed) <= now then advance(100) end
-reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest)
+reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest, state[5])
 local fence = #got > 0 and redis.call('HINCRBY', META, 'fence', #got) - #got + 1 or 0
 redis.call('HSET', WORKER .. worker, 'step', number, 'fence', fence, 'reserved', #got, 'alone', alone)
 mark()

@@ -63,13 +63,14 @@ local function take_from_lanes(level, want, digest)
   end
 end
 
--- reserve: fills got, messages and alone. One command tells whether there is anything but ready lists.
-local function reserve(worker, want, bytes, digest)
+-- reserve: fills got, messages and alone. `takes`: "all", or "sound" (no suspects), or "suspects" (nothing else). One
+-- command tells whether there is anything but ready lists.
+local function reserve(worker, want, bytes, digest, takes)
   if want < 1 then return end
   room = bytes
   local takes_suspects, has_lanes, limited = false, false, false
   if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
-    takes_suspects = redis.call('LLEN', PROCESSING .. worker) == 0
+    takes_suspects = takes ~= 'sound' and redis.call('LLEN', PROCESSING .. worker) == 0
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes, limited = redis.call('EXISTS', LANES) == 1, redis.call('EXISTS', LIMITS) == 1
   end
@@ -77,11 +78,16 @@ local function reserve(worker, want, bytes, digest)
     if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
       if #got > 0 then break end
       alone = take(SUSPECTS .. level, level, 1)
+      redis.call('ZREM', WAKE_ALONE, 'w')
       if alone == 1 then break end
     end
-    if has_lanes then take_from_lanes(level, want, digest) end
-    if #got < want then take(QUEUE .. level, level, want - #got, limited) end
-    if #got >= want or room <= 0 then break end
+    if takes == 'suspects' then
+      if redis.call('EXISTS', QUEUE .. level) == 1 then break end
+    else
+      if has_lanes then take_from_lanes(level, want, digest) end
+      if #got < want then take(QUEUE .. level, level, want - #got, limited) end
+      if #got >= want or room <= 0 then break end
+    end
   end
   if #got == 0 then return end
   redis.call('RPUSH', PROCESSING .. worker, unpack(got))

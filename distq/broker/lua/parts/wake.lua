@@ -32,10 +32,23 @@ local function mark_lanes()
   end
 end
 
+-- A suspect is runnable while nothing of a higher priority is ready. Not every worker takes them, so they have a marker
+-- of their own.
+local function mark_suspects()
+  for _, level in ipairs(LEVELS) do
+    if redis.call('EXISTS', SUSPECTS .. level) == 1 then return redis.call('ZADD', WAKE_ALONE, 0, 'w') end
+    if redis.call('EXISTS', QUEUE .. level) == 1 then return end
+  end
+end
+
 local function mark()
-  if redis.call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low',
-      SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
-    redis.call('ZADD', WAKE, 0, 'w')
+  local call = redis.call
+  local waiting = call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low',
+    SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low')
+  if waiting > 0 then
+    local suspects = call('EXISTS', SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low')
+    if waiting > suspects then call('ZADD', WAKE, 0, 'w') end
+    if suspects > 0 then mark_suspects() end
   end
   if lost_a_lane or redis.call('HLEN', LANES) > 0 then mark_lanes() end
 end

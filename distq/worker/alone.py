@@ -1,0 +1,28 @@
+"""A worker process for suspects: each runs while nothing else does in this process, so that the next death is surely its
+own. It ends when there is none left.
+
+There is one while suspects wait, on hosts whose other processes have several threads: those are never empty.
+"""
+
+from __future__ import annotations
+
+from distq.broker.verbs import Step, Takes, Verdicts
+from distq.worker.worker import Solo
+
+
+class Alone(Solo):
+    """Takes suspects, one at a time, from each queue by turns."""
+
+    takes: Takes = "suspects"
+
+    def _fetch(self, want: int, back: Verdicts) -> Step:
+        """Settles, and asks each queue once."""
+        step, first = self._step(self._queue, min(want, 1), back), self._queue
+        while want and step.word == "ok" and not step.entries:
+            self._queue = (self._queue + 1) % len(self._post.queues)
+            if self._queue == first:
+                self._is_done = True
+                break
+            step = self._step(self._queue, 1)
+        self._ring(b"a")
+        return step
