@@ -33,6 +33,7 @@ from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.processes import how_it_ended, next_pause, prepare_to_fork, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.suspects import Suspects
 from distq.supervisor.template import Shared, announcement, run_template
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
@@ -161,6 +162,7 @@ class Supervisor:
         self._url = facts["url"]
         self._link = Link(self._url, "distq-supervisor", silence_s=5.0)
         self._control = Link(self._url, "distq-control", silence_s=CONTROL_BLOCK_S + 5.0)
+        self._links = [self._link, self._control]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
         self._site = site
         self._children = Children(site, self._channel, shared.pokes)
@@ -169,6 +171,9 @@ class Supervisor:
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
         self._services: list[Service] = [self._children, self._leases, self._time, self._watch, self._audit]
+        if config.most_alone:
+            self._links.append(Link(self._url, "distq-suspects", silence_s=CONTROL_BLOCK_S + 5.0))
+            self._services.append(Suspects(site, self._children, self._links[-1]))
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         logger.info("%s; %d processes", announcement(facts), config.processes)
@@ -201,8 +206,8 @@ class Supervisor:
             now = time.monotonic()
             for service in self._services:
                 service.work(now)
-            self._link.work()
-            self._control.work()
+            for link in self._links:
+                link.work()
             self._watch_sockets()
             if self._children.is_ending and self._children.alive == 0:
                 return
@@ -223,8 +228,7 @@ class Supervisor:
             self._give_up_at,
             self._kill_at,
             self._template_at,
-            self._link.deadline(),
-            self._control.deadline(),
+            *(link.deadline() for link in self._links),
             *(service.deadline() for service in self._services),
         )
         return None if due == NEVER else max(0.0, due - time.monotonic())
@@ -232,15 +236,12 @@ class Supervisor:
     def _watch_sockets(self) -> None:
         """Registers the sockets of the links, which change when a link connects again."""
         wanted: dict[int, Callable[[], None]] = {}
-        for link in (self._link, self._control):
+        for link in self._links:
             number = link.fileno()
             if number is not None and number >= 0:
                 wanted[number] = link.readable
         for key in list(self._selector.get_map().values()):
-            if (
-                getattr(key.data, "__self__", None) in (self._link, self._control)
-                and wanted.pop(key.fd, None) != key.data
-            ):
+            if getattr(key.data, "__self__", None) in self._links and wanted.pop(key.fd, None) != key.data:
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)

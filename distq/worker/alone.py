@@ -1,5 +1,5 @@
-"""A worker process for suspects: each runs while nothing else does in this process, so that the next death is surely its
-own. It ends when there is none left.
+"""A worker process for suspects: each runs while nothing else does in this process, so that the next death is surely
+its own. It ends when there is none left.
 
 There is one while suspects wait, on hosts whose other processes have several threads: those are never empty.
 """

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable
 
 from distq.app import Distq
+from distq.broker.verbs import Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
@@ -33,16 +34,25 @@ PROBE_S = 0.5
 class Pool(Worker):
     """Several threads. What they share changes under `_guard`."""
 
+    takes: Takes = "sound"
+
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, post.threads)
+        words = post.slot.words
         self._meters = Meters(post.slot, list(post.types), threading.Lock())
         self._parked: list[threading.Lock] = []
+        self._lent: list[threading.Lock] = []
+        """Those whose seat a suspect has, in a process of its own."""
+        self._answered = 0
+        """The last request for a seat that was answered."""
+        self._yields = words[board.LENT] != words[board.RETURNED]
+        """Whether the next thread that ends a task is to start no other. The one before us may have lent a seat."""
         self._ran: list[tuple[str, float]] = []
         self._unsettled_ns = 0
         self._bell_out, self._bell_in = os.pipe()
         os.set_blocking(self._bell_out, False)
         os.set_blocking(self._bell_in, False)
-        self._asleep = self._is_alone = self._stopping = False
+        self._asleep = self._stopping = False
         self._broken: BaseException | None = None
         self._empty: set[int] = set()
         self._marked: set[int] = set()
@@ -70,9 +80,12 @@ class Pool(Worker):
                 break
             if self._slot.words[board.DOUBTED] and is_empty:
                 self._begin_again()
+            with self._guard:
+                self._lend()
             if not self._exchange(ending):
                 self._wait()
         self._stopping = True
+        self._parked += self._lent
         self._wake(len(threads))
         for thread in threads:
             thread.join(1.0)
@@ -105,19 +118,17 @@ class Pool(Worker):
         if want and not step.entries:
             self._empty.add(queue)
         with self._guard:
-            self._is_alone = self._is_alone or step.alone
             if self._hand.waiting and not self._head[board.WATCHING]:
                 self._ring(b"b")  # before a thread wakes: it may keep the interpreter
             self._wake(len(self._hand.waiting))
         return True
 
     def _want(self) -> int:
-        """How many more to fetch. A suspect runs alone: until it has ended, nothing is."""
+        """How many more to fetch."""
         idle, waiting = len(self._parked), self._hand.startable
-        self._is_alone = self._is_alone and not self._hand.is_empty
-        if self._is_alone or self._head[ORDER] != RUN:
+        if self._head[ORDER] != RUN:
             return 0
-        ahead = self._pace.ahead(self._post.threads)
+        ahead = self._pace.ahead(self._post.threads - len(self._lent))
         if waiting >= idle and waiting > ahead // 2:
             return 0
         return min(MOST, idle + ahead - waiting)
@@ -150,7 +161,7 @@ class Pool(Worker):
             if self._is_due() or self._may_fetch():
                 return
             self._asleep = True
-            self._low_water = self._pace.ahead(self._post.threads) // 2 if self._fetches() else -1
+            self._low_water = self._pace.ahead(self._post.threads - len(self._lent)) // 2 if self._fetches() else -1
             timeout = BLOCK_S + REPLY_S if listening else PROBE_S
             if self._hand.unsettled:
                 timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
@@ -185,6 +196,22 @@ class Pool(Worker):
         for _ in range(min(number, len(self._parked))):
             self._parked.pop().release()
 
+    def _lend(self) -> None:
+        """Lends a free seat if one is wanted for a suspect; what was returned is free again. The guard is held."""
+        words, wanted = self._slot.words, self._head[board.WANTED]
+        if wanted > self._answered and self._parked:
+            self._answered = wanted
+            words[board.LENT] += 1
+            self._ring(b"s")
+        lent = words[board.LENT] - words[board.RETURNED]
+        while len(self._lent) > lent:
+            self._parked.append(self._lent.pop())
+        while len(self._lent) < lent and self._parked:
+            self._lent.append(self._parked.pop())
+        did_yield, self._yields = self._yields, wanted > self._answered or len(self._lent) < lent
+        if did_yield and not self._yields:
+            self._wake(self._hand.startable)
+
     # -- the threads -------------------------------------------------------------------------------------------------
 
     def _labour(self, seat: int) -> None:
@@ -207,7 +234,7 @@ class Pool(Worker):
             with self._guard:
                 if done and not hand.unsettled:
                     self._unsettled_ns = now
-                if head[ORDER] == RUN:
+                if head[ORDER] == RUN and not self._yields:
                     item = hand.start(seat, now, done)
                 else:
                     hand.end(seat, now, done)
@@ -216,6 +243,8 @@ class Pool(Worker):
                     self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
                 if item is None:
                     self._parked.append(park)
+                    if self._yields:
+                        self._lend()
                 is_urgent = self._asleep and self._is_urgent()
                 self._asleep = self._asleep and not is_urgent
             if is_urgent:
@@ -242,4 +271,4 @@ class Pool(Worker):
 
     def _fetches(self) -> bool:
         """Whether there may be something to fetch somewhere, and it may be fetched."""
-        return len(self._empty) < len(self._post.queues) and not self._is_alone and self._head[ORDER] == RUN
+        return len(self._empty) < len(self._post.queues) and self._head[ORDER] == RUN

@@ -182,3 +182,54 @@ def test_a_full_broker_lets_it_pass(room: Room) -> None:
         room.redis.config_set("maxmemory", 0)
     assert room.where(ids[0]) == "queued"
     assert room.redis.zscore(room.key("LEASES"), worker.name) is None
+
+
+# -- who takes suspects ----------------------------------------------------------------------------------------------
+
+
+def suspects_of(room: Room, *priorities: int) -> list[str]:
+    """One of each priority."""
+    ids, worker = [room.enqueue(priority=priority) for priority in priorities], room.register()
+    room.step(worker, len(ids))
+    room.recover(worker, "lost")
+    return ids
+
+
+def test_a_worker_beside_whose_tasks_others_run_takes_no_suspect(room: Room) -> None:
+    (suspect,) = suspects_of(room, 2)
+    sound, pool = room.enqueue(), room.register(takes="sound")
+    step = room.step(pool, 10)
+    assert ([entry.decode() for entry in step.entries], step.alone) == ([sound], False)
+    step = room.step(pool, 10, [completed(sound)])
+    assert step.entries == []
+    assert not room.redis.exists(room.key("WAKE")), "it would be woken for nothing"
+    assert room.redis.exists(room.key("WAKE_ALONE"))
+    assert room.where(suspect) == "queued"
+
+
+def test_a_worker_for_suspects_takes_nothing_else(room: Room) -> None:
+    suspects, sound = suspects_of(room, 1, 1), room.enqueue()
+    worker = room.register(takes="suspects")
+    for id in suspects:
+        step = room.step(worker, 10)
+        assert ([entry.decode() for entry in step.entries], step.alone) == ([id], True)
+        assert room.step(worker, 10).entries == [], "one at a time"
+        room.step(worker, 0, [completed(id)])
+    assert room.step(worker, 10).entries == []
+    assert not room.redis.exists(room.key("WAKE_ALONE"))
+    assert room.where(sound) == "queued"
+
+
+def test_a_suspect_waits_for_what_is_ready_at_a_higher_priority(room: Room) -> None:
+    low, high = suspects_of(room, 0, 2)
+    ready = room.enqueue(priority=1)
+    worker, pool = room.register(takes="suspects"), room.register(takes="sound")
+    step = room.step(worker, 10)
+    assert [entry.decode() for entry in step.entries] == [high]
+    room.redis.delete(room.key("WAKE_ALONE"))
+    assert room.step(worker, 10, [completed(high)]).entries == []
+    assert not room.redis.exists(room.key("WAKE_ALONE")), "it cannot run now"
+    room.step(pool, 10)
+    assert room.where(ready) == "active"
+    assert room.redis.exists(room.key("WAKE_ALONE"))
+    assert [entry.decode() for entry in room.step(worker, 10).entries] == [low]

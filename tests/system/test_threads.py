@@ -9,6 +9,7 @@ import socket
 import time
 import urllib.request
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.apps.threads import app, count, wait, work
 from tests.support.eventually import eventually
 from tests.support.host import children_of, is_alive
 from tests.support.journal import Journal, Line
+from tests.support.monitor import Monitor
 from tests.support.room import Room
 from tests.support.rules import check_rules
 from tests.system.conftest import Start
@@ -54,13 +56,46 @@ def runs(journal: Journal, handles: list[Handle[Any]]) -> list[int]:
     return [started[handle.id] for handle in handles]
 
 
-def most_at_once(lines: list[Line]) -> int:
-    """The largest number of runs that were going on at the same time."""
+@dataclass
+class Run:
+    """One run of a task, from its START to its END, or to the death of its process."""
+
+    line: Line
+    end: float
+
+
+def runs_in(journal: Journal, killed: dict[int, float] | None = None) -> list[Run]:
+    """All of them; `killed`: when which process was."""
+    ends = {(line.id, line.pid, line.attempt, line.delivery): line.at for line in journal.ends()}
+    deaths = killed or {}
+    return [
+        Run(line, ends.get((line.id, line.pid, line.attempt, line.delivery), deaths.get(line.pid, float("inf"))))
+        for line in journal.starts()
+    ]
+
+
+def most_at_once(found: list[Run]) -> int:
+    """The largest number that went on at the same time."""
     most = number = 0
-    for line in sorted(lines, key=lambda line: line.at):
-        number += 1 if line.event == "START" else -1
+    for _, change in sorted([(run.line.at, 1) for run in found] + [(run.end, -1) for run in found]):
+        number += change
         most = max(most, number)
     return most
+
+
+def beside(found: list[Run], run: Run) -> list[Run]:
+    """What ran in the same process at any time of this run."""
+    return [
+        other
+        for other in found
+        if other is not run and other.line.pid == run.line.pid and other.line.at < run.end and run.line.at < other.end
+    ]
+
+
+def kill(pid: int) -> dict[int, float]:
+    """kill -9 of a worker process: when it was."""
+    os.kill(pid, signal.SIGKILL)
+    return {pid: time.monotonic()}
 
 
 # -- how many --------------------------------------------------------------------------------------------------------
@@ -75,7 +110,7 @@ def test_as_many_run_at_once_as_there_are_threads_and_never_more(start: Start, j
     assert len(journal.starts()) == 8
     gate.touch()
     all_ended([*held, *more])
-    assert most_at_once(journal.lines()) == 8
+    assert most_at_once(runs_in(journal)) == 8
     assert set(Counter(line.pid for line in journal.starts()[:8]).values()) == {4}
     assert set(runs(journal, [*held, *more])) == {1}
 
@@ -141,21 +176,19 @@ def test_of_a_killed_process_what_ran_is_suspect_and_not_charged_and_the_rest_go
     await_starts(journal, running)
     waiting = wait.delay_many([(0.0,)] * 20)
     all_ended(done)
-    os.kill(before, signal.SIGKILL)
+    killed = kill(before)
     host.send(signal.SIGCONT)
     gate.touch()
     all_ended([*running, *waiting])
     assert runs(journal, running) == [2] * 8
     assert set(runs(journal, waiting)) == {1}
     assert {(line.attempt, line.delivery) for line in journal.starts()} == {(1, 1)}, "nobody is charged"
-    again = [journal.starts(id=handle.id)[1] for handle in running]
-    for line in again:
-        end = journal.ends(id=line.id)[-1].at
-        beside = [other for other in journal.starts() if other.pid == line.pid and line.at < other.at < end]
-        assert beside == [], "a suspect runs alone in its process"
+    found = runs_in(journal, killed)
+    again = [run for run in found if run.line.id in {handle.id for handle in running} and run.line.pid != before]
+    assert [beside(found, run) for run in again] == [[]] * 8, "a suspect runs alone in its process"
+    assert most_at_once(found) == 8
     assert app.result(done[0].id).get(timeout=1) == 0
-    check = room.ledger()
-    assert check["completed count"] == 2020
+    assert room.ledger()["completed count"] == 2020
 
 
 def test_verdicts_that_were_on_their_way_when_their_process_died_count_once(
@@ -338,7 +371,7 @@ def test_async_handlers_run_in_threads_each_on_a_loop_of_its_own(start: Start, j
     for handle in handles:
         id, thread, same_id, same_thread = handle.get(timeout=30)
         assert (id, thread) == (same_id, same_thread) == (handle.id, thread)
-    assert most_at_once(journal.lines()) == 8
+    assert most_at_once(runs_in(journal)) == 8
 
 
 def test_a_handler_that_forks_beside_others_leaves_no_second_worker(start: Start, journal: Journal) -> None:
@@ -449,3 +482,143 @@ def test_a_rate_holds_over_all_threads_of_all_hosts(start: Start, journal: Journ
     crowd = max((j - i + 1) - 2 - 20 * (times[j] - times[i]) for i in range(60) for j in range(i, 60))
     assert crowd <= 4
     assert 58 / 20 - 0.2 <= times[-1] - times[0] <= 2 * 58 / 20
+
+
+# -- suspects --------------------------------------------------------------------------------------------------------
+
+
+def test_a_suspect_is_reached_and_runs_alone_however_long_the_backlog_is(start: Start, journal: Journal) -> None:
+    start("threads", "-t", "4", processes=1)
+    backlog = wait.delay_many([(0.01,)] * 6000)
+    eventually(lambda: len(journal.starts()) > 50, "it works")
+    poison = threads.deadly.options(priority="high").delay(2)
+    assert poison.get(timeout=30) == 3
+    assert backlog[-1].status() == "queued", "the backlog was there all the time"
+    deadly = journal.starts(id=poison.id)
+    assert [(line.attempt, line.delivery) for line in deadly] == [(1, 1), (1, 1), (1, 2), (1, 3)]
+    deaths = {line.pid: journal.ends(id=poison.id)[0].at for line in deadly[:3]}
+    found = runs_in(journal, deaths)
+    first, *again = (run for run in found if run.line.id == poison.id)
+    neighbours = beside(found, first)
+    assert len(neighbours) > 0
+    assert [beside(found, run) for run in again] == [[]] * 3
+    for neighbour in neighbours:
+        app.result(neighbour.line.id).get(timeout=30)
+        assert {line.delivery for line in journal.starts(id=neighbour.line.id)} == {1}, "they pay nothing"
+
+
+def test_suspects_that_take_long_close_their_process_for_nobody(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    host = start("threads", "-t", "4", processes=1)
+    gates = [gate.with_name(f"gate-{n}") for n in range(4)]
+    slow = [work.delay(str(gate), "slow") for gate in gates]
+    await_starts(journal, slow)
+    killed = kill(host.children[0])
+    eventually(lambda: len(journal.starts(label="slow")) == 7, "three of them run again, each on a seat of its own")
+    all_ended(work.delay_many([("", "quick")] * 50))
+    assert len(host.children) == 4
+    (pool,) = {line.pid for line in journal.starts(label="quick")}
+    killed |= kill(pool)  # its successor owes three seats as well
+    all_ended(wait.delay_many([(0.003,)] * 50))
+    (waits,) = (handle for handle in slow if len(journal.starts(id=handle.id)) == 1)
+    assert (waits.status(), room.head(waits.id).deliveries) == ("queued", 0)
+    for place in gates:
+        place.touch()
+    all_ended(slow)
+    eventually(lambda: len(host.children) == 1, "what is not needed any more has ended")
+    found = runs_in(journal, killed)
+    assert most_at_once(found) == 4
+    assert [beside(found, run) for run in found if run.line.label == "slow" and run.line.pid not in killed] == [[]] * 4
+    assert runs(journal, slow) == [2] * 4
+    all_ended(wait.delay_many([(0.02, "again")] * 40))
+    assert most_at_once([run for run in runs_in(journal) if run.line.label == "again"]) == 4, "all seats were returned"
+
+
+def test_a_suspect_does_not_start_before_what_has_a_higher_priority(start: Start, journal: Journal, gate: Path) -> None:
+    host = start("threads", "-t", "2", processes=1)
+    low = work.options(priority="low").delay_many([(str(gate), "low")] * 2)
+    await_starts(journal, low)
+    wait.delay_many([(0.01, "more")] * 300)
+    kill(host.children[0])
+    gate.touch()
+    all_ended(low)
+    again = [line.at for handle in low for line in journal.starts(id=handle.id)[1:]]
+    behind = [line for line in journal.starts(label="more") if line.at > min(again)]
+    assert len(behind) <= 4, "but for those that were fetched already"
+
+
+def test_suspects_of_several_queues_are_found(start: Start, journal: Journal, gate: Path) -> None:
+    host = start("threads", "-t", "3", processes=1)
+    handles = [work.delay(str(gate)), threads.work_other.delay(str(gate)), threads.work_third.delay(str(gate))]
+    await_starts(journal, handles)
+    killed = kill(host.children[0])
+    gate.touch()
+    all_ended(handles)
+    assert runs(journal, handles) == [2] * 3
+    assert {line.delivery for line in journal.starts()} == {1}, "they ran beside each other, if in other queues"
+    found = runs_in(journal, killed)
+    assert [beside(found, run) for run in found if run.line.pid not in killed] == [[]] * 3
+    eventually(lambda: len(host.children) == 1, "what is not needed any more has ended")
+
+
+def test_a_full_host_leaves_suspects_to_others_and_nobody_asks_again_and_again(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    full = start("threads", "-t", "2", "-Q", "default", processes=1)
+    long = work.delay_many([(f"{gate}-long", "long")] * 2)
+    await_starts(journal, long)
+    host = start("threads", "-t", "2", "-Q", "default", processes=1)
+    handles = work.delay_many([(str(gate), "killed")] * 2)
+    await_starts(journal, handles)
+    kill(host.children[0])
+    eventually(lambda: len(journal.starts(label="killed")) == 3, "one of them runs again on its host")
+    commands = Monitor(room.url).commands(3)
+    assert len(commands) < 40, "\n".join(line[:120] for line in commands)
+    third = start("threads", "-t", "2", "-Q", "default", processes=1)
+    eventually(lambda: len(journal.starts(label="killed")) == 4, "the other one runs on a third host")
+    assert journal.starts(label="killed")[-1].pid in third.children
+    gate.touch()
+    all_ended(handles)
+    Path(f"{gate}-long").touch()
+    all_ended(long)
+    eventually(lambda: len(full.children) == len(third.children) == 1, "what is not needed has ended")
+    assert runs(journal, [*long, *handles]) == [1, 1, 2, 2]
+
+
+def test_a_host_that_ends_lets_its_suspects_finish_or_gives_them_back(
+    start: Start, journal: Journal, gate: Path
+) -> None:
+    host = start("threads", "-t", "3", processes=1)
+    handles = work.delay_many([(str(gate),)] * 3)
+    await_starts(journal, handles)
+    kill(host.children[0])
+    eventually(lambda: len(journal.starts()) == 5, "two of them run again")
+    host.send(signal.SIGTERM)
+    host.await_log("finishing what runs")
+    other = start("threads", "-t", "3", processes=1)
+    eventually(lambda: len(journal.starts()) == 6, "the third runs elsewhere")
+    gate.touch()
+    assert host.wait() == 0
+    all_ended(handles)
+    assert runs(journal, handles) == [2] * 3
+    assert {line.delivery for line in journal.starts()} == {1}
+    assert other.terminate() == 0
+
+
+def test_hosts_with_one_thread_and_with_several_share_suspects(start: Start, journal: Journal, gate: Path) -> None:
+    host = start("threads", "-t", "8", processes=1)
+    handles = work.delay_many([(str(gate),)] * 8)
+    await_starts(journal, handles)
+    killed = kill(host.children[0])
+    single = start("threads", "-t", "1", processes=2)
+    gate.touch()
+    all_ended(handles)
+    assert runs(journal, handles) == [2] * 8
+    found = runs_in(journal, killed)
+    assert [beside(found, run) for run in found if run.line.pid not in killed] == [[]] * 8
+    for _ in range(3):
+        victim = single.children[0]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda victim=victim: victim not in single.children, "it is dead")  # type: ignore[misc]
+        all_ended(work.delay_many([()] * 50))
