@@ -6,7 +6,8 @@ There is one while suspects wait, on hosts whose other processes have several th
 
 from __future__ import annotations
 
-from distq.broker.verbs import Step, Takes, Verdicts
+from distq.broker.verbs import Step, Takes
+from distq.broker.verdicts import Verdicts
 from distq.worker.worker import Solo
 
 
