@@ -45,11 +45,11 @@ _PARTS = (WORDS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, ME
 SLOT_BYTES = -(-sum(_PARTS) // 4096) * 4096
 HEAD_BYTES = 4096
 
-# words of a slot; the last ones change with each task, and are written together with the first seat behind them
+# words of a slot
 STATE, STEP, QUEUE, COUNT, SENT, TAKEN, REVOKED, OLDEST, FETCHES = range(9)
 LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
 LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to them
-STARTED, VERDICTS, VERDICT_SPAN = range(WORDS - 3, WORDS)
+STARTED, VERDICT_SPAN = range(18, 20)
 
 LOW = (1 << 32) - 1
 """VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
@@ -107,8 +107,6 @@ class Slot:
         parts = [view[end - size : end] for size, end in zip(_PARTS, ends, strict=True)]
         words, seats, self._name, self.entries, self.verdicts, meters = parts
         self.words, self.seats = words.cast("Q"), seats.cast("Q")
-        self.progress = view[STARTED * 8 : (WORDS + 1) * 8]
-        """The last words and the first seat, as bytes."""
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock: Lock = get_context("fork").Lock()
@@ -132,7 +130,7 @@ class Slot:
             self.lock.release()
         words = self.words
         words[STATE], words[OLDEST] = STARTING, NEVER
-        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICTS, VERDICT_SPAN, FLYING):
+        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING):
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
@@ -156,7 +154,7 @@ class Slot:
             if words[REVOKED] or words[STATE] != BUSY or self.name != name:
                 return []
             held = self._held(words[SENT])
-            words[REVOKED], words[TAKEN] = 1, words[VERDICTS]
+            words[REVOKED], words[TAKEN] = 1, len(self._noted())
             return held
         finally:
             self.lock.release()
@@ -195,15 +193,18 @@ class Slot:
         """What a dead child leaves, by queue."""
         return self._held(0)
 
+    def _noted(self) -> list[tuple[int, bytes]]:
+        """(queue, verdict) of what is finished."""
+        span = self.words[VERDICT_SPAN]
+        return list(_split(bytes(self.verdicts[span >> 32 : span & LOW]), VERDICT_FRAME))
+
     def _held(self, first: int) -> list[Held]:
         """By queue; of the verdicts those that nobody has taken, from this one on."""
         words = self.words
         entries = list(_split(bytes(self.entries[: words[ENTRIES_END]]), ENTRY_FRAME))[: words[COUNT]]
         started = [entries[seat - 1] for seat in self.seats[: words[SEATS]] if 0 < seat <= len(entries)]
         waiting = [] if words[REVOKED] else entries[words[STARTED] :]
-        span = words[VERDICT_SPAN]
-        noted = list(_split(bytes(self.verdicts[span >> 32 : span & LOW]), VERDICT_FRAME))
-        sent = words[SENT]
+        noted, sent = self._noted(), words[SENT]
         kept = noted[first:sent] + noted[max(words[TAKEN], sent) :]
 
         def of(queue: int, items: list[tuple[int, bytes]]) -> list[bytes]:

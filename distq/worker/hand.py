@@ -6,7 +6,6 @@ All of it changes under the lock of the slot. Several threads of one child need 
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -22,9 +21,11 @@ from distq.worker.board import (
     NEVER,
     OLDEST,
     REVOKED,
+    STARTED,
     STATE,
     VERDICT_BYTES,
     VERDICT_FRAME,
+    VERDICT_SPAN,
     Slot,
 )
 
@@ -39,7 +40,6 @@ VOID = 255
 
 _pack_frame = VERDICT_FRAME.pack_into
 _FRAME = VERDICT_FRAME.size
-_pack_progress = struct.Struct("=4Q").pack_into
 
 
 class Hand:
@@ -47,7 +47,7 @@ class Hand:
 
     def __init__(self, slot: Slot, seats: int = 1) -> None:
         self._slot, self._words, self._seats = slot, slot.words, slot.seats
-        self._verdicts, self._progress = slot.verdicts, slot.progress
+        self._verdicts = slot.verdicts
         self._acquire, self._release = slot.lock.acquire, slot.lock.release
         slot.words[board.SEATS] = seats
         self.waiting: deque[Item] = deque()
@@ -127,12 +127,13 @@ class Hand:
                 item = waiting.popleft()
                 self._started = index = self._started + 1
             self.running[seat] = item
-            if self._is_shared:
-                self._seats[seat] = index
-                index = self._seats[0]
-                if not waiting or len(self._noted) <= self._sent + 1:
-                    self._note_age(now_ns)  # else it changes with the next step, in a few ms
-            _pack_progress(self._progress, 0, self._started, len(self._noted), self._span, index)
+            # One after the other: who dies in between has finished what its seat still says. (struct's pack_into would
+            # write zeros first.)
+            words[VERDICT_SPAN] = self._span
+            words[STARTED] = self._started
+            self._seats[seat] = index
+            if self._is_shared and (not waiting or len(self._noted) <= self._sent + 1):
+                self._note_age(now_ns)  # else it changes with the next step, in a few ms
             return item
         finally:
             self._release()
@@ -142,10 +143,10 @@ class Hand:
         with self._slot.lock:
             if last:
                 self._note(seat, last)
+            self._words[VERDICT_SPAN] = self._span
             if not self._is_loose(seat):
                 self.running[seat] = None
                 self._seats[seat] = 0
-            self._words[board.VERDICTS], self._words[board.VERDICT_SPAN] = len(self._noted), self._span
             self._note_age(now_ns)
 
     def _note(self, seat: int, verdict: bytes) -> None:
@@ -262,7 +263,7 @@ class Hand:
             index -= self.running[seat] is not None
         words = self._words
         words[board.ENTRIES_END] = words[COUNT] = 0
-        words[board.STARTED] = self._started
+        words[STARTED] = self._started
         self._append_entries((*running, *self.waiting))
 
     def _append_entries(self, items: Sequence[Item]) -> None:
@@ -287,7 +288,7 @@ class Hand:
             self._span += sum([_FRAME + len(verdict) for _, verdict in sent]) << 32
         else:
             self._span = 0
-        words[board.VERDICT_SPAN], words[board.VERDICTS] = self._span, len(self._noted)
+        words[VERDICT_SPAN] = self._span
 
     def _write_verdicts(self) -> None:
         """Beside those that are there, which are valid until the span tells of the new ones: a child may die here."""
@@ -295,7 +296,6 @@ class Hand:
         raw = b"".join([part for queue, verdict in self._noted for part in (frame(len(verdict), queue), verdict)])
         at = 0 if len(raw) <= self._span >> 32 else self._span & LOW
         if at + len(raw) > VERDICT_BYTES:
-            self._words[board.VERDICT_SPAN] = at = 0  # there is no room for both: if it dies now, they run again
+            self._words[VERDICT_SPAN] = at = 0  # there is no room for both: if it dies now, they run again
         self._verdicts[at : at + len(raw)] = raw
-        self._span = self._words[board.VERDICT_SPAN] = at << 32 | at + len(raw)
-        self._words[board.VERDICTS] = len(self._noted)
+        self._span = self._words[VERDICT_SPAN] = at << 32 | at + len(raw)
