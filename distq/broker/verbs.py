@@ -62,8 +62,9 @@ class Step(NamedTuple):
     now_ms: int
     fence: int
     """Fence of the first entry; each next one has one more."""
-    alone: bool
-    """The one entry is a suspect: nothing else may run in this process beside it."""
+    alone: int
+    """1: the one entry is a suspect, and nothing else may run in this process beside it. 2: a suspect waits until this
+    worker holds nothing."""
     late: int
     """Verdicts on entries that were not held any more."""
     entries: list[bytes]
@@ -245,7 +246,7 @@ def step(
 
 def _parse_step(reply: Reply) -> Step:
     word, now_ms, fence, alone, late, entries, messages = reply
-    return Step(word.decode(), now_ms, fence, alone == 1, late, entries, messages)
+    return Step(word.decode(), now_ms, fence, alone, late, entries, messages)
 
 
 def settle(

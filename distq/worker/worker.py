@@ -234,7 +234,8 @@ class Solo(Worker):
         types: set[str] = set()
         while True:
             run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked
-            ahead_at = len(step.entries) // 2 if len(step.entries) >= AHEAD else -1
+            # A suspect waits until this worker holds nothing: then it does not ask ahead.
+            ahead_at = len(step.entries) // 2 if len(step.entries) >= AHEAD and not step.alone else -1
             begun = now = time.monotonic_ns()
             give_back_at, ran, stopped = begun + WINDOW_NS, 0, False
             item = hand.start(0, now)
@@ -265,9 +266,15 @@ class Solo(Worker):
     def _fetch_ahead(self, spent_ns: int) -> None:
         """In the middle of a batch of quick tasks the next one is asked for, and what is finished goes along: neither
         the broker nor this worker waits for the other. Both together still start within the window."""
-        if not self._hand.loose and spent_ns < WINDOW_NS // 2:
+        if not self._hand.loose and spent_ns < WINDOW_NS // 2 and not self._is_awaited():
             want = self._pace.want(len(self._hand.waiting))
             self._line.begin_step(self._queue, want, MOST_BYTES, self._collect(self._queue))
+
+    def _is_awaited(self) -> bool:
+        """Whether the next batch may have to come from another queue."""
+        queues = len(self._post.queues)
+        is_known = len(self._empty) == queues - 1 and time.monotonic() - self._rechecked <= RECHECK_S
+        return queues > 1 and not is_known
 
     def _end_ahead(self) -> Step:
         """What was asked for in the middle of a batch."""

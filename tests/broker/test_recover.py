@@ -233,3 +233,14 @@ def test_a_suspect_waits_for_what_is_ready_at_a_higher_priority(room: Room) -> N
     assert room.where(ready) == "active"
     assert room.redis.exists(room.key("WAKE_ALONE"))
     assert [entry.decode() for entry in room.step(worker, 10).entries] == [low]
+
+
+def test_a_worker_that_holds_something_is_told_that_a_suspect_waits(room: Room) -> None:
+    (suspect,) = suspects_of(room, 1)
+    urgent, sound, worker = room.enqueue(priority=2), room.enqueue(), room.register()
+    step = room.step(worker, 1)
+    assert ([entry.decode() for entry in step.entries], step.alone) == ([urgent], 0)
+    step = room.step(worker, 10)
+    assert ([entry.decode() for entry in step.entries], step.alone) == ([sound], 2)
+    step = room.step(worker, 10, [completed(urgent), completed(sound)])
+    assert ([entry.decode() for entry in step.entries], step.alone) == ([suspect], 1)

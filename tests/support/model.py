@@ -89,7 +89,7 @@ class Place:
     takes: str = "all"
     fence: int = 0
     reserved: int = 0
-    alone: bool = False
+    alone: int = 0
 
 
 @dataclass(frozen=True)
@@ -275,11 +275,11 @@ class Model:
                 self.lanes.setdefault(life.type, Parked(verdict.after))
                 self._wait(life)
 
-    def step(self, worker: str, want: int, verdicts: Iterable[Verdict]) -> tuple[list[Life], bool, int]:
+    def step(self, worker: str, want: int, verdicts: Iterable[Verdict]) -> tuple[list[Life], int, int]:
         """What it reserves, whether that is to run alone, and how many verdicts came too late."""
         late = self.settle(worker, verdicts)
         self.advance()
-        got, alone = self._reserve(worker, want) if want else ([], False)
+        got, alone = self._reserve(worker, want) if want else ([], 0)
         place = self.workers[worker]
         place.fence, place.reserved, place.alone = self.fence + 1 if got else 0, len(got), alone
         self.fence += len(got)
@@ -288,18 +288,21 @@ class Model:
         self.held(worker).extend(got)
         return got, alone, late
 
-    def _reserve(self, worker: str, want: int) -> tuple[list[Life], bool]:
+    def _reserve(self, worker: str, want: int) -> tuple[list[Life], int]:
         """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready. Some
         workers take no suspects, some nothing else."""
         got: list[Life] = []
-        takes = self.workers[worker].takes
+        takes, alone = self.workers[worker].takes, 0
         for level in LEVELS:
-            if takes != "sound" and not self.held(worker) and self.at(f"suspects:{level}"):
-                if got:
-                    break
-                got = self._take(f"suspects:{level}", 1)
-                if got:
-                    return got, True
+            if takes != "sound" and self.at(f"suspects:{level}"):
+                if self.held(worker):
+                    alone = 2
+                elif got:
+                    return got, 2
+                else:
+                    got = self._take(f"suspects:{level}", 1)
+                    if got:
+                        return got, 1
             if takes == "suspects":
                 if self.at(f"queue:{level}"):
                     break
@@ -309,7 +312,9 @@ class Model:
                     got += self._take_from_lane(level, lane, want - len(got))
             if len(got) < want:
                 got += self._take(f"queue:{level}", want - len(got))
-        return got, False
+            if len(got) >= want:
+                break
+        return got, alone
 
     def _take(self, name: str, most: int) -> list[Life]:
         """From the front; ghosts vanish, and what has got a limit since it came moves into its lane."""

@@ -286,3 +286,20 @@ def test_an_idle_host_with_four_processes_sends_at_most_one_command_a_second(sta
     seconds = 9
     commands = Monitor(room.url).commands(seconds)
     assert 1 <= len(commands) <= seconds, "\n".join(line[:120] for line in commands)
+
+
+# -- suspects --------------------------------------------------------------------------------------------------------
+
+
+def test_a_suspect_is_reached_although_its_worker_always_asks_ahead(start: Start, room: Room) -> None:
+    suspect = fetch.work.delay()
+    lost = room.register(types=("work",))
+    assert len(room.step(lost, 1).entries) == 1
+    backlog = fetch.work.delay_many([()] * 1000)
+    start("fetch", processes=1)
+    eventually(lambda: backlog[0].status() == "completed", "it works")
+    fetch.work.delay_many([()] * 30_000)
+    room.recover(lost, "lost")
+    suspect.get(timeout=30)
+    assert room.redis.llen(room.key("QUEUE", "default")) > 0, "the backlog was there all the time"
+    inspect.purge(app.broker, "default", "default")

@@ -3,7 +3,7 @@
 -- a step that was already applied settles nothing again and is told what it reserved.
 -- KEYS prefix
 -- ARGV worker, number, want, bytes, digest, then three per verdict (parts/settle.lua)
--- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1, late verdicts, entries, messages}
+-- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1|2, late verdicts, entries, messages}
 -- uses clock head limit wake ready shelves endings future settle lanes reserve
 
 -- The short way: a worker that was idle settles nothing, and the queue holds ready tasks and nothing else that matters now.

@@ -63,23 +63,28 @@ local function take_from_lanes(level, want, digest)
   end
 end
 
--- reserve: fills got, messages and alone. `takes`: "all", or "sound" (no suspects), or "suspects" (nothing else). One
--- command tells whether there is anything but ready lists.
+-- reserve: fills got, messages and alone (1: what was got is a suspect; 2: one waits for a worker that holds nothing).
+-- `takes`: "all", or "sound" (no suspects), or "suspects" (nothing else). One command tells whether there is anything but
+-- ready lists.
 local function reserve(worker, want, bytes, digest, takes)
   if want < 1 then return end
   room = bytes
-  local takes_suspects, has_lanes, limited = false, false, false
+  local takes_suspects, holds, has_lanes, limited = false, false, false, false
   if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
-    takes_suspects = takes ~= 'sound' and redis.call('LLEN', PROCESSING .. worker) == 0
+    takes_suspects, holds = takes ~= 'sound', redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes, limited = redis.call('EXISTS', LANES) == 1, redis.call('EXISTS', LIMITS) == 1
   end
   for _, level in ipairs(LEVELS) do
     if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
-      if #got > 0 then break end
-      alone = take(SUSPECTS .. level, level, 1)
-      redis.call('ZREM', WAKE_ALONE, 'w')
-      if alone == 1 then break end
+      if holds or #got > 0 then
+        alone = 2
+        if not holds then break end
+      else
+        alone = take(SUSPECTS .. level, level, 1)
+        redis.call('ZREM', WAKE_ALONE, 'w')
+        if alone == 1 then break end
+      end
     end
     if takes == 'suspects' then
       if redis.call('EXISTS', QUEUE .. level) == 1 then break end
