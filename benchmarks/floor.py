@@ -1,7 +1,7 @@
 """The floor: the same work in bare loops without any features. Nobody can be faster; features cost the distance.
 
 drain      the loop of `bareloop.py` in so many processes
-enqueue    redis-py's own `rpush`
+enqueue    redis-py's own `rpush`; many: hash and ids, pipelined over a raw connection
 hand-over  a raw push, and a blocking pop in another process
 round trip a hand-over there and one back
 """
@@ -23,7 +23,7 @@ import redis
 from benchmarks import bareloop
 from benchmarks.host import Room
 from distq.broker.connect import Wire
-from distq.broker.scripts import encode
+from distq.broker.scripts import encode, encode_items
 
 
 def fill(room: Room, number: int, task: str = "noop", argument: float | None = None) -> None:
@@ -35,6 +35,23 @@ def fill(room: Room, number: int, task: str = "noop", argument: float | None = N
         pipe.hset(bareloop.TASKS, mapping={id: msgpack.packb([task, [n]]) for id, n in zip(ids, given, strict=True)})
         pipe.rpush(bareloop.QUEUE, *ids)
         pipe.execute()
+
+
+def load(wire: Wire, number: int) -> None:
+    """The same as `fill` over a raw connection: pipelined, in chunks, ids and bodies made in the loop."""
+    pack = msgpack.Packer().pack
+    for start in range(0, number, 1000):
+        ids, pairs = [], []
+        for n in range(start, min(start + 1000, number)):
+            id, body = b"default.%020x" % n, pack(["noop", [n]])
+            ids.append(b"$28\r\n%b\r\n" % id)
+            pairs.append(b"$28\r\n%b\r\n$%d\r\n%b\r\n" % (id, len(body), body))
+        size = len(ids)
+        hset = b"*%d\r\n%b%b" % (2 + 2 * size, encode_items(("HSET", bareloop.TASKS)), b"".join(pairs))
+        rpush = b"*%d\r\n%b%b" % (2 + size, encode_items(("RPUSH", bareloop.QUEUE)), b"".join(ids))
+        wire.send(hset + rpush)
+        wire.read()
+        wire.read()
 
 
 def drain(room: Room, number: int, processes: int, task: str = "noop", argument: float | None = None) -> float:

@@ -16,7 +16,7 @@ from benchmarks.tasks import noop
 from benchmarks.turns import by_turns
 from distq.broker import keys, verbs
 from distq.broker.connect import Wire
-from distq.broker.scripts import encode_items, script
+from distq.broker.scripts import script
 from distq.message import head, new_ids
 
 CALLS, BULK, MILLION = 5_000, 100_000, 1_000_000
@@ -85,7 +85,7 @@ def bulk(rounds: int) -> list[Figure]:
             rounds,
             {
                 "ours": lambda: _timed(place, lambda: noop.delay_many((n,) for n in range(BULK))),
-                "bare": lambda: _timed(place, lambda: _bare_load(wire, BULK)),
+                "bare": lambda: _timed(place, lambda: floor.load(wire, BULK)),
             },
         )
     rates = {name: [BULK / seconds for seconds, _ in times] for name, times in found.items()}
@@ -172,20 +172,3 @@ def _raw_calls(number: int) -> list[bytes]:
     message = head("noop", 1, 600) + msgpack.packb([[1]])
     front = verbs.enqueue_front(keys.prefix("bench", "default"), "noop", 1, b"")
     return [verbs.enqueue_one(front, id, message) for id in new_ids("default", number)]
-
-
-def _bare_load(wire: Wire, number: int) -> None:
-    """The least that a bulk can be: hash and ids over a raw connection, pipelined, in chunks, packed in the loop."""
-    pack = msgpack.Packer().pack
-    for start in range(0, number, 1000):
-        ids, pairs = [], []
-        for n in range(start, min(start + 1000, number)):
-            id, body = b"default.%020x" % n, pack(["noop", [n]])
-            ids.append(b"$28\r\n%b\r\n" % id)
-            pairs.append(b"$28\r\n%b\r\n$%d\r\n%b\r\n" % (id, len(body), body))
-        size = len(ids)
-        hset = b"*%d\r\n%b%b" % (2 + 2 * size, encode_items(("HSET", "bare:tasks")), b"".join(pairs))
-        rpush = b"*%d\r\n%b%b" % (2 + size, encode_items(("RPUSH", "bare:queue")), b"".join(ids))
-        wire.send(hset + rpush)
-        wire.read()
-        wire.read()

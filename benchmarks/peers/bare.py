@@ -11,6 +11,7 @@ from benchmarks.figure import percentile
 from benchmarks.host import Room
 from benchmarks.numbers import scaled
 from benchmarks.peers.workloads import Numbers, Scale, pauses
+from distq.broker.connect import Wire
 from distq.embedded import EmbeddedBroker
 
 NAME = "bare loop"
@@ -43,8 +44,9 @@ def measure(workload: str, scale: Scale, rates: Numbers) -> Numbers:
 
 
 def _fill(place: Room, number: int) -> float:
+    wire = Wire(place.url, timeout=10.0)
     begun = time.perf_counter()
-    floor.fill(place, number)
+    floor.load(wire, number)
     return number / (time.perf_counter() - begun)
 
 
