@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BULK, BULK_BYTES = 500, 1 << 20
+BULK, BULK_BYTES = 1000, 1 << 20
 """Messages in one script call of `delay_many`, and about so many bytes: none keeps the broker or the network long."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})

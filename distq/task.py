@@ -60,7 +60,7 @@ class Task(Generic[P, R, C]):
     def delay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
         """Enqueues many calls, each a tuple of positional or a mapping of keyword arguments.
 
-        One round trip for every 500 of them, or every MiB. When it raises, those of earlier round trips are enqueued.
+        One round trip for every 1,000 of them, or every MiB. When it raises, those of earlier round trips are enqueued.
         """
         return (self._plain or self._make_plain()).delay_many(calls)
 

@@ -25,7 +25,7 @@ from distq.errors import BrokerFull, BrokerUnavailable
 
 T = TypeVar("T")
 
-MAX_BATCH, MAX_BATCH_BYTES = 500, 1 << 20
+MAX_BATCH, MAX_BATCH_BYTES = 1000, 1 << 20
 
 
 class AsyncWire:

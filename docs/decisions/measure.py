@@ -26,7 +26,7 @@ from distq.message import head, new_id, new_ids
 from distq.worker.board import Board
 from distq.worker.hand import Hand
 
-ROUNDS, CALLS, BULK = 9, 2000, 500
+ROUNDS, CALLS, BULK = 9, 2000, 1000
 BODY = b"\x91\x92\x01\x02"
 
 

@@ -27,8 +27,8 @@ from distq.worker.worker import Post, Solo
 
 WORKER, SCRIPT, DELAY = 5.0, 1.3, 0.75
 """The most that is allowed. Measured: 3.8, 1.0, and 0.5 to 0.6. Whoever makes it faster lowers these."""
-BULK, BULK_SCRIPT = 1.8, 4.5
-"""The same for `delay_many`. Measured: 1.3, and 3.5 (2.0 when there is much in the broker; the long way: 5.9)."""
+BULK, BULK_SCRIPT = 1.7, 3.3
+"""The same for `delay_many`. Measured: 1.3, and 2.6 (2.0 when there is much in the broker; the long way: 4 to 8)."""
 TASKS, CALLS, ROUNDS = 5_000, 1_000, 7
 
 app = Distq("guard")
@@ -199,8 +199,8 @@ def test_the_guard_sees_a_slower_bulk(server: Room) -> None:
 def test_the_guard_sees_a_bulk_that_goes_the_long_way(server: Room) -> None:
     wire = Wire(server.url, timeout=10.0)
 
-    def with_deadlines() -> list[Any]:
-        return noop.options(expires=60).delay_many((number,) for number in range(TASKS))
+    def scheduled() -> list[Any]:
+        return noop.options(delay=60, expires=120).delay_many((number,) for number in range(TASKS))
 
-    found = ratios(lambda: bulk(server, with_deadlines), lambda: bulk(server, lambda: floor.load(wire, TASKS)))
+    found = ratios(lambda: bulk(server, scheduled), lambda: bulk(server, lambda: floor.load(wire, TASKS)))
     assert found.server > BULK_SCRIPT

@@ -419,13 +419,13 @@ def test_calls_of_one_turn_of_the_event_loop_share_round_trips(room: Room) -> No
     async def main() -> None:
         await add.adelay(0)
         monitor = Monitor(room.url)
-        handles = await asyncio.gather(*(add.adelay(n) for n in range(1200)))
-        assert len({handle.id for handle in handles}) == 1200
+        handles = await asyncio.gather(*(add.adelay(n) for n in range(2200)))
+        assert len({handle.id for handle in handles}) == 2200
         commands = await asyncio.to_thread(monitor.commands, 0.5)
         assert 3 <= len(commands) <= 4, [command[:100] for command in commands]
 
     asyncio.run(main())
-    assert room.redis.llen(room.key("QUEUE", "default")) == 1201
+    assert room.redis.llen(room.key("QUEUE", "default")) == 2201
 
 
 def test_coroutines_that_are_cancelled_never_shift_the_replies_of_others(start: Start) -> None:

@@ -36,8 +36,9 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
       local first, last = unpack(redis.call('HMGET', SHELF .. shelf, ids[1], ids[number]))
       if first or last then words = nil end
     end
-    for _, message in ipairs(redis.call('HMGET', TASKS, unpack(ids))) do
-      if message then words = nil end
+    local alive = redis.call('HMGET', TASKS, unpack(ids))
+    for i = 1, number do
+      if alive[i] then words = nil end
     end
     if words then
       for i = 2, #messages, 2 do messages[i] = stamp .. messages[i] end
@@ -68,11 +69,21 @@ local token = options.token
 local expires = options.expires or (options.expires_in and now + options.expires_in) or 0
 local due = options.due or ((options.delay or 0) > 0 and from_now + options.delay) or 0
 
--- Under which entry does a new task of this id live? nil: the id is alive, or the call is a repetition.
+-- Which ids of our own making are alive or have ended lately? Then the call is a repetition.
+local function known_among(ids)
+  local known, places = {}, {TASKS}
+  for shelf in string.gmatch(redis.call('GET', LATEST) or '', '%S+') do places[#places + 1] = SHELF .. shelf end
+  for _, key in ipairs(places) do
+    local found = redis.call('HMGET', key, unpack(ids))
+    for i, id in ipairs(ids) do known[id] = known[id] or found[i] end
+  end
+  return known
+end
+
+-- Under which entry does a new task of this id of the user's live? nil: the id is alive, or the call is a repetition.
 local function entry_of(id)
-  if redis.call('HEXISTS', TASKS, id) == 1 then return nil end
-  if not token then return not has_ended_lately(id) and id or nil end
-  if redis.call('HEXISTS', GENERATIONS, id) == 1 or redis.call('GET', SENT .. id) == token then return nil end
+  if redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1 then return nil end
+  if redis.call('GET', SENT .. id) == token then return nil end
   for _, priority in ipairs(LEVELS) do
     if redis.call('SISMEMBER', GHOSTS .. priority, id) == 1 then
       return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
@@ -117,15 +128,18 @@ local function place(entries)
 end
 
 messages = messages or {ARGV[4], ARGV[5]}
-local words, ids, entries, fields, seen = {}, {}, {}, {}, {}
-for i = 1, number do
-  local id = messages[2 * i - 1]
-  local entry = not seen[id] and entry_of(id)
+local given, stamp = {}, struct.pack('>dd', now, expires)
+for i = 1, number do given[i] = messages[2 * i - 1] end
+local known = token and {} or known_among(given)
+local words, ids, entries, fields = {}, {}, {}, {}
+for i, id in ipairs(given) do
+  local entry = id
+  if known[id] then entry = nil elseif token then entry = entry_of(id) end
   words[i] = entry and 'created' or 'duplicate'
   if entry then
-    seen[id] = true
+    known[id] = true
     ids[#ids + 1], entries[#entries + 1] = id, entry
-    fields[#fields + 1], fields[#fields + 2] = entry, struct.pack('>dd', now, expires) .. messages[2 * i]
+    fields[#fields + 1], fields[#fields + 2] = entry, stamp .. messages[2 * i]
   end
 end
 if #entries > 0 then

@@ -7,16 +7,6 @@ local function result_of(id)
   return false
 end
 
--- Whether a task of this id has ended within the time in which a producer repeats the call that made it.
-local latest -- names of shelves
-local function has_ended_lately(id)
-  latest = latest or redis.call('GET', LATEST) or ''
-  for shelf in string.gmatch(latest, '%S+') do
-    if redis.call('HEXISTS', SHELF .. shelf, id) == 1 then return true end
-  end
-  return false
-end
-
 -- For ids that begin a new life, or are forgotten for good.
 local function forget_results(ids)
   for _, shelf in ipairs(redis.call('ZRANGE', SHELVES, 0, -1)) do redis.call('HDEL', SHELF .. shelf, unpack(ids)) end
