@@ -47,6 +47,7 @@ bench-peers: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos --tasks 100000 --seconds 0
+	$(BIN)/python -m tests.chaos --tasks 20000 --seconds 0.02 --threads 8
 
 clean:
 	rm -rf $(VENV) .distq demo-output

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--tasks 10000] [--seconds 0.005]`: both ways, with the account of each.
+"""`python -m tests.chaos [--tasks 10000] [--seconds 0.005] [--threads 1]`: both ways, with the account of each.
 
 Exit code 1 if one is not clean.
 """
@@ -17,11 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=0.005, help="how long a task takes")
+    parser.add_argument("--threads", type=int, default=1, help="of each of the two processes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     clean = True
     for way in get_args(Way):
-        account = smoke(options.tasks, way, options.seed, seconds=options.seconds)
+        account = smoke(options.tasks, way, options.seed, seconds=options.seconds, threads=options.threads)
         print(account, flush=True)
         for problem in account.problems():
             clean = False

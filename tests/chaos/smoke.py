@@ -14,8 +14,6 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -31,6 +29,7 @@ from tests.support.rules import check_rules
 Way = Literal["kill", "term"]
 
 EVERY_S = 1.0
+PROCESSES = 2
 NEVER_KILLED, ALIVE = (0.0, 0.0), (float("inf"), float("inf"))
 
 
@@ -51,6 +50,7 @@ class Account:
     way: Way
     tasks: int
     seconds: float
+    threads: int = 1
     killed: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Process -> between which two times it was killed: with a supervisor, all its processes."""
     faults: int = 0
@@ -86,6 +86,15 @@ class Account:
                     found.append(after)
         return found
 
+    @property
+    def most_at_once(self) -> int:
+        """The largest number of runs that went on at the same time."""
+        changes = []
+        for run in itertools.chain.from_iterable(self.runs.values()):
+            over = run.ended if run.ended is not None else self.killed.get(run.pid, ALIVE)[0]
+            changes += [(run.started, 1), (max(over, run.started), -1)]
+        return max(itertools.accumulate(change for _, change in sorted(changes)), default=0)
+
     def problems(self) -> list[str]:
         """What must not be; empty if all is well."""
         wrong = []
@@ -99,24 +108,27 @@ class Account:
             wrong.append(f"{len(self.overlaps)} runs overlap, such as {self.overlaps[0]}")
         if self.way == "term" and self.extra_runs:
             wrong.append(f"{len(self.extra_runs)} extra runs although nothing was killed")
+        if self.way == "kill" and self.most_at_once > PROCESSES * self.threads:
+            wrong.append(f"{self.most_at_once} at once")
         if not (self.faults or self.terms):
             wrong.append("it was over before anything was killed")
         return wrong
 
     def __str__(self) -> str:
         return (
-            f"{self.way}: {self.tasks:,} tasks, {self.faults} kills, {self.terms} TERMs, {self.seconds:.0f} s: "
+            f"{self.way}, -t {self.threads}: {self.tasks:,} tasks, {self.faults} kills, {self.terms} TERMs, {self.seconds:.0f} s: "
             f"{self.completed:,} completed, {self.lost} lost, {len(self.extra_runs)} extra runs "
-            f"({len(self.extra_runs) - len(self.unexplained)} explained by a kill), {len(self.overlaps)} overlaps"
+            f"({len(self.extra_runs) - len(self.unexplained)} explained by a kill), {len(self.overlaps)} overlaps, "
+            f"at most {self.most_at_once} at once"
         )
 
 
-def smoke(tasks: int, way: Way, seed: int = 0, *, seconds: float = 0.005) -> Account:
+def smoke(tasks: int, way: Way, seed: int = 0, *, seconds: float = 0.005, threads: int = 1) -> Account:
     """Enqueues, kills until all is done, and gives the account. A task takes `seconds`; with 0 they come in batches, of
-    which the next one is asked for while one is worked on."""
+    which the next one is asked for while one is worked on. `threads`: of each process."""
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, _stage(broker.url, Path(folder)) as stage:
-        account = Account(way, tasks, 0.0)
+    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, _Stage(broker.url, Path(folder), threads) as stage:
+        account = Account(way, tasks, 0.0, threads)
         app.rebind(broker.url)
         begun = time.monotonic()
         work.delay_many((number, seconds) for number in range(tasks))
@@ -164,31 +176,29 @@ def kill_host(host: Host, account: Account) -> None:
 class _Stage:
     """Broker, journal, and the hosts so far."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, threads: int) -> None:
         self.room = Room(url)
         self.journal = Journal(folder / "journal")
         self.hosts: list[Host] = []
-        self._url, self._folder = url, folder
+        self._folder = folder
+        sizes = ["-p", str(PROCESSES), "-t", str(threads)]
+        self._command = ["run", "tests.support.apps.chaos:app", *sizes, "--metrics-port", "0", "--broker", url]
+
+    def __enter__(self) -> _Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for host in self.hosts:
+            host.close()
+        self.room.close()
 
     def start(self) -> Host:
-        command = ["run", "tests.support.apps.chaos:app", "-p", "2", "--metrics-port", "0", "--broker", self._url]
-        host = Host(command, self._folder / f"host-{len(self.hosts)}.log", self.journal.place)
+        host = Host(self._command, self._folder / f"host-{len(self.hosts)}.log", self.journal.place)
         self.hosts.append(host)
         return host.await_ready()
 
     def is_done(self) -> bool:
         return not self.room.redis.hlen(self.room.key("TASKS"))
-
-
-@contextmanager
-def _stage(url: str, folder: Path) -> Iterator[_Stage]:
-    stage = _Stage(url, folder)
-    try:
-        yield stage
-    finally:
-        for host in stage.hosts:
-            host.close()
-        stage.room.close()
 
 
 def _until(at: float, stage: _Stage) -> None:

@@ -20,6 +20,13 @@ def test_the_same_with_tasks_that_come_in_batches(way: Way) -> None:
     assert account.faults + account.terms >= 2
 
 
+@pytest.mark.parametrize("way", ["kill", "term"])
+def test_the_same_with_several_threads(way: Way) -> None:
+    account = smoke(4000, way, seconds=0.02, threads=8)
+    assert account.problems() == [], account
+    assert account.faults + account.terms >= 2
+
+
 def test_ending_hosts_costs_neither_a_task_nor_a_second_run() -> None:
     account = smoke(1500, "term")
     assert account.problems() == [], account
@@ -27,7 +34,7 @@ def test_ending_hosts_costs_neither_a_task_nor_a_second_run() -> None:
 
 
 def account(way: Way, *runs: Run, completed: int = 1, killed: dict[int, tuple[float, float]] | None = None) -> Account:
-    return Account(way, 1, 1.0, killed or {}, faults=1, runs={"a": list(runs)}, completed=completed)
+    return Account(way, 1, 1.0, killed=killed or {}, faults=1, runs={"a": list(runs)}, completed=completed)
 
 
 def test_one_run_is_clean() -> None:
