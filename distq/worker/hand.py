@@ -35,6 +35,9 @@ Item = tuple[bytes, bytes, int, int, int]
 MOST_STARTED = 256
 """So many entries that were started are left on the board before it is written anew."""
 
+FAR = 1 << 16
+"""Verdicts that begin later than this on the board are moved to its front: what is never touched costs no memory."""
+
 VOID = 255
 """As queue: held under a name that is not this child's any more. Whatever comes of it is not settled."""
 
@@ -289,6 +292,8 @@ class Hand:
         else:
             self._span = 0
         words[VERDICT_SPAN] = self._span
+        if self._span >> 32 > FAR:
+            self._write_verdicts()
 
     def _write_verdicts(self) -> None:
         """Beside those that are there, which are valid until the span tells of the new ones: a child may die here."""

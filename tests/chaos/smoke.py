@@ -116,18 +116,25 @@ class Account:
 
     def __str__(self) -> str:
         return (
-            f"{self.way}, -t {self.threads}: {self.tasks:,} tasks, {self.faults} kills, {self.terms} TERMs, {self.seconds:.0f} s: "
-            f"{self.completed:,} completed, {self.lost} lost, {len(self.extra_runs)} extra runs "
+            f"{self.way}, -t {self.threads}: {self.tasks:,} tasks, {self.faults} kills, {self.terms} TERMs, "
+            f"{self.seconds:.0f} s: {self.completed:,} completed, {self.lost} lost, {len(self.extra_runs)} extra runs "
             f"({len(self.extra_runs) - len(self.unexplained)} explained by a kill), {len(self.overlaps)} overlaps, "
             f"at most {self.most_at_once} at once"
         )
 
 
 def smoke(tasks: int, way: Way, seed: int = 0, *, seconds: float = 0.005, threads: int = 1) -> Account:
-    """Enqueues, kills until all is done, and gives the account. A task takes `seconds`; with 0 they come in batches, of
-    which the next one is asked for while one is worked on. `threads`: of each process."""
+    """Enqueues, kills until all is done, and gives the account.
+
+    A task takes `seconds`; with 0 they come in batches, of which the next one is asked for while one is worked on.
+    `threads`: of each process.
+    """
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as broker, _Stage(broker.url, Path(folder), threads) as stage:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedBroker() as broker,
+        _Stage(broker.url, Path(folder), threads) as stage,
+    ):
         account = Account(way, tasks, 0.0, threads)
         app.rebind(broker.url)
         begun = time.monotonic()
