@@ -23,7 +23,7 @@ from distq.worker.execute import Executor
 from distq.worker.line import BLOCK_S, REPLY_S
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST
-from distq.worker.worker import Post, Worker, releases
+from distq.worker.worker import WINDOW_NS, Post, Worker, releases
 
 SETTLE_NS = 5_000_000
 """So long a verdict may wait for others, while all threads are busy."""
@@ -48,6 +48,8 @@ class Pool(Worker):
         self._yields = words[board.LENT] != words[board.RETURNED]
         """Whether the next thread that ends a task is to start no other. The one before us may have lent a seat."""
         self._ran: list[tuple[str, float]] = []
+        self._begun = [0] * post.threads
+        """When each thread has begun what it runs; 0: it runs nothing."""
         self._unsettled_ns = 0
         self._bell_out, self._bell_in = os.pipe()
         os.set_blocking(self._bell_out, False)
@@ -128,10 +130,16 @@ class Pool(Worker):
         idle, waiting = len(self._parked), self._hand.startable
         if self._head[ORDER] != RUN:
             return 0
-        ahead = self._pace.ahead(self._post.threads - len(self._lent))
+        ahead = self._ahead()
         if waiting >= idle and waiting > ahead // 2:
             return 0
         return min(MOST, idle + ahead - waiting)
+
+    def _ahead(self) -> int:
+        """How many may wait: as many as start within the window, in threads that are not at a longer task already."""
+        late = time.monotonic_ns() - WINDOW_NS
+        held_up = sum([0 < begun < late for begun in self._begun])
+        return self._pace.ahead(self._post.threads - len(self._lent) - held_up)
 
     def _is_due(self) -> bool:
         """Whether what is finished is to be settled now."""
@@ -161,7 +169,7 @@ class Pool(Worker):
             if self._is_due() or self._may_fetch():
                 return
             self._asleep = True
-            self._low_water = self._pace.ahead(self._post.threads - len(self._lent)) // 2 if self._fetches() else -1
+            self._low_water = self._ahead() // 2 if self._fetches() else -1
             timeout = BLOCK_S + REPLY_S if listening else PROBE_S
             if self._hand.unsettled:
                 timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
@@ -250,12 +258,14 @@ class Pool(Worker):
             if is_urgent:
                 os.write(self._bell_in, b"f")
             if item is None:
+                self._begun[seat] = 0
                 runs.rest()
                 park.acquire()
                 now, done = time.monotonic_ns(), b""
                 continue
             entry, raw, fence, queue, _ = item
             run, begun = runs.run if len(entry) <= MAX_ENTRY_BYTES else runs.run_checked, now
+            self._begun[seat] = begun
             type, done, now = run(names[queue], entry, raw, fence, begun)
             self._ran.append((type, (now - begun) / 1e9))
 

@@ -622,3 +622,18 @@ def test_hosts_with_one_thread_and_with_several_share_suspects(start: Start, jou
         os.kill(victim, signal.SIGKILL)
         eventually(lambda victim=victim: victim not in single.children, "it is dead")  # type: ignore[misc]
         all_ended(work.delay_many([()] * 50))
+
+
+def test_a_process_whose_threads_are_all_at_long_tasks_leaves_the_rest_alone(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    start("threads", "-t", "2", "-Q", "default", processes=1)
+    train()
+    held = work.delay_many([(str(gate), "held")] * 2)
+    await_starts(journal, held)
+    waiting = work.delay()
+    commands = Monitor(room.url).commands(3)
+    assert len(commands) < 15, "\n".join(line[:120] for line in commands)
+    assert waiting.status() == "queued"
+    gate.touch()
+    all_ended([*held, waiting])
