@@ -16,6 +16,7 @@ from typing import Any
 
 import redis
 
+from benchmarks.machine import await_quiet
 from benchmarks.numbers import rate_of
 from distq import Distq
 from distq.broker import keys
@@ -48,7 +49,8 @@ class Room:
 
 @contextmanager
 def room() -> Iterator[Room]:
-    """An embedded broker, reached over its unix socket."""
+    """An embedded broker, reached over its unix socket, when the machine is quiet."""
+    await_quiet()
     with EmbeddedBroker() as broker:
         yield Room(broker.url)
 

@@ -18,6 +18,7 @@ from distq.embedded import EmbeddedBroker, find_server
 
 LOOP = 2_000_000
 PINGS = 3_000
+LOOK_S, QUIET = 0.3, 0.85
 
 
 def loop_ms() -> float:
@@ -59,6 +60,26 @@ def ping_us() -> float:
             took.append((time.perf_counter() - begun) * 1e6)
         wire.close()
     return statistics.median(took)
+
+
+def await_quiet(patience_s: float | None = None) -> bool:
+    """Waits until nearly all of the processors are idle, at most so long; whether they were.
+
+    On a machine that others use, too: by default $BENCH_PATIENCE seconds, else not at all.
+    """
+    patience_s = float(os.environ.get("BENCH_PATIENCE", "0")) if patience_s is None else patience_s
+    give_up = time.monotonic() + patience_s
+    while time.monotonic() < give_up:
+        before = _idle_s()
+        time.sleep(LOOK_S)
+        if _idle_s() - before > QUIET * LOOK_S * (os.cpu_count() or 1):
+            return True
+    return patience_s <= 0
+
+
+def _idle_s() -> float:
+    """Seconds for which all processors of the machine together were idle."""
+    return int(Path("/proc/stat").read_text("ascii").split(maxsplit=5)[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def load() -> float:

@@ -23,6 +23,7 @@ from typing import Any
 
 import redis
 
+from benchmarks.machine import await_quiet
 from benchmarks.peers.install import Unavailable
 from benchmarks.peers.systems import HOME, ROOT, System
 from benchmarks.processes import below, pss_mib
@@ -72,7 +73,8 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(system: System) -> Iterator[Stage]:
-    """An empty broker that listens on a port of its own."""
+    """An empty broker that listens on a port of its own, when the machine is quiet."""
+    await_quiet()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +19,7 @@ from benchmarks import __main__ as door
 from benchmarks import bareloop, floor, report
 from benchmarks.figure import Figure, compared, measured, percentile
 from benchmarks.host import pauses, rate_between, room
+from benchmarks.machine import await_quiet
 from benchmarks.processes import below, cpu_seconds, pss_mib
 from benchmarks.turns import by_turns
 from benchmarks.work import burn
@@ -179,6 +183,19 @@ def test_workers_that_stand_still_are_given_up(monkeypatch: pytest.MonkeyPatch) 
 def test_pauses_are_the_same_for_all() -> None:
     assert pauses(5) == pauses(5)
     assert len(set(pauses(5))) == 5
+
+
+def test_quiet_is_waited_for_as_long_as_it_is_said() -> None:
+    assert await_quiet(0)
+    busy = "import os; any(os.fork() == 0 for _ in range(os.cpu_count() or 1))\nwhile True: pass"
+    child = subprocess.Popen([sys.executable, "-c", busy], start_new_session=True)
+    try:
+        begun = time.monotonic()
+        assert not await_quiet(1.0)
+        assert time.monotonic() - begun >= 1.0
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def test_the_processor_time_of_processes_is_that_which_they_used() -> None:
