@@ -52,7 +52,7 @@ def test_a_run_with_distq_alone_measures_everything_and_writes_the_report(tmp_pa
     assert (document["skipped"], document["problems"]) == ([], [])
     (system,) = document["systems"]
     rates = {"enqueue_1", "enqueue_10", "bulk", "drain_1", "drain_2", "drain_4", "latency_p50", "latency_p99", "memory"}
-    assert set(system["numbers"]) == rates | {"idle"}
+    assert set(system["numbers"]) == rates | {"idle", "sleep"}
     assert all(len(values) == 1 for values in system["numbers"].values())
     assert all(value > 0 for key in rates for value in system["numbers"][key])
     assert set(document["bare"]["numbers"]) == rates - {"memory"}
