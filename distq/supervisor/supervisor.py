@@ -176,7 +176,8 @@ class Supervisor:
             self._services.append(Suspects(site, self._children, self._links[-1]))
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
-        logger.info("%s; %d processes", announcement(facts), config.processes)
+        threads = f" of {config.threads} threads" if config.threads > 1 else ""
+        logger.info("%s; %d processes%s", announcement(facts), config.processes, threads)
         self._listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
