@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from distq.broker import inspect
 from distq.embedded import EmbeddedBroker
 from distq.result import Handle
 from distq.worker.line import BLOCK_S
@@ -637,3 +638,42 @@ def test_a_process_whose_threads_are_all_at_long_tasks_leaves_the_rest_alone(
     assert waiting.status() == "queued"
     gate.touch()
     all_ended([*held, waiting])
+
+
+# -- what starts next, and silence -----------------------------------------------------------------------------------
+
+
+def test_a_high_task_starts_before_almost_all_low_ones_that_wait(start: Start, journal: Journal) -> None:
+    """A thread that has begun a task of 10 ms ends it, and its process may have fetched one more for it."""
+    seats = 4
+    wait.options(priority="low").delay_many([(0.01, "low")] * 3000)
+    start("threads", "-t", "2", processes=2)
+    for turn in range(1, 9):
+        eventually(lambda turn=turn: len(journal.starts(label="low")) > turn * 80, "some low ones run")  # type: ignore[misc]
+        high = wait.options(priority="high").delay(0.0, f"high-{turn}")
+        enqueued = time.monotonic()
+        high.get(timeout=30)
+        (started,) = journal.starts(id=high.id)
+        before = [line for line in journal.starts(label="low") if enqueued < line.at < started.at]
+        assert len(before) <= 3 * seats, f"{len(before)} low tasks started before a high one"
+    assert len(journal.starts(label="low")) < 2800, "low ones were waiting all the time"
+    inspect.purge(app.broker, "default", "low")
+
+
+def test_an_idle_host_with_threads_sends_at_most_one_command_a_second(
+    start: Start, room: Room, journal: Journal, gate: Path
+) -> None:
+    """Idle, but not empty: something runs for long, something is scheduled, limited, and was in a process that died."""
+    host = start("threads", "-t", "4", "-Q", "default", processes=2)
+    held = work.delay_many([(str(gate), "held")] * 8)
+    await_starts(journal, held)
+    kill(host.children[0])
+    eventually(lambda: len(journal.starts(label="held")) == 12, "what ran there runs again")
+    work.options(delay="1h").delay()
+    commands = Monitor(room.url).commands(7)
+    assert 1 <= len(commands) <= 7, "\n".join(line[:120] for line in commands)
+    gate.touch()
+    all_ended(held)
+    eventually(lambda: len(host.children) == 2, "what is not needed any more has ended")
+    commands = Monitor(room.url).commands(7)
+    assert 1 <= len(commands) <= 7, "\n".join(line[:120] for line in commands)
