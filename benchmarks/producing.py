@@ -19,6 +19,8 @@ from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.message import head, new_ids
 
+Work = Callable[[], object]
+
 CALLS, BULK, MILLION = 5_000, 100_000, 1_000_000
 THREADS, COROUTINES = 10, 100
 LEAST_ROUNDS = 5
@@ -33,18 +35,14 @@ def produce(rounds: int) -> list[Figure]:
 
 def one_at_a_time(rounds: int) -> list[Figure]:
     """`.delay()` beside its own script through a raw socket, and beside redis-py's `rpush`."""
-    with room() as place:
-        place.app()
-        wire, calls = Wire(place.url, timeout=10.0), _raw_calls(CALLS)
-        wire.request(script("enqueue").load_command())
-        found = by_turns(
-            rounds,
-            {
-                "ours": lambda: _timed(place, lambda: _times(CALLS, lambda: noop.delay(1))),
-                "script": lambda: _timed(place, lambda: [wire.request(call) for call in calls]),
-                "rpush": lambda: _timed(place, lambda: _times(CALLS, lambda: floor.rpush(place.client))),
-            },
-        )
+    found = by_turns(
+        rounds,
+        {
+            "ours": lambda: _timed(_ready(lambda: _times(CALLS, lambda: noop.delay(1)))),
+            "script": lambda: _timed(_raw_script),
+            "rpush": lambda: _timed(lambda place: lambda: _times(CALLS, lambda: floor.rpush(place.client))),
+        },
+    )
     rates = {name: [CALLS / seconds for seconds, _ in times] for name, times in found.items()}
     cpu = {name: [spent / CALLS * 1e6 for _, spent in times] for name, times in found.items()}
     ours, script_alone, rpush = "delay, one at a time", "raw socket", "rpush"
@@ -57,17 +55,15 @@ def one_at_a_time(rounds: int) -> list[Figure]:
 
 def together(rounds: int) -> list[Figure]:
     """`.delay()` from threads beside redis-py's `rpush` from threads; `adelay()` from coroutines beside one by one."""
-    with room() as place:
-        place.app()
-        found = by_turns(
-            rounds,
-            {
-                "threads": lambda: _timed(place, lambda: _in_threads(lambda: noop.delay(1))),
-                "rpush": lambda: _timed(place, lambda: _in_threads(lambda: floor.rpush(place.client))),
-                "coroutines": lambda: _timed(place, lambda: asyncio.run(_in_coroutines(COROUTINES))),
-                "one": lambda: _timed(place, lambda: asyncio.run(_in_coroutines(1))),
-            },
-        )
+    found = by_turns(
+        rounds,
+        {
+            "threads": lambda: _timed(_ready(lambda: _in_threads(lambda: noop.delay(1)))),
+            "rpush": lambda: _timed(lambda place: lambda: _in_threads(lambda: floor.rpush(place.client))),
+            "coroutines": lambda: _timed(_ready(lambda: asyncio.run(_in_coroutines(COROUTINES)))),
+            "one": lambda: _timed(_ready(lambda: asyncio.run(_in_coroutines(1)))),
+        },
+    )
     rates = {name: [CALLS / seconds for seconds, _ in times] for name, times in found.items()}
     threads, coroutines = f"delay, {THREADS} threads", f"adelay, {COROUTINES} coroutines"
     return [
@@ -78,16 +74,13 @@ def together(rounds: int) -> list[Figure]:
 
 def bulk(rounds: int) -> list[Figure]:
     """`delay_many` beside a bare pipelined load of as many messages."""
-    with room() as place:
-        place.app()
-        wire = Wire(place.url, timeout=10.0)
-        found = by_turns(
-            rounds,
-            {
-                "ours": lambda: _timed(place, lambda: noop.delay_many((n,) for n in range(BULK))),
-                "bare": lambda: _timed(place, lambda: floor.load(wire, BULK)),
-            },
-        )
+    found = by_turns(
+        rounds,
+        {
+            "ours": lambda: _timed(_ready(lambda: noop.delay_many((n,) for n in range(BULK)))),
+            "bare": lambda: _timed(_bare_load),
+        },
+    )
     rates = {name: [BULK / seconds for seconds, _ in times] for name, times in found.items()}
     return [compared("delay_many", "calls/s", rates["ours"], rates["bare"], "bare load", at_least=0.6)]
 
@@ -103,10 +96,10 @@ def growth(rounds: int) -> list[Figure]:
             place.app()
             noop.delay(1)
             begun = time.perf_counter()
-            handles = [noop.delay(1) for _ in range(CALLS)]
+            handles = [noop.delay(1) for _ in range(2 * CALLS)]
             spent = time.perf_counter() - begun
             _take_back(place, [handle.id for handle in handles])
-            return CALLS / spent
+            return 2 * CALLS / spent
 
         rates = by_turns(rounds, {"full": lambda: into(full), "empty": lambda: into(empty)})
     what = f"delay, with {MILLION:,} delayed and {MILLION:,} waiting"
@@ -128,12 +121,24 @@ def memory() -> Figure:
 # -- what is timed ----------------------------------------------------------------------------------------------------
 
 
-def _timed(place: Room, work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds, and seconds of this process's CPU, on an emptied broker."""
-    place.client.flushall()
-    begun, used = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - begun, time.process_time() - used
+def _timed(prepare: Callable[[Room], Work]) -> tuple[float, float]:
+    """Seconds, and seconds of this process's CPU, of what was prepared on a fresh broker."""
+    with room() as place:
+        work = prepare(place)
+        begun, used = time.perf_counter(), time.process_time()
+        work()
+        return time.perf_counter() - begun, time.process_time() - used
+
+
+def _ready(work: Work) -> Callable[[Room], Work]:
+    """What the application does, when it has its connection and the broker its script."""
+
+    def prepare(place: Room) -> Work:
+        place.app()
+        noop.delay(1)
+        return work
+
+    return prepare
 
 
 def _take_back(place: Room, ids: list[str]) -> None:
@@ -167,8 +172,15 @@ async def _in_coroutines(number: int) -> None:
 # -- what stands beside it --------------------------------------------------------------------------------------------
 
 
-def _raw_calls(number: int) -> list[bytes]:
-    """What `.delay()` sends, ready made."""
-    message = head("noop", 1, 600) + msgpack.packb([[1]])
+def _raw_script(place: Room) -> Work:
+    """What `.delay()` sends, ready made, through a raw socket."""
+    wire, message = Wire(place.url, timeout=10.0), head("noop", 1, 600) + msgpack.packb([[1]])
     front = verbs.enqueue_front(keys.prefix("bench", "default"), "noop", 1, b"")
-    return [verbs.enqueue_one(front, id, message) for id in new_ids("default", number)]
+    calls = [verbs.enqueue_one(front, id, message) for id in new_ids("default", CALLS)]
+    wire.request(script("enqueue").load_command())
+    return lambda: [wire.request(call) for call in calls]
+
+
+def _bare_load(place: Room) -> Work:
+    wire = Wire(place.url, timeout=10.0)
+    return lambda: floor.load(wire, BULK)
