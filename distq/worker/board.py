@@ -137,12 +137,13 @@ class Slot:
 
     @property
     def is_watched(self) -> bool:
-        """Whether something waits in it that a slow task could hold up."""
-        return self.words[STATE] == BUSY and self.words[OLDEST] != NEVER
+        """Whether something waits in it that a slow task could hold up, and that nobody has taken away."""
+        words = self.words
+        return words[STATE] == BUSY and words[OLDEST] != NEVER and not words[REVOKED]
 
     def is_stuck(self, now_ns: int, limit_ns: int) -> bool:
-        """Whether something has waited for longer than the limit, and nobody has taken it away."""
-        return self.is_watched and not self.words[REVOKED] and now_ns - self.words[OLDEST] > limit_ns
+        """Whether something has waited for longer than the limit."""
+        return self.is_watched and now_ns - self.words[OLDEST] > limit_ns
 
     def revoke(self, name: str) -> list[Held]:
         """Takes what is finished and what is not started away from a busy child; nothing if it is just moving on, or

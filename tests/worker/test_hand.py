@@ -244,6 +244,7 @@ def test_a_child_is_stuck_when_something_waits_for_long_and_was_not_taken_away()
     assert slot_of(hand).is_stuck(later, 1000)
     assert not slot_of(hand).is_stuck(later, HOUR_NS)
     revoke(hand)
+    assert not slot_of(hand).is_watched, "there is nothing to look at until it goes on"
     assert not slot_of(hand).is_stuck(later, 1000)
     assert not slot_of(busy([b"alone"])).is_stuck(time.monotonic_ns() + 1_000_000, 1000)
 
