@@ -23,7 +23,7 @@ from distq.worker.line import BLOCK_S
 from tests.support.apps import threads
 from tests.support.apps.threads import app, count, wait, work
 from tests.support.eventually import eventually
-from tests.support.host import children_of, is_alive
+from tests.support.host import children_of, is_alive, state_of
 from tests.support.journal import Journal, Line
 from tests.support.monitor import Monitor
 from tests.support.room import Room
@@ -308,6 +308,7 @@ def test_a_host_that_was_stopped_for_longer_than_its_lease_settles_and_starts_no
     await_starts(journal, running)
     waiting = wait.delay_many([(0.0,)] * 10)
     stopped.send_all(signal.SIGSTOP)
+    eventually(lambda: state_of(old) == "T", "it stands still")
     gate.touch()
     other = start("threads", "-t", "4", "--lease", "1s", processes=1)
     all_ended([*running, *waiting])
