@@ -5,7 +5,8 @@ unchanged for two fifths of a lease by its own, in looks without a gap: a broker
 reaps nobody, because everybody renews every quarter of a lease.
 
 A renewal also tells how much each worker holds. One that has been idle from one renewal to the next, and holds
-something at both, is told to give it back: its reservation was stranded, by whatever cause.
+something at both, is told to give it back: its reservation was stranded, by whatever cause. For one that is busy the
+status board says what it holds, if it makes no step meanwhile; what is too much at two renewals goes back.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from typing import NamedTuple
 
 from distq.broker import verbs
+from distq.broker.verdicts import NO_VERDICTS
 from distq.supervisor.service import Service, Site
 from distq.worker import board
 
@@ -39,6 +41,7 @@ class Leases(Service):
         self._looked = [0.0 for _ in site.prefixes]
         self._keeper_is, self._poke_all = keeper_is, poke_all
         self._idle_since: dict[tuple[int, str], int] = {}
+        self._holds_too_much: set[tuple[int, str]] = set()
         self._asked: set[int] = set()
 
     def deadline(self) -> float:
@@ -61,13 +64,19 @@ class Leases(Service):
             (slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)
         ]
         named = [(slot, name) for slot, name in named if name]
-        sent = time.monotonic_ns()
+        sent, holds = time.monotonic_ns(), [slot.holds(name, queue) for slot, name in named]
         command = verbs.renew(
             site.prefixes[queue], site.host, site.config.lease_ms, site.digest, site.types, [name for _, name in named]
         )
         self._asked.add(queue)
         give_up = partial(self._asked.discard, queue)  # the next one comes by itself
-        site.link.submit(command, lambda renewal: self._renewed(queue, named, sent, renewal), give_up)
+
+        def renewed(renewal: verbs.Renewal) -> None:
+            self._renewed(queue, named, sent, renewal)
+            for (slot, name), before, held in zip(named, holds, renewal.held, strict=True):
+                self._compare(queue, slot, name, before, held)
+
+        site.link.submit(command, renewed, give_up)
 
     def _renewed(self, queue: int, named: list[tuple[board.Slot, str]], sent: int, renewal: verbs.Renewal) -> None:
         self._asked.discard(queue)
@@ -94,6 +103,25 @@ class Leases(Service):
         else:
             words[board.DOUBTED] = 1
             self._poke_all()
+
+    def _compare(
+        self, queue: int, slot: board.Slot, name: str, before: tuple[int, list[bytes]] | None, held: int
+    ) -> None:
+        """Notices a busy worker that is said to hold more than it does, and the second time takes that back."""
+        now = slot.holds(name, queue)
+        if before is None or now is None or now[0] != before[0]:
+            return
+        step, entries = now
+        if held <= len(entries):
+            self._holds_too_much.discard((queue, name))
+        elif (queue, name) not in self._holds_too_much:
+            self._holds_too_much.add((queue, name))
+        else:
+            self._holds_too_much.discard((queue, name))
+            logger.warning("worker %s: the broker has it hold what it does not: giving that back", name)
+            site = self._site
+            command = verbs.settle(site.prefixes[queue], name, next(site.numbers), NO_VERDICTS, step, entries)
+            site.link.submit(command, lambda answer: None, lambda: None)
 
     def _reap(self, queue: int, silent: list[tuple[str, str]]) -> None:
         now = time.monotonic()

@@ -57,6 +57,9 @@ LOW = (1 << 32) - 1
 # states of a slot
 EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
 
+# whether a step is on its way, and whether the board knows all that it carries
+NONE, KNOWN, UNKNOWN = range(3)
+
 # words of the head
 ORDER, WATCHING, WANTED = range(3)
 
@@ -166,8 +169,22 @@ class Slot:
         if not self.lock.acquire(block=False):
             return []
         try:
-            is_so = words[REVOKED] and words[FLYING] and words[STATE] == BUSY and self.name == name
+            is_so = words[REVOKED] and words[FLYING] == KNOWN and words[STATE] == BUSY and self.name == name
             return [held for held in self._held(words[SENT]) if held.flying is not None] if is_so else []
+        finally:
+            self.lock.release()
+
+    def holds(self, name: str, queue: int) -> tuple[int, list[bytes]] | None:
+        """(number of its last step, entries) of a busy child that has last stepped in this queue, and does not now."""
+        words = self.words
+        if not self.lock.acquire(block=False):
+            return None
+        try:
+            is_so = words[STATE] == BUSY and words[QUEUE] == queue and self.name == name
+            if not is_so or words[FLYING] != NONE or words[REVOKED]:
+                return None
+            found = [entry for held in self._held(0) if held.queue == queue for entry in (*held.started, *held.waiting)]
+            return words[STEP] + 1, found + [_entry_of(verdict) for its, verdict in self._noted() if its == queue]
         finally:
             self.lock.release()
 
@@ -212,12 +229,12 @@ class Slot:
             return [item for its, item in items if its == queue]
 
         def held(queue: int) -> Held:
-            verdicts, is_flying = of(queue, kept), queue == words[QUEUE] and words[FLYING]
+            verdicts, is_flying = of(queue, kept), queue == words[QUEUE] and words[FLYING] == KNOWN
             return Held(
                 queue, of(queue, started), of(queue, waiting), Verdicts(len(verdicts), b"".join(verdicts)),
                 words[STEP], sent - first if queue == words[QUEUE] else 0,
                 [_entry_of(verdict) for verdict in of(queue, noted[:sent])] if is_flying else None,
             )  # fmt: skip
 
-        flying = [words[QUEUE]] if words[FLYING] else []
+        flying = [words[QUEUE]] if words[FLYING] == KNOWN else []
         return [held(queue) for queue in sorted({*flying, *(queue for queue, _ in (*started, *waiting, *kept))})]

@@ -187,7 +187,7 @@ class Hand:
             self._carried = [(seat, self.running[seat]) for its, _, seat in self.loose if its == queue]
             self.loose = [their for their in self.loose if their[0] != queue]
             words[board.QUEUE], words[board.STEP] = queue, step
-            words[board.FLYING] = not loose  # else the board does not know all that the step carries
+            words[board.FLYING] = board.UNKNOWN if loose else board.KNOWN
             self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
             self._note_age(monotonic_ns())
         return Verdicts(len(mine) + len(loose), b"".join(mine + loose)) if mine or loose else NO_VERDICTS

@@ -205,6 +205,7 @@ class Solo(Worker):
             self._queue = woken
             self._empty = set(range(len(self._post.queues))) - {woken}
         if waited is not None and waited.word == "ok":
+            self._hand.collect(self._queue, self._line.number(self._queue) - 1)  # nothing: the board gets its number
             self._take(self._queue, waited)
             if not waited.entries:
                 self._empty.add(self._queue)

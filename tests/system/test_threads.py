@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from distq import message
 from distq.broker import inspect
 from distq.embedded import EmbeddedBroker
 from distq.result import Handle
@@ -678,3 +679,27 @@ def test_an_idle_host_with_threads_sends_at_most_one_command_a_second(
     eventually(lambda: len(host.children) == 2, "what is not needed any more has ended")
     commands = Monitor(room.url).commands(7)
     assert 1 <= len(commands) <= 7, "\n".join(line[:120] for line in commands)
+
+
+@pytest.mark.parametrize("number", ["1", "4"])
+def test_what_a_busy_worker_is_said_to_hold_goes_back(
+    start: Start, room: Room, journal: Journal, gate: Path, number: str
+) -> None:
+    """A reservation that was stranded by whatever cause, in a process that is never empty."""
+    host = start("threads", "-t", number, "-Q", "default", "--lease", "1s", processes=2)
+    held = work.delay(str(gate))
+    await_starts(journal, [held])
+    worker = room.look(held.id).worker
+    id = message.new_id("default")
+    raw = message.head("work", 1, 600) + app.codec.pack_call((), {})
+    with room.redis.pipeline() as together:
+        together.hset(room.key("TASKS"), id, b"\0" * 16 + raw)
+        together.rpush(room.key("PROCESSING", worker), id)
+        together.hincrby(room.key("LEDGER"), "enqueued work")
+        together.execute()
+    app.result(id).get(timeout=30)
+    assert "giving that back" in host.log()
+    assert held.status() == "running"
+    gate.touch()
+    held.get(timeout=10)
+    assert runs(journal, [held]) == [1]
