@@ -14,7 +14,7 @@ NAME = "DISTQ_BENCH_NAME"
 app = Distq(os.environ.get(NAME) or f"distq-bench-{secrets.token_hex(4)}")
 
 
-@app.task(type="noop")
+@app.task(type="noop", result_ttl="1h")
 def noop(number: int, tells: bool = False) -> int | list[int]:
     """Nothing; some tell in which process they ran, when, and how long that process had computed (nanoseconds)."""
     return [os.getpid(), time.monotonic_ns(), time.process_time_ns()] if tells else number

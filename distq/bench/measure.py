@@ -93,10 +93,9 @@ def forget(url: str) -> None:
     Until there is none: a call that was interrupted may still arrive while the first ones are taken.
     """
     request = Exchange(url, app.timeout).request
-    request(encode("SREM", keys.KNOWN_QUEUES, keys.known_queue(app.name, QUEUE)))
     cursor, taken = b"0", 1
     while taken:
-        taken = 0
+        taken = request(encode("SREM", keys.KNOWN_QUEUES, keys.known_queue(app.name, QUEUE)))
         while True:
             cursor, found = request(encode("SCAN", cursor, "MATCH", f"{keys.prefix(app.name, QUEUE)}*", "COUNT", 1000))
             taken += len(found)

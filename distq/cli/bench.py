@@ -22,7 +22,7 @@ from distq.embedded import EmbeddedBroker
 from distq.errors import BrokerError
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LEAST_TASKS, MOST_TASKS = 1_000, 10_000_000
+LEAST_TASKS, MOST_TASKS = 1_000, 1_000_000
 
 EXAMPLES = output.examples(
     "distq bench",

@@ -20,7 +20,7 @@ from tests.support.room import Room
 
 OURS = keys.prefix("distq-bench-*", "default") + "*"
 FEW = ["--tasks", "1000", "-p", "1"]
-MANY = ["--tasks", "2000000", "-p", "1"]
+MANY = ["--tasks", "1000000", "-p", "1"]
 
 
 def everything(client: Any) -> dict[bytes, bytes]:
