@@ -78,12 +78,11 @@ class Pool(Worker):
             self._note_markers(ending)
             with self._guard:
                 is_empty = self._hand.is_empty
+                self._lend()
             if ending and is_empty:
                 break
             if self._slot.words[board.DOUBTED] and is_empty:
                 self._begin_again()
-            with self._guard:
-                self._lend()
             if not self._exchange(ending):
                 self._wait()
         self._stopping = True
@@ -207,11 +206,13 @@ class Pool(Worker):
     def _lend(self) -> None:
         """Lends a free seat if one is wanted for a suspect; what was returned is free again. The guard is held."""
         words, wanted = self._slot.words, self._head[board.WANTED]
+        lent = words[board.LENT] - words[board.RETURNED]
+        if wanted <= self._answered and lent == len(self._lent) and not self._yields:
+            return
         if wanted > self._answered and self._parked:
-            self._answered = wanted
+            self._answered, lent = wanted, lent + 1
             words[board.LENT] += 1
             self._ring(b"s")
-        lent = words[board.LENT] - words[board.RETURNED]
         while len(self._lent) > lent:
             self._parked.append(self._lent.pop())
         while len(self._lent) < lent and self._parked:

@@ -703,3 +703,25 @@ def test_what_a_busy_worker_is_said_to_hold_goes_back(
     gate.touch()
     held.get(timeout=10)
     assert runs(journal, [held]) == [1]
+
+
+def test_a_process_whose_lease_nobody_renews_starts_nothing_more_until_somebody_does(
+    start: Start, journal: Journal
+) -> None:
+    host = start("threads", "-t", "4", "--lease", "1s", processes=1)
+    handles = wait.delay_many([(0.01,)] * 1500)
+    eventually(lambda: len(journal.starts()) > 50, "it works")
+    host.send(signal.SIGSTOP)
+    eventually(lambda: len(journal.starts()) == len(journal.ends()) and stands_still(journal), "it starts nothing more")
+    assert len(journal.starts()) < 1500
+    host.send(signal.SIGCONT)
+    all_ended(handles)
+    assert set(runs(journal, handles)) == {1}
+    assert len(host.children) == 1
+
+
+def stands_still(journal: Journal) -> bool:
+    """Whether nothing starts for a while: much longer than a step takes."""
+    before = len(journal.starts())
+    time.sleep(0.3)
+    return len(journal.starts()) == before
