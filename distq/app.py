@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
@@ -138,7 +139,8 @@ class Distq:
             )
         self.queues.setdefault(declared.queue, Defaults())
         task: Task[Any, Any, Any] = Task(self, function, declared)
-        self.codec.register_annotations(function)
+        for known in (function, *declared.upgrades.values()):
+            self.codec.register_annotations(known)
         self.tasks[declared.type] = task
         return task
 
@@ -147,7 +149,8 @@ class Distq:
     def enqueue(self, type: str, payload: Any = _MISSING, **options: Unpack[CallOptions]) -> Handle[Any]:
         """Enqueues by type name, also from a program that does not have the handler's code.
 
-        A mapping as `payload` becomes keyword arguments, anything else the one positional argument.
+        A mapping as `payload` becomes keyword arguments, anything else the one positional argument. The type `mail@2`
+        says that these are arguments of version 2.
         """
         args, kwargs = self._arguments(payload)
         return self._sender(type, cast("dict[str, Any]", options)).delay(*args, **kwargs)
@@ -174,13 +177,14 @@ class Distq:
         return (payload,), {}
 
     def _sender(self, type: str, options: dict[str, Any]) -> Sender[Any, Any]:
-        task = self.tasks.get(type)
-        if task is not None:
+        name, version = message.untyped(type)
+        task = self.tasks.get(name)
+        if task is not None and type in (name, message.typed(name, task.declaration.version)):
             return task.options(**cast("CallOptions", options))
-        declared = declaration(type, {})
+        declared = replace(declaration(name, {}), version=version)
         # Not self.defaults: what nobody said here, the worker's declaration says.
         resolved = call(declared, self.queues, self.said, options)
-        return Sender(self, type, resolved, lambda args, kwargs: None)
+        return Sender(self, name, resolved, lambda args, kwargs: None)
 
     # -- the broker --------------------------------------------------------------------------------------------------
 

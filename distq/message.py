@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from distq.errors import ConfigurationError, did_you_mean
@@ -23,15 +24,21 @@ VERSION = 1
 HAS_RECORDS = 2
 """Flag: the task was replayed, so that there are records of attempts before its first."""
 
+MOST_DELIVERIES = 15
+"""The largest `max_deliveries` that a message can carry: 4 bits of its flags. 0: as the host says."""
+
 NEVER_SAID = 0xFFFFFFFF
 """`result_ttl_s` of a message whose producer does not know the task's declaration."""
 
 MAX_NAME = 200
 MAX_ID = 200
+MAX_VERSION = 999
+"""Of a task's arguments."""
 
 _HEAD = struct.Struct(">ddIHBBBBB")
 _SENT = struct.Struct(">IHBBBBB")
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,%d}\Z" % MAX_NAME)
+_TYPED = re.compile(r"(.+)@([2-9]|[1-9][0-9]{1,2})\Z")
 _PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}\Z" % MAX_ID)
 _GENERATED = re.compile(r"([A-Za-z0-9_-]{1,64})\.[0-9a-f]{20}\Z")
@@ -80,11 +87,32 @@ def parse(raw: bytes) -> Message:
         raise ValueError(f"not a message: {error}") from None
 
 
-def head(type: str, priority: int, result_ttl_s: int | None) -> bytes:
+def head(type: str, priority: int, result_ttl_s: int | None, max_deliveries: int = 0) -> bytes:
     """The part of a new message that is the same for every call with the same options."""
     name = type.encode()
     ttl = NEVER_SAID if result_ttl_s is None else result_ttl_s
-    return _SENT.pack(ttl, 0, 0, VERSION, priority, 0, len(name)) + name
+    return _SENT.pack(ttl, 0, 0, VERSION, priority, max_deliveries << 2, len(name)) + name
+
+
+def own_max_deliveries(flags: int) -> int:
+    """What a message itself says of how often it may kill its process; 0: nothing."""
+    return flags >> 2 & MOST_DELIVERIES
+
+
+def typed(name: str, version: int) -> str:
+    """The type under which a call of this version travels: `mail`, `mail@2`."""
+    return name if version == 1 else f"{name}@{version}"
+
+
+def untyped(type: str) -> tuple[str, int]:
+    """Name and version of a type that has travelled."""
+    match = _TYPED.match(type)
+    return (match[1], int(match[2])) if match else (type, 1)
+
+
+def names_of(types: Iterable[str]) -> list[str]:
+    """The names of types that travel, each once."""
+    return list(dict.fromkeys(untyped(type)[0] for type in types))
 
 
 def new_id(queue: str) -> str:

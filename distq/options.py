@@ -17,6 +17,7 @@ from distq.clock import eta_ms
 from distq.durations import seconds
 from distq.errors import ConfigurationError, UnknownOption, UnknownQueue, did_you_mean
 from distq.rate import Rate
+from distq.upgrade import Upgrade, check_upgrades, check_version
 
 Duration = float | timedelta | str
 """Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
@@ -42,6 +43,9 @@ class TaskOptions(TypedDict, total=False):
     retry_rules: RetryRules
     result_ttl: Duration
     expires: Duration
+    max_deliveries: int
+    version: int
+    upgrade: Mapping[int, Upgrade]
 
 
 class QueueOptions(TypedDict, total=False):
@@ -120,18 +124,30 @@ class Declaration:
     said: Defaults
     rules: Mapping[ExceptionClass, RetryRule] = field(default_factory=dict)
     rate: Rate | None = None
+    max_deliveries: int = 0
+    """0: as the worker host says."""
+    version: int = 1
+    upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The types under which calls travel that its handler understands, each with the version of its arguments."""
+        return {message.typed(self.type, version): version for version in (*self.upgrades, self.version)}
 
 
 @dataclass(frozen=True)
 class Call:
     """The options of one call, resolved. `options` is what the enqueue script gets; None as a TTL: not known here."""
 
+    type: str
+    """As it travels: with the version of its arguments."""
     queue: str
     priority: int
     result_ttl_s: int | None
     id: str | None
     options: Mapping[str, Any]
     headers: Mapping[str, Any]
+    max_deliveries: int = 0
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
@@ -150,6 +166,8 @@ ELSEWHERE = {
     "run_at": "eta",
     "schedule": "eta",
     "at": "eta",
+    "max_attempts": "retries",
+    "delivery_limit": "max_deliveries",
 }
 """What other task queues call it -> what it is called here."""
 
@@ -168,6 +186,15 @@ def check_retries(value: object) -> int:
     """A number of retries, if it can be one."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
         raise ConfigurationError(f"retries={value!r:.80}: give a whole number from 0 to {MAX_RETRIES}")
+    return value
+
+
+def check_max_deliveries(value: object) -> int:
+    """How often a task may kill its process, if it can be that."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= message.MOST_DELIVERIES:
+        raise ConfigurationError(
+            f"max_deliveries={value!r:.80}: give a whole number from 1 (at most once) to {message.MOST_DELIVERIES}"
+        )
     return value
 
 
@@ -203,12 +230,16 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     rate = options.get("rate")
     if rate is not None and not isinstance(rate, str):
         raise ConfigurationError(f'rate={rate!r:.80}: give text such as "10/s" or "100/m burst 20"')
+    version = check_version(options.get("version", 1))
     return Declaration(
         type=message.check_type(options.get("type", name)),
         queue=message.check_place(options.get("queue", "default"), "queue"),
         said=defaults(options),
         rules=_rules(options.get("retry_rules", {})),
         rate=None if rate is None else Rate.parse(rate),
+        max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
+        version=version,
+        upgrades=check_upgrades(version, options.get("upgrade", {})),
     )
 
 
@@ -246,12 +277,14 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     if said.retries is not None:
         headers["retries"] = said.retries
     return Call(
+        type=message.typed(declared.type, declared.version),
         queue=queue,
         priority=1 if known.priority is None else known.priority,
         result_ttl_s=known.result_ttl_s,
         id=None if options.get("id") is None else message.check_id(options["id"]),
         options=_script_options(options, known, declared.rate),
         headers=headers,
+        max_deliveries=declared.max_deliveries,
     )
 
 

@@ -16,7 +16,7 @@ from distq.errors import (
     TaskFailed,
     UnknownTask,
 )
-from distq.message import NEVER_SAID, parse
+from distq.message import NEVER_SAID, parse, untyped
 from distq.states import State
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Handle(Generic[R]):
             return False
         if message.result_ttl_s != NEVER_SAID:
             return message.result_ttl_s == 0
-        task = self._app.tasks.get(message.type)
+        task = self._app.tasks.get(untyped(message.type)[0])
         return task is not None and task.result_ttl_s() == 0
 
     def _unwrap(self, element: bytes) -> Any:

@@ -43,7 +43,7 @@ class Sender(Generic[P, R]):
         self.type = type
         self._app, self._call, self._bind = app, call, bind
         self._fitting: set[int] = set()  # so many positional arguments alone fit
-        self._head = message.head(type, call.priority, call.result_ttl_s)
+        self._head = message.head(call.type, call.priority, call.result_ttl_s, call.max_deliveries)
         self._verb = script("enqueue")
         self._front = self._front_with(call.options)
         self._form = verbs.enqueue_form(self._front, call.queue, self._head)
@@ -183,7 +183,7 @@ class Sender(Generic[P, R]):
 
     def _front_with(self, options: Mapping[str, Any]) -> bytes:
         prefix = self._app.broker.prefix(self._call.queue)
-        return verbs.enqueue_front(prefix, self.type, self._call.priority, verbs.enqueue_options(options))
+        return verbs.enqueue_front(prefix, self._call.type, self._call.priority, verbs.enqueue_options(options))
 
     # -- with middleware around it -----------------------------------------------------------------------------------
 
@@ -198,7 +198,13 @@ class Sender(Generic[P, R]):
         """This sender, or one for the queue and type that a middleware changed the call to."""
         if (outgoing.queue, outgoing.type) == (self._call.queue, self.type):
             return self
-        return Sender(self._app, outgoing.type, replace(self._call, queue=outgoing.queue), self._bind)
+        moved = replace(self._call, queue=outgoing.queue)
+        if outgoing.type != self.type:
+            task = self._app.tasks.get(outgoing.type)
+            version = task.declaration.version if task else 1
+            most = task.declaration.max_deliveries if task else 0
+            moved = replace(moved, type=message.typed(outgoing.type, version), max_deliveries=most)
+        return Sender(self._app, outgoing.type, moved, self._bind)
 
     def _send_outgoing(self, outgoing: Outgoing) -> Handle[R]:
         return self._moved(outgoing)._send(outgoing.args, outgoing.kwargs, outgoing.headers)

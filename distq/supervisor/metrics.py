@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 
 from distq.broker import verbs
+from distq.message import names_of
 from distq.supervisor.exposition import CONTENT_TYPE, exposition
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.visitor import PLAIN, Visitor
@@ -104,7 +105,7 @@ class MetricsDoor(Service):
         """Writes the page, if it is still waited for."""
         if self._visitors.get(visitor, NEVER) != NEVER:
             self._visitors[visitor] = NEVER
-            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, self._site.types, depths))
+            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, names_of(self._site.types), depths))
 
 
 class _Depths:

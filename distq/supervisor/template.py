@@ -91,7 +91,7 @@ class _Template:
         for link in self._app.middleware:
             check(link)
         self._queues = _queues(self._app, config)
-        self._types = sorted(self._app.tasks)
+        self._types = sorted(type for task in self._app.tasks.values() for type in task.declaration.versions)
         self._digest = digest("\n".join(self._types))[:12]
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)

@@ -26,10 +26,11 @@ from distq.broker.verdicts import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
-from distq.message import HAS_RECORDS, NEVER_SAID, VERSION, parse, sent_head
+from distq.message import HAS_RECORDS, NEVER_SAID, VERSION, Message, own_max_deliveries, parse, sent_head, untyped
 from distq.middleware import final_error, onion
 from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
+from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Kind(NamedTuple):
     """What messages with the same head have in common: it is worked out for the first of them."""
 
     task: Task[Any, Any, Any] | None
-    """None: this worker does not know the type, or the envelope's version."""
+    """None: it is not for this worker, or not yet, and `completes` says what becomes of it."""
     type: str
     attempt: int
     body_at: int
@@ -109,7 +110,8 @@ class Kind(NamedTuple):
     """The verdict, as `verdict_like` takes it."""
     keeps_result: bool
     handler: Callable[..., Any] | None
-    """To be called with the arguments; None: what is around it is called with the context."""
+    """To be called with the arguments; None: `around` is called with the context."""
+    around: Callable[[Context], Any]
     meter: Meter | None
 
 
@@ -123,6 +125,9 @@ class Executor:
     def __init__(self, app: Distq, worker: Callable[[], str], meter: Callable[[str], Meter] | None) -> None:
         self._app, self._worker, self._meter = app, worker, meter
         self._tasks = app.tasks
+        self._known = {
+            type: (task, version) for task in app.tasks.values() for type, version in task.declaration.versions.items()
+        }
         self._read = app.codec.call_reader()
         self._pack = app.codec.result_packer()
         links = onion(app.middleware, self._call)
@@ -143,10 +148,9 @@ class Executor:
             kind = self._kinds.get(raw[16 : 27 + raw[26]]) or self._meet(raw)  # message.sent_head, without the call
         except (ValueError, IndexError) as error:
             return self._unreadable(entry, "it", error)
-        task, type, _, body_at, completes, keeps_result, handler, meter = kind
+        task, type, _, body_at, completes, keeps_result, handler, around, meter = kind
         if task is None:
-            self._say_unknown(type)
-            return type, verdict(entry, b"park", type.encode(), PATIENCE_MS, b""), start_ns
+            return type, verdict_like(completes, entry, b""), start_ns
         try:
             call = self._read(raw[body_at:])
         except DecodeError as error:
@@ -155,7 +159,7 @@ class Executor:
         CURRENT.set(context)
         try:
             if handler is None:
-                value = self._around(context)
+                value = around(context)
             else:
                 args, kwargs, _ = call
                 value = handler(*args, **kwargs) if kwargs else handler(*args)
@@ -213,28 +217,58 @@ class Executor:
     def _say_unknown(self, type: str) -> None:
         if type not in self._unknown and len(self._unknown) < MAX_KINDS:
             self._unknown.add(type)
-            hint = did_you_mean(type, self._tasks)
+            task = self._tasks.get(untyped(type)[0])
+            hint = (
+                f" ({task.type} is, in version {task.declaration.version})" if task else did_you_mean(type, self._tasks)
+            )
             logger.warning("no task of type %r is declared here%s: it waits for a worker that has it", type, hint)
 
     def _meet(self, raw: bytes) -> Kind:
         """The first message with this head. Raises ValueError when it is none."""
         message = parse(raw)
-        task = self._tasks.get(message.type) if message.version <= VERSION else None
+        task, version = self._known.get(message.type, (None, 1)) if message.version <= VERSION else (None, 1)
+        if task is None:
+            self._say_unknown(message.type)
+            return self._set_aside(raw, message, b"park", PATIENCE_MS)
+        most = task.declaration.max_deliveries
+        if most and not own_max_deliveries(message.flags):  # who recovers it must know, and its caller did not
+            return self._set_aside(raw, message, b"release", most)
         ttl_s = message.result_ttl_s
         if ttl_s == NEVER_SAID:
-            ttl_s = 0 if task is None else task.result_ttl_s()
+            ttl_s = task.result_ttl_s()
         has_records = message.attempt or message.deliveries or message.flags & HAS_RECORDS
         word = b"complete_again" if has_records else b"complete"
         completes = verdict_kind(word, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS))
-        kind = Kind(
+        is_old = version != task.declaration.version
+        return self._note(raw, Kind(
             task, message.type, message.attempt + 1, len(raw) - len(message.body), completes, ttl_s > 0,
-            None if task is None or self._has_around else self._handler(task),
-            None if task is None or self._meter is None else self._meter(message.type),
-        )  # fmt: skip
+            None if self._has_around or is_old else self._handler(task),
+            self._upgrading(task, version) if is_old else self._around,
+            None if self._meter is None else self._meter(task.type),
+        ))  # fmt: skip
+
+    def _set_aside(self, raw: bytes, message: Message, word: bytes, number: int) -> Kind:
+        """A kind that is given back with this verdict."""
+        becomes = verdict_kind(word, message.type.encode(), number)
+        return self._note(
+            raw, Kind(None, message.type, message.attempt + 1, 0, becomes, False, None, self._around, None)
+        )
+
+    def _note(self, raw: bytes, kind: Kind) -> Kind:
         if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
         self._kinds[sent_head(raw)] = kind
         return kind
+
+    def _upgrading(self, task: Task[Any, Any, Any], version: int) -> Callable[[Context], Any]:
+        """What is around the handler, for calls of an older version: it sees their arguments as those of now."""
+        steps = task.declaration.upgrades
+
+        def upgraded(context: Context) -> Any:
+            context.replace_arguments(*upgrade(task.type, steps, version, context.args, context.kwargs))
+            return self._around(context)
+
+        return upgraded
 
     def _handler(self, task: Task[Any, Any, Any]) -> Callable[..., Any]:
         function = task.function

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from distq.app import Distq
 from distq.broker.verbs import Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
+from distq.message import names_of
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
@@ -39,7 +40,7 @@ class Pool(Worker):
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, post.threads)
         words = post.slot.words
-        self._meters = Meters(post.slot, list(post.types), threading.Lock())
+        self._meters = Meters(post.slot, names_of(post.types), threading.Lock())
         self._parked: list[threading.Lock] = []
         self._lent: list[threading.Lock] = []
         """Those whose seat a suspect has, in a process of its own."""

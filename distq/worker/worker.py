@@ -23,6 +23,7 @@ from distq.app import Distq
 from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
+from distq.message import names_of
 from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
@@ -147,7 +148,7 @@ class Solo(Worker):
         self._is_done = False
         self._empty: set[int] = set()
         self._rechecked = time.monotonic()
-        self._runs = self._executor(Meters(post.slot, list(post.types)))
+        self._runs = self._executor(Meters(post.slot, names_of(post.types)))
 
     def _work(self) -> None:
         back = NO_VERDICTS
@@ -300,9 +301,10 @@ def releases(items: Sequence[Item]) -> Verdicts:
 
 
 def limits_of(app: Distq, queue: str) -> dict[str, str]:
-    """For each type of a queue its limit as the broker keeps it; "" for none."""
+    """For each type of a queue, in each version, its limit as the broker keeps it; "" for none."""
     return {
-        name: limit_text(task.declaration.rate) if task.declaration.rate else ""
-        for name, task in app.tasks.items()
+        type: limit_text(task.declaration.rate) if task.declaration.rate else ""
+        for task in app.tasks.values()
         if task.declaration.queue == queue
+        for type in task.declaration.versions
     }

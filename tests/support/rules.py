@@ -90,7 +90,7 @@ def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float
         lane = name.split(":lane:")[1].split(":", 1)[1]
         if not any(room.redis.sismember(room.key("TYPES", digest), lane) for digest in groups):
             continue  # nobody knows it: it wakes nobody, now or later
-        limit = room.redis.hget(room.key("LIMITS"), lane)
+        limit = room.redis.hget(room.key("LIMITS"), lane.partition("@")[0])
         if limit is not None:
             interval, burst, tat = map(float, limit.split())
             next_us = tat - (burst - 1) * interval

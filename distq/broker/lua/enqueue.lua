@@ -148,7 +148,8 @@ if #entries > 0 then
     forget_results(ids)
     for i, id in ipairs(ids) do begin_new_life(id, entries[i]) end
   end
-  if options.limit and redis.call('HSETNX', LIMITS, type, options.limit .. ' 0') == 1 then
+  local limited = limited_type(type)
+  if options.limit and (redis.call('HSETNX', LIMITS, limited, options.limit .. ' 0') == 1 or limited ~= type) then
     redis.call('HSET', LANES, type, 'limited')
   end
   place(entries)

@@ -22,11 +22,11 @@ redis.call('SADD', GROUPS, digest)
 for i = 9 + types, #ARGV, 2 do
   local type, declared = ARGV[i], ARGV[i + 1]
   local limit = read_limit(type)
-  if declared ~= '' and (not limit or limit.declared ~= declared) then
-    redis.call('HSET', LIMITS, type, declared .. ' ' .. string.format('%.3f', limit and limit.tat or 0))
+  if declared ~= '' then
+    if not limit or limit.declared ~= declared then write_limit(type, {declared = declared, tat = limit and limit.tat or 0}) end
     redis.call('HSET', LANES, type, 'limited')
-  elseif declared == '' and limit then
-    redis.call('HDEL', LIMITS, type)
+  elseif limit or redis.call('HGET', LANES, type) == 'limited' then
+    redis.call('HDEL', LIMITS, limited_type(type))
     redis.call('HSET', LANES, type, 'parked 86400000')
   end
 end

@@ -14,7 +14,7 @@ for i, id in ipairs(ARGV) do
     replies[i] = 'live'
   else
     local h = read_head(message)
-    h.attempt, h.deliveries, h.flags, h.expires = 0, 0, HAS_RECORDS, 0
+    h.attempt, h.deliveries, h.flags, h.expires = 0, 0, HAS_RECORDS + 4 * own_limit(h), 0
     local entry = id
     for _, level in ipairs(LEVELS) do
       if redis.call('SISMEMBER', GHOSTS .. level, id) == 1 then entry = id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1) end

@@ -1,6 +1,7 @@
 -- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
---   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 (1 suspect, 2 has records) | length u8 + type | body
+--   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 | length u8 + type | body
+--   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says)
 local HEAD = '>ddI4HBBBBB'
 local HEAD_SIZE = 27
 local SUSPECT = 1
@@ -30,6 +31,11 @@ local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
 local function set_flag(h, flag, on)
   if has_flag(h, flag) ~= on then h.flags = h.flags + (on and flag or -flag) end
 end
+
+-- How often it may kill its process, as it says itself. 0: nothing; 1: it must never be started twice.
+local function own_limit(h) return math.floor(h.flags / 4) % 16 end
+
+local function set_own_limit(h, number) h.flags = h.flags + 4 * (number - own_limit(h)) end
 
 local function id_of(entry)
   local space = string.find(entry, ' ', 1, true)

@@ -1,11 +1,14 @@
 -- part limit: token buckets as GCRA (ITU-T I.371). LIMITS holds type -> "interval_us burst tat_us", where tat is the
 -- theoretical arrival time of the next token if all were taken evenly. Model and property tests: distq/rate.py.
+-- The versions of a type ("mail", "mail@2") are lanes of their own, and share its limit.
+local function limited_type(lane) return string.match(lane, '^[^@]+') or lane end
+
 local function write_limit(lane, limit)
-  redis.call('HSET', LIMITS, lane, limit.declared .. ' ' .. string.format('%.3f', limit.tat))
+  redis.call('HSET', LIMITS, limited_type(lane), limit.declared .. ' ' .. string.format('%.3f', limit.tat))
 end
 
 local function read_limit(lane)
-  local text = redis.call('HGET', LIMITS, lane)
+  local text = redis.call('HGET', LIMITS, limited_type(lane))
   if not text then return nil end
   local interval, burst, tat = string.match(text, '^(%S+) (%S+) (%S+)$')
   local limit = {interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat),

@@ -6,7 +6,8 @@
 --   retry             number: delay ms, blob: attempt record         active -> scheduled | queued, attempt + 1
 --   snooze            number: delay ms                               active -> scheduled | queued, costs no attempt
 --   bury              blob: attempt record                           active -> dead
---   release                                                          active -> queued, in front
+--   release           number: 0, or what the message is to say of    active -> queued, in front
+--                     how often it may kill its process
 --   park              number: ms to wait for a worker that knows it  active -> queued in the lane of its type
 
 -- The moves by their words, but for the two that complete. Their functions are made only for a step that needs one.
@@ -30,7 +31,13 @@ local function make_moves()
 
   function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
 
-  function MOVE.release(entry, _, h) make_ready(entry, h, 'LPUSH') end
+  function MOVE.release(entry, message, h, number)
+    if number > 0 then
+      set_own_limit(h, number)
+      redis.call('HSET', TASKS, entry, write_head(h, message))
+    end
+    make_ready(entry, h, 'LPUSH')
+  end
 
   -- A suspect waits in its lane as well: among the suspects it would wake the workers that do not know it for ever.
   function MOVE.park(entry, message, h, number)
