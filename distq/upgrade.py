@@ -40,7 +40,7 @@ def check_upgrades(version: int, upgrades: object) -> dict[int, Upgrade]:
             raise ConfigurationError(f"upgrade= from {start!r:.80}: a version to start from is {below}")
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise ConfigurationError(
-                f"upgrade= from {start} is {function!r:.80}: give a plain function with the parameters of version {start}"
+                f"upgrade= from {start} is {function!r:.80}: give a function with the parameters of version {start}"
             )
     if version > 1 and not upgrades:
         raise ConfigurationError(

@@ -34,7 +34,7 @@ async def later(to: str) -> tuple[Any, ...]:
         ({"version": 3, "upgrade": {1: from_1}}, "give {2: function} too"),
         ({"version": 4, "upgrade": {1: from_1, 3: from_1}}, "give {2: function} too"),
         ({"version": 2, "upgrade": {1: "from_1"}}, "with the parameters of version 1"),
-        ({"version": 2, "upgrade": {1: later}}, "give a plain function"),
+        ({"version": 2, "upgrade": {1: later}}, "give a function with the parameters"),
         ({"version": 2, "upgrade": {2: from_2}}, "from 1 to 1"),
         ({"version": 2, "upgrade": {"1": from_1}}, "from 1 to 1"),
         ({"upgrade": {1: from_1}}, "with version=1 there is no older"),
