@@ -1,5 +1,7 @@
 """The states of a task and the arrows between them: one table, from which the picture and the tests are made.
 
+The ledger counts what happens (`EVENTS`), so that at every instant what came is what ended and what is alive.
+
 An arrow is exactly one script (`broker/lua/<verb>.lua`). "active" is a task that a worker holds; users see it as
 "running". A task that has none of these states is "unknown".
 """
@@ -55,4 +57,25 @@ ARROWS = (
     Arrow("dead", "none", "purge_dead", "on request, or by age and number"),
     Arrow("dead", "queued", "enqueue", "a new call with the id of a dead one replaces it"),
     Arrow("dead", "scheduled", "enqueue", "the same, with delay= or eta="),
+)
+
+
+class Event(NamedTuple):
+    """What the ledger counts, per type. `side` +1: a life begins; -1: one ends; 0: it goes on."""
+
+    name: str
+    side: int
+    verbs: tuple[str, ...]
+    when: str
+
+
+EVENTS = (
+    Event("enqueued", 1, ("enqueue",), "a new task; a repeated call is none"),
+    Event("replayed", 1, ("replay",), "a dead task lives again, under its id; its first life stays counted as dead"),
+    Event("corrected", 1, ("correct",), "a repair has booked a difference; may be below 0"),
+    Event("completed", -1, ("step", "settle", "recover"), "the handler returned"),
+    Event("dead", -1, ("step", "settle", "recover", "tick"), "it became a dead letter"),
+    Event("cancelled", -1, ("cancel", "purge"), "cancelled or purged: the result says by what"),
+    Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),
+    Event("retried", 0, ("step", "settle", "recover"), "an attempt failed, and another one follows"),
 )

@@ -1,4 +1,4 @@
-"""Writes docs/state-machine.md from the table `distq.states.ARROWS`, so that the picture cannot differ from the code.
+"""Writes docs/state-machine.md from the tables of `distq.states`, so that it cannot differ from the code.
 
 python docs/state_machine.py            write the file
 python docs/state_machine.py --check    exit 1 if the file is not what would be written
@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from distq.states import ARROWS, ENDINGS
+from distq.states import ARROWS, ENDINGS, EVENTS
 
 TARGET = Path(__file__).with_name("state-machine.md")
 
 TEXT = """\
 # The states of a task
 
-<!-- Written by docs/state_machine.py from distq.states.ARROWS. Change the table, then run the script. -->
+<!-- Written by docs/state_machine.py from distq.states. Change the tables, then run the script. -->
 
 Every arrow is one Lua script, so it happens as a whole or not at all. `active` is a task that a worker holds;
 `handle.status()` calls it `running`. A task with none of these states is `unknown`: it never was, or the time of its
@@ -32,6 +32,30 @@ No script makes a task `lost`: alive, but in no list.
 ## The arrows
 
 {table}
+
+## The ledger
+
+The scripts count, per type, what begins and what ends. So at every instant, in each queue and for each type,
+
+```
+{equation}
+```
+
+| event | side | scripts | when |
+|---|---|---|---|
+{events}
+
+A replayed task lives twice: `dead` − `replayed` is how many died for good, and with that the equation reads: what
+was enqueued has ended in exactly one way, or is there. `purge` and `cancel` end a task in the same way; its result
+says which of them it was. What becomes of a dead letter later (deleted, replaced by a call with its id, too old) is
+no event: it has ended already.
+
+The ledger has at most 5,000 fields. When it is full, new types are counted together, as type `(other)`.
+
+A broker that lost everything has an empty ledger and no tasks: in balance. So is one that went back to a snapshot,
+since every script is there as a whole or not at all. Only who deletes single keys breaks the equation: deleted
+messages are missing tasks, and without the ledger's key all that is alive is too much. The metric
+`distributedq_ledger_difference` says so.
 """
 
 
@@ -51,10 +75,32 @@ def table() -> str:
     return "\n".join(["| from | to | script | when |", "|---|---|---|---|", *rows])
 
 
+def equation() -> str:
+    """What came is what ended and what is there."""
+    came, ended = ([event.name for event in EVENTS if event.side == side] for side in (1, -1))
+    return f"{' + '.join(came)} = {' + '.join(ended)} + waiting + scheduled + running"
+
+
+def events() -> str:
+    """What is counted, as it is declared."""
+    side = {1: "came", -1: "ended", 0: "–"}
+    rows = []
+    for event in EVENTS:
+        scripts = ", ".join(f"`{verb}`" for verb in event.verbs)
+        rows.append(f"| `{event.name}` | {side[event.side]} | {scripts} | {event.when} |")
+    return "\n".join(rows)
+
+
 def text() -> str:
     """The whole file."""
     endings = [f"`{ending}`" for ending in ENDINGS]
-    return TEXT.format(picture=picture(), table=table(), endings=", ".join(endings[:-1]) + f" and {endings[-1]}")
+    return TEXT.format(
+        picture=picture(),
+        table=table(),
+        equation=equation(),
+        events=events(),
+        endings=", ".join(endings[:-1]) + f" and {endings[-1]}",
+    )
 
 
 def _dot(state: str) -> str:

@@ -15,6 +15,7 @@ import msgpack
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
 from distq.broker.connect import Exchange
+from distq.broker.ledger import by_type, tally
 from distq.broker.scripts import encode
 from distq.message import PRIORITIES, Message, parse
 
@@ -142,16 +143,8 @@ def in_use(url: str, timeout: float, known: dict[str, list[str]]) -> list[str]:
 
 
 def ledger(broker: Broker, queue: str) -> dict[str, dict[str, int]]:
-    """What has happened in a queue since it was made: type -> event -> how often.
-
-    Events: enqueued, completed, retried, dead, replayed, cancelled, expired.
-    """
-    words = broker.exchange.request(encode("HGETALL", keys.key(broker.prefix(queue), "LEDGER")))
-    counts: dict[str, dict[str, int]] = {}
-    for field, number in zip(words[::2], words[1::2], strict=True):
-        event, _, type = field.decode("utf-8", "replace").partition(" ")
-        counts.setdefault(type, {})[event] = int(number)
-    return counts
+    """What has happened in a queue since it was made: type -> event (distq.states.EVENTS) -> how often."""
+    return by_type(broker.run(tally(broker.prefix(queue))).counts)
 
 
 def replay(broker: Broker, queue: str, ids: Sequence[str]) -> int:

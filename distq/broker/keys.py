@@ -78,6 +78,11 @@ def prefix(app: str, queue: str) -> str:
     return f"distq:{{{app}/{queue}}}:"
 
 
+def queue_of(queue_prefix: str) -> str:
+    """The queue's name in a prefix."""
+    return queue_prefix.rpartition("/")[2].rstrip("}:")
+
+
 def known_queue(app: str, queue: str) -> str:
     """The member of KNOWN_QUEUES for a queue."""
     return f"{app}/{queue}"

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from distq.broker import keys, verbs
+from distq.broker.ledger import placed
 from distq.broker.scripts import encode
 from distq.broker.verbs import Command, Depths
 from distq.supervisor.service import NEVER, Service, Site
@@ -75,11 +76,6 @@ class Audit(Service):
                 )
             return
         self._site.link.submit(command, partial(self._advance, queue, steps), partial(self._busy.discard, queue))
-
-
-def placed(depths: Depths) -> int:
-    """How many entries the lists hold, as far as they are alive."""
-    return depths.high + depths.default + depths.low + depths.scheduled + depths.running
 
 
 def search(prefix: str) -> Search:

@@ -5,10 +5,14 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
+from distq.broker.ledger import OTHER, Tally, difference, waiting
 from distq.broker.verbs import Depths
+from distq.message import untyped
+from distq.states import EVENTS
 from distq.worker.board import BUCKETS, STATUSES, Board
 from distq.worker.meters import Reading, read_meters
 
@@ -16,17 +20,29 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 AT_ONCE = 10
 """Types in one piece: about a tenth of a millisecond each, and the supervisor has other duties in between."""
 
+COUNTED = frozenset(event.name for event in EVENTS if event.name != "corrected")
+"""Events of the ledger that only rise."""
+
 _BOUNDS = (*map(str, BUCKETS), "+Inf")
 
 
-def exposition(board: Board, types: Sequence[str], depths: Sequence[Depths]) -> Iterator[str]:
-    """All families; no depths: those are left out."""
+def exposition(board: Board, types: Sequence[str], tallies: Mapping[str, Tally]) -> Iterator[str]:
+    """All families; without tallies of the queues, by their names: none of what the broker knows."""
     yield _head("distributedq_processed_total", "counter", "Ended attempts by status and type")
     yield from _by_type(board, types, _processed)
     yield _head("distributedq_task_duration_seconds", "histogram", "Duration of attempts")
     yield from _by_type(board, types, _durations)
-    if depths:
+    if tallies:
+        depths = [tally.depths for tally in tallies.values()]
         yield _head("distributedq_queue_depth", "gauge", "Tasks by place") + _places(depths)
+        yield _head(
+            "distributedq_tasks_total", "counter", "Events of tasks by the broker's ledger, the same on all hosts"
+        )
+        for queue, tally in tallies.items():
+            yield from _events(queue, set(types), tally)
+        yield _head("distributedq_ledger_difference", "gauge", "Tasks that are missing by the broker's ledger")
+        for queue, tally in tallies.items():
+            yield f"distributedq_ledger_difference{{queue={_quoted(queue)}}} {difference(tally)}\n"
 
 
 def _head(name: str, kind: str, text: str) -> str:
@@ -57,10 +73,26 @@ def _durations(type: str, reading: Reading) -> list[str]:
     return [*lines, f"{name}_count{{type={type}}} {totals[-1]}\n", f"{name}_sum{{type={type}}} {reading.sum_s!r}\n"]
 
 
+def _events(queue: str, known: set[str], tally: Tally) -> Iterator[str]:
+    """Types that this host does not declare are one: labels come from the application, not from the broker."""
+    found: Counter[tuple[str, str]] = Counter()
+    for field, number in tally.counts.items():
+        event, _, type = field.partition(" ")
+        name = untyped(type)[0]
+        if event in COUNTED:
+            found[event, name if name in known else OTHER] += number
+    lines = [
+        f'distributedq_tasks_total{{queue={_quoted(queue)},state="{event}",type={_quoted(type)}}} {number}\n'
+        for (event, type), number in sorted(found.items())
+    ]
+    for start in range(0, len(lines), 10 * AT_ONCE):
+        yield "".join(lines[start : start + 10 * AT_ONCE])
+
+
 def _places(depths: Sequence[Depths]) -> str:
     """The queues of this host together."""
     numbers = {
-        "main_queue": sum(d.high + d.default + d.low for d in depths),
+        "main_queue": sum(map(waiting, depths)),
         "processing_queue": sum(d.running for d in depths),
         "delayed_queue": sum(d.scheduled for d in depths),
         "dead_letter_queue": sum(d.dead for d in depths),

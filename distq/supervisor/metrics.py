@@ -1,6 +1,6 @@
 """The metrics port of a worker host, served by the supervisor's own loop: it takes what comes, and waits for nobody.
 
-1. takes a connection, and reads a request; 2. asks the broker for depths, behind whatever the supervisor has to say to
+1. takes a connection, and reads a request; 2. asks the broker for its numbers, behind whatever the supervisor says to
 it; 3. writes the page, one piece whenever the other side takes one.
 
 A scraper that is slow, silent or gone costs a few kilobytes for a few seconds, and nobody's time (docs/decisions/0019).
@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from distq.broker import verbs
+from distq.broker import keys
+from distq.broker.ledger import Tally, tally
 from distq.message import names_of
 from distq.supervisor.exposition import CONTENT_TYPE, exposition
 from distq.supervisor.service import NEVER, Service, Site
@@ -50,7 +51,7 @@ class MetricsDoor(Service):
 
     def start(self, site: Site, selector: selectors.BaseSelector) -> None:
         """Begins to answer."""
-        self._site, self._selector, self._depths = site, selector, _Depths(site)
+        self._site, self._selector, self._tallies = site, selector, _Tallies(site)
         self._opens_at = 0.0
 
     def close(self) -> None:
@@ -71,7 +72,7 @@ class MetricsDoor(Service):
             self._selector.register(self._socket, selectors.EVENT_READ, self._welcome)
         for visitor, until in list(self._visitors.items()):
             if now >= until:
-                self._show(visitor, [])
+                self._show(visitor, {})
             elif now >= visitor.deadline:
                 visitor.end()
 
@@ -97,44 +98,46 @@ class MetricsDoor(Service):
             visitor.reply("200 OK", PLAIN, ["ok\n"])
         elif path in ("/metrics", "/"):
             self._visitors[visitor] = time.monotonic() + DEPTHS_S
-            self._depths.ask(partial(self._show, visitor))
+            self._tallies.ask(partial(self._show, visitor))
         else:
             visitor.reply("404 Not Found", PLAIN, ["not found: try /metrics\n"])
 
-    def _show(self, visitor: Visitor, depths: list[verbs.Depths]) -> None:
+    def _show(self, visitor: Visitor, tallies: dict[str, Tally]) -> None:
         """Writes the page, if it is still waited for."""
         if self._visitors.get(visitor, NEVER) != NEVER:
             self._visitors[visitor] = NEVER
-            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, names_of(self._site.types), depths))
+            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, names_of(self._site.types), tallies))
 
 
-class _Depths:
+class _Tallies:
     """Asks the broker, once for all pages that wait: while it is away, questions must not pile up."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._waiting: list[Callable[[list[verbs.Depths]], None]] = []
-        self._found: list[verbs.Depths] = []
+        self._waiting: list[Callable[[dict[str, Tally]], None]] = []
+        self._found: dict[str, Tally] = {}
         self._open = 0
 
-    def ask(self, show: Callable[[list[verbs.Depths]], None]) -> None:
-        """Shows the depths of all queues, or [] if the broker refuses."""
+    def ask(self, show: Callable[[dict[str, Tally]], None]) -> None:
+        """Shows the tallies of all queues, or {} if the broker refuses."""
         self._waiting.append(show)
         if self._open:
             return
-        self._found, self._open = [], len(self._site.prefixes)
+        self._found, self._open = {}, len(self._site.prefixes)
         for prefix in self._site.prefixes:
-            self._site.link.submit(verbs.depths(prefix), self._take, self._take)
+            self._site.link.submit(tally(prefix), partial(self._take, prefix), self._answered)
 
-    def _take(self, depths: verbs.Depths | None = None) -> None:
+    def _take(self, prefix: str, found: Tally) -> None:
+        self._found[keys.queue_of(prefix)] = found
+        self._answered()
+
+    def _answered(self) -> None:
         self._open -= 1
-        if depths is not None:
-            self._found.append(depths)
         if self._open == 0:
             is_whole = len(self._found) == len(self._site.prefixes)
             waiting, self._waiting = self._waiting, []
             for show in waiting:
-                show(self._found if is_whole else [])
+                show(self._found if is_whole else {})
 
 
 def _bind(port: int) -> socket.socket:

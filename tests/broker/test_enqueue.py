@@ -237,7 +237,7 @@ def test_a_full_broker_refuses_it_whole(room: Room, number: int, options: dict[s
 
 def test_the_ledger_is_bounded(room: Room) -> None:
     pipeline = room.redis.pipeline()
-    for number in range(10_000):
+    for number in range(5_000):
         pipeline.hset(room.key("LEDGER"), f"enqueued t{number}", 0)
     pipeline.execute()
     room.enqueue("one-too-many")
@@ -245,3 +245,15 @@ def test_the_ledger_is_bounded(room: Room) -> None:
     many(room, IDS, type="one-too-many")
     assert room.ledger()["enqueued (other)"] == 9
     assert "enqueued one-too-many" not in room.ledger()
+
+
+def test_a_full_ledger_counts_the_endings_of_a_type_where_its_beginnings_are(room: Room) -> None:
+    known = room.enqueue("known")
+    pipeline = room.redis.pipeline()
+    for number in range(5_000):
+        pipeline.hset(room.key("LEDGER"), f"enqueued t{number}", 0)
+    pipeline.execute()
+    room.cancel(known)
+    room.cancel(room.enqueue("new"))
+    counted = {field: number for field, number in room.ledger().items() if number}
+    assert counted == {"enqueued known": 1, "cancelled known": 1, "enqueued (other)": 1, "cancelled (other)": 1}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from distq.broker import verbs
-from distq.supervisor.audit import placed, search
+from distq.broker.ledger import placed
+from distq.supervisor.audit import search
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import Room

@@ -1,4 +1,4 @@
-"""The metrics port of a real host: three families, their labels, health, and who can hold it up."""
+"""The metrics port of a real host: five families, their labels, health, and who can hold it up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def port(distq: Shell) -> Port:
     return Port(host)
 
 
-def test_the_three_families_count_what_was_done(distq: Shell, port: Port, shop: Room) -> None:
+def test_the_families_count_what_was_done(distq: Shell, port: Port, shop: Room) -> None:
     for number in range(3):
         distq("enqueue", "add", f'{{"a": {number}, "b": 1}}', "--wait")
     distq("enqueue", "send_email", '"x"', "--app", "myapp:app", "--wait", code=1)
@@ -76,8 +76,20 @@ def test_the_three_families_count_what_was_done(distq: Shell, port: Port, shop: 
     assert {re.split(r"[{ ]", name)[0] for name in samples} == {
         "distributedq_processed_total", "distributedq_task_duration_seconds_bucket",
         "distributedq_task_duration_seconds_count", "distributedq_task_duration_seconds_sum",
-        "distributedq_queue_depth",
+        "distributedq_queue_depth", "distributedq_tasks_total", "distributedq_ledger_difference",
     }  # fmt: skip
+    told = {name: value for name, value in samples.items() if name.startswith("distributedq_tasks_total")}
+    assert told == {
+        f'distributedq_tasks_total{{queue="{queue}",state="{state}",type="{type}"}}': number
+        for queue, state, type, number in (
+            ("default", "enqueued", "add", 4), ("default", "completed", "add", 3),
+            ("default", "enqueued", "sleep", 1), ("default", "enqueued", "(other)", 1),
+            ("mail", "enqueued", "add", 1), ("mail", "enqueued", "send_email", 1),
+            ("mail", "retried", "send_email", 1), ("mail", "dead", "send_email", 1),
+        )
+    }  # fmt: skip
+    differences = {name: value for name, value in samples.items() if name.startswith("distributedq_ledger")}
+    assert differences == {f'distributedq_ledger_difference{{queue="{queue}"}}': 0 for queue in ("default", "mail")}
 
 
 def test_types_and_help_are_those_of_prometheus(port: Port) -> None:
@@ -89,9 +101,11 @@ def test_types_and_help_are_those_of_prometheus(port: Port) -> None:
         "distributedq_processed_total": "counter",
         "distributedq_task_duration_seconds": "histogram",
         "distributedq_queue_depth": "gauge",
+        "distributedq_tasks_total": "counter",
+        "distributedq_ledger_difference": "gauge",
     }
     assert 'le="0.005"' in text
-    assert len(re.findall(r"^# HELP \S+ .+$", text, re.M)) == 3
+    assert len(re.findall(r"^# HELP \S+ .+$", text, re.M)) == 5
 
 
 def test_health_and_what_is_not_there(port: Port) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
 from distq.supervisor.exposition import AT_ONCE, exposition
 from distq.worker.board import BUCKETS, STATUSES, Board
@@ -28,7 +29,7 @@ def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[t
     meters = [Meters(slot, types) for slot in board.slots]
     for number, (type, status, seconds) in enumerate(counted):
         meters[number % 2](types[type])(status, seconds)
-    found = families("".join(exposition(board, types, [])))
+    found = families("".join(exposition(board, types, {})))
     assert set(found) == {"distributedq_processed", "distributedq_task_duration_seconds"}
     processed = {(s.labels["type"], s.labels["status"]): s.value for s in found["distributedq_processed"].samples}
     assert processed == {
@@ -50,7 +51,7 @@ def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[t
 
 def test_depths_are_those_of_all_queues_of_the_host() -> None:
     depths = Depths(*range(1, len(Depths._fields) + 1))
-    found = families("".join(exposition(Board(1), [], [depths, depths])))
+    found = families("".join(exposition(Board(1), [], {"a": Tally(depths, {}), "b": Tally(depths, {})})))
     samples = {s.labels["queue"]: s.value for s in found["distributedq_queue_depth"].samples}
     assert samples == {
         "main_queue": 2 * (depths.high + depths.default + depths.low),
@@ -60,8 +61,25 @@ def test_depths_are_those_of_all_queues_of_the_host() -> None:
     }
 
 
+def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
+    nothing = Depths(*[0] * len(Depths._fields))
+    counts = {"enqueued a": 5, "completed a": 2, "completed a@2": 1, "corrected a": -1, "enqueued x": 1, "enqueued y": 2, "dead y": 3}
+    tallies = {"mail": Tally(nothing._replace(live=2), counts), "main": Tally(nothing, {})}
+    found = families("".join(exposition(Board(1), ["a", "b"], tallies)))
+    samples = found["distributedq_tasks"].samples
+    told = {(s.labels["queue"], s.labels["state"], s.labels["type"]): s.value for s in samples}
+    assert told == {
+        ("mail", "enqueued", "a"): 5,
+        ("mail", "completed", "a"): 3,
+        ("mail", "enqueued", "(other)"): 3,
+        ("mail", "dead", "(other)"): 3,
+    }
+    differences = {s.labels["queue"]: s.value for s in found["distributedq_ledger_difference"].samples}
+    assert differences == {"mail": -1, "main": 0}
+
+
 def test_no_piece_is_about_more_than_a_few_types() -> None:
     types = [f"type{number}" for number in range(5 * AT_ONCE)]
-    lines = [piece.count("\n") for piece in exposition(Board(1), types, [])]
+    lines = [piece.count("\n") for piece in exposition(Board(1), types, {})]
     assert sum(lines) > 20 * len(types)
     assert max(lines) <= 20 * AT_ONCE

@@ -54,7 +54,7 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
     end
   end
   if words then
-    if redis.call('HINCRBY', LEDGER, 'enqueued ' .. type, number) == number and redis.call('HLEN', LEDGER) > 10000 then
+    if redis.call('HINCRBY', LEDGER, 'enqueued ' .. type, number) == number and redis.call('HLEN', LEDGER) > 5000 then
       redis.call('HDEL', LEDGER, 'enqueued ' .. type)
       redis.call('HINCRBY', LEDGER, 'enqueued (other)', number)
     end

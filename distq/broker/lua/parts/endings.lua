@@ -4,6 +4,7 @@ local COMPLETED_LENGTH = 100
 local DEAD_AGE = 30 * 86400000
 local DEAD_NUMBER = 100000
 local ATTEMPTS_LENGTH = 100
+local LEDGER_FIELDS = 5000
 
 local function result_ttl(h)
   if h.result_ttl == NOT_SAID then return DEFAULT_RESULT_TTL end
@@ -17,9 +18,11 @@ local function write_attempt(id, record, ttl)
   redis.call('PEXPIRE', ATTEMPTS .. id, ttl)
 end
 
+-- The ledger is bounded: when it is full, new types are counted together, from their first event to their last.
 local function count(event, type, by)
   local field = event .. ' ' .. type
-  if redis.call('HINCRBY', LEDGER, field, by) == by and redis.call('HLEN', LEDGER) > 10000 then
+  if redis.call('HINCRBY', LEDGER, field, by) == by and redis.call('HLEN', LEDGER) > LEDGER_FIELDS
+      and (event == 'enqueued' or redis.call('HEXISTS', LEDGER, 'enqueued ' .. type) == 0) then
     redis.call('HDEL', LEDGER, field)
     redis.call('HINCRBY', LEDGER, event .. ' (other)', by)
   end
