@@ -63,7 +63,15 @@ def test_depths_are_those_of_all_queues_of_the_host() -> None:
 
 def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
     nothing = Depths(*[0] * len(Depths._fields))
-    counts = {"enqueued a": 5, "completed a": 2, "completed a@2": 1, "corrected a": -1, "enqueued x": 1, "enqueued y": 2, "dead y": 3}
+    counts = {
+        "enqueued a": 5,
+        "completed a": 2,
+        "completed a@2": 1,
+        "corrected a": -1,
+        "enqueued x": 1,
+        "enqueued y": 2,
+        "dead y": 3,
+    }
     tallies = {"mail": Tally(nothing._replace(live=2), counts), "main": Tally(nothing, {})}
     found = families("".join(exposition(Board(1), ["a", "b"], tallies)))
     samples = found["distributedq_tasks"].samples
