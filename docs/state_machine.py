@@ -54,8 +54,8 @@ The ledger has at most 5,000 fields. When it is full, new types are counted toge
 
 A broker that lost everything has an empty ledger and no tasks: in balance. So is one that went back to a snapshot,
 since every script is there as a whole or not at all. Only who deletes single keys breaks the equation: deleted
-messages are missing tasks, and without the ledger's key all that is alive is too much. The metric
-`distributedq_ledger_difference` says so.
+messages are missing tasks, and without the ledger's key all that is alive is too much. `distq audit`
+and the metric `distributedq_ledger_difference` say so.
 """
 
 

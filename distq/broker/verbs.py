@@ -331,9 +331,11 @@ def depths(prefix: str) -> Command[Depths]:
     return _command("depths", prefix, lambda reply: Depths(*reply))
 
 
-def entries(prefix: str, cursor: str) -> Command[tuple[str, list[bytes]]]:
-    """A page of the live entries, and the cursor of the next one ("0": that was the last)."""
-    return _command("entries", prefix, lambda reply: (_word(reply[0]), reply[1:]), cursor)
+def entries(prefix: str, cursor: str) -> Command[tuple[str, list[tuple[bytes, bytes]]]]:
+    """A page of the live entries with their types, and the cursor of the next one ("0": that was the last)."""
+    return _command(
+        "entries", prefix, lambda reply: (_word(reply[0]), list(zip(reply[1::2], reply[2::2], strict=True))), cursor
+    )
 
 
 def restore(prefix: str, entries: Sequence[bytes]) -> Command[int]:

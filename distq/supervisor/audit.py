@@ -15,13 +15,13 @@ from typing import Any
 
 from distq.broker import keys, verbs
 from distq.broker.ledger import placed
+from distq.broker.reading import scan, tail
 from distq.broker.scripts import encode
 from distq.broker.verbs import Command, Depths
 from distq.supervisor.service import NEVER, Service, Site
 
 logger = logging.getLogger("distq.supervisor")
 
-PAGE = 500
 RESTORED_AT_ONCE = 20
 """`restore` looks through the lists for each of them."""
 
@@ -85,15 +85,14 @@ def search(prefix: str) -> Search:
     """
     seen: set[int] = set()
     for place, command in (yield from _lists(prefix)):
-        start, page = 0, [b""]
-        while page:
-            page = yield encode(command, place, start, start + PAGE - 1)
-            seen.update(map(hash, page))
-            start += PAGE
+        if command == "ZSCAN":
+            yield from scan(command, place, lambda page: seen.update(map(hash, page[::2])))
+        else:
+            yield from tail(place, lambda page: seen.update(map(hash, page)))
     missing, cursor = [], ""
     while cursor != "0":
         cursor, entries = yield verbs.entries(prefix, cursor or "0")
-        missing += [entry for entry in entries if hash(entry) not in seen]
+        missing += [entry for entry, _ in entries if hash(entry) not in seen]
     restored = 0
     for start in range(0, len(missing), RESTORED_AT_ONCE):
         restored += yield verbs.restore(prefix, missing[start : start + RESTORED_AT_ONCE])
@@ -102,7 +101,7 @@ def search(prefix: str) -> Search:
 
 def _lists(prefix: str) -> Generator[bytes, Any, list[tuple[str, str]]]:
     """Every place in which an entry can be, with the command that reads it."""
-    places = [(keys.key(prefix, "DELAYED"), "ZRANGE")]
+    places = [(keys.key(prefix, "DELAYED"), "ZSCAN")]
     for level in keys.PRIORITIES:
         places += [(keys.key(prefix, name, level), "LRANGE") for name in ("QUEUE", "SUSPECTS")]
         lanes = yield encode("SMEMBERS", keys.key(prefix, "LANES_AT", level))

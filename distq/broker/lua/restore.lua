@@ -4,17 +4,7 @@
 -- KEYS prefix
 -- ARGV entries…
 -- returns how many were put back
--- uses clock head limit wake ready
-local function has(list, entry) return redis.call('LPOS', list, entry) and true or false end
-
-local function is_placed(entry, h)
-  if redis.call('ZSCORE', DELAYED, entry) then return true end
-  for _, worker in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
-    if has(PROCESSING .. worker, entry) then return true end
-  end
-  return has(QUEUE .. h.level, entry) or has(SUSPECTS .. h.level, entry) or has(LANE .. h.level .. ':' .. h.lane, entry)
-end
-
+-- uses clock head limit wake ready placed
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local restored = 0
 for _, entry in ipairs(ARGV) do
