@@ -31,6 +31,11 @@ class WorkerConfig:
     """Folder put in front of sys.path before the application is imported."""
 
     @property
+    def slots(self) -> int:
+        """Places on the status board: the processes, those for suspects, and the last one for isolated tasks."""
+        return self.processes + self.most_alone + 1
+
+    @property
     def most_alone(self) -> int:
         """How many more processes there may be for a while, each for a suspect, which runs alone in its process. One
         that has a single thread can be had by a suspect as it is."""

@@ -56,6 +56,9 @@ QUEUE_KEYS = {
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
 }
 
+ISOLATED, ISOLATION = "isolated", "!isolated"
+"""The group that takes isolated tasks, and their lane, in which no type is (lua/parts/head.lua)."""
+
 KNOWN_QUEUES = "distq:queues"
 """SET of `app/queue`: what exists on this broker."""
 

@@ -21,8 +21,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 How = Literal["left", "died", "lost"]
-Takes = Literal["all", "sound", "suspects"]
-"""What a worker can be handed: everything, no suspects, or nothing else."""
+Takes = Literal["all", "only", "sound", "suspects", "isolated"]
+"""What a worker can be handed: everything (`only`: and its host has no other worker), no suspects, nothing else, or
+suspects that run while their host runs nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +269,18 @@ def recover(
     expected: str = "",
     max_deliveries: int = 3,
     record: bytes = b"",
+    records: Mapping[bytes, bytes] | None = None,
     ran: int = 0,
     held: Held | None = None,
 ) -> Command[Recovery]:
-    """Takes back what a worker holds and ends its name. `ran`: how many tasks its process ran, in all queues."""
+    """Takes back what a worker holds and ends its name. `records`: by entry, for what it had started; others get
+    `record`. `ran`: how many tasks its process ran, in all queues."""
     verb = script("recover")
     started, verdicts = (held.started, held.verdicts) if held else ([], NO_VERDICTS)
     step, doubtful = (held.step, held.doubtful) if held else (-1, 0)
-    items = encode_items((worker, how, expected, max_deliveries, record, step, doubtful, ran, len(started), *started))
-    data = verb.command_head(prefix.encode(), 9 + len(started) + 3 * verdicts.number) + items + verdicts.items
+    each = [item for entry in started for item in (entry, (records or {}).get(entry, b""))]
+    items = encode_items((worker, how, expected, max_deliveries, record, step, doubtful, ran, len(started), *each))
+    data = verb.command_head(prefix.encode(), 9 + len(each) + 3 * verdicts.number) + items + verdicts.items
     return Command(verb, data, lambda reply: Recovery(reply[0].decode(), *reply[1:]))
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import typer
 
 from distq.app import Distq
-from distq.broker import inspect
-from distq.broker.verbs import Look
-from distq.cli import complete, output, target, values
-from distq.durations import format_duration
+from distq.cli import complete, full, output, target, values
 from distq.errors import (
     BrokerError,
     ConfigurationError,
@@ -26,15 +22,13 @@ from distq.errors import (
     UnknownTask,
     did_you_mean,
 )
-from distq.message import check_type, parse
+from distq.message import check_type
 from distq.result import Handle
 
 app = typer.Typer(help="Look at single tasks.", invoke_without_command=True, rich_markup_mode=None)
 app.callback()(output.help_if_alone)
 
 NOT_THERE_YET = 6
-MOST_SHOWN = 2000
-"""Characters of one value in `tasks show`; --json shows all."""
 
 ENQUEUE_EXAMPLES = output.examples(
     """distq enqueue email '{"to": "a@example.com", "subject": "Hi"}'""",
@@ -184,97 +178,13 @@ def show(
     Its state, arguments, attempts and result.
     """
     found = target.find_app(app, broker, name)
-    facts = describe(found, id)
+    facts = full.describe(found, id)
     if facts["status"] == "unknown":
         raise UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
     if as_json:
         output.print_json(facts)
     else:
-        _show(facts)
-
-
-# -- one task in full -----------------------------------------------------------------------------------------------
-
-
-def describe(found: Distq, id: str) -> dict[str, Any]:
-    """Everything about one task, as plain data."""
-    handle = found.result(id)
-    queue, look = found.broker.find(id, found.queues_of(id))
-    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
-    facts |= _of_message(found, look)
-    if look.due_ms:
-        facts["due_at_ms"] = look.due_ms
-    if look.worker:
-        facts["worker"] = look.worker
-    facts |= _of_ending(found, look)
-    facts["attempts"] = inspect.attempts(found.broker, queue, id)
-    return facts
-
-
-def _of_message(found: Distq, look: Look) -> dict[str, Any]:
-    if look.message is None:
-        return {}
-    try:
-        message = parse(look.message)
-        args, kwargs, headers = found.codec.unpack_call(message.body)
-    except ValueError as error:
-        return {"corrupt": str(error)}
-    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
-
-
-def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
-    """The result of a completed task; how else it ended."""
-    if look.result is None:
-        return {}
-    try:
-        word, *rest = found.codec.unpack(look.result)
-    except (ValueError, TypeError) as error:
-        return {"corrupt": str(error)}
-    if word == "completed":
-        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
-    details = rest[0] if rest and isinstance(rest[0], dict) else {}
-    if word == "dead":
-        return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
-    return {"by": details["by"]} if "by" in details else {}
-
-
-def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
-    """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
-    if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
-        return {}
-    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
-
-
-def _show(facts: dict[str, Any]) -> None:
-    attempts, error = facts.pop("attempts"), facts.pop("error", None)
-    for key, value in facts.items():
-        if value not in (None, "", [], {}, 0) or key == "result":
-            _line(key, value)
-    if error:
-        _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])
-        for line in str(error["traceback"] or "").splitlines():
-            typer.echo(f"{'':>15}  {output.clean(line, 500)}")
-    if attempts:
-        rows = [
-            (a.get("attempt", ""), output.moment(a.get("at")), a.get("outcome", ""), _error_of(a)) for a in attempts
-        ]
-        typer.echo()
-        output.table("", ("attempt", "ended", "outcome", "error"), rows, numbers=("attempt",))
-
-
-def _line(key: str, value: Any) -> None:
-    if key.endswith("_at_ms"):
-        shown = output.moment(value)
-    elif key == "seconds":
-        key, shown = "took", f"{format_duration(value)} from enqueue to end"
-    else:
-        shown = value if isinstance(value, str) and key != "result" else output.json_text(value)
-    typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, MOST_SHOWN)}")
-
-
-def _error_of(attempt: Mapping[str, Any]) -> str:
-    type, message = attempt.get("type", ""), attempt.get("message", "")
-    return f"{type}: {message}" if message else str(type)
+        full.show(facts)
 
 
 # -- waiting for a result -------------------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
-
 from distq.broker import verbs
-from distq.supervisor.processes import how_it_ended, next_pause
+from distq.supervisor import autopsy
+from distq.supervisor.processes import next_pause
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
@@ -26,8 +25,9 @@ logger = logging.getLogger("distq.supervisor")
 class Children(Service):
     """The processes of all slots."""
 
-    def __init__(self, site: Site, channel: socket.socket, pokes: list[tuple[int, int]]) -> None:
-        self._site, self._pokes = site, pokes
+    def __init__(self, site: Site, channel: socket.socket, pokes: list[tuple[int, int]], dumps: list[int]) -> None:
+        self._site, self._pokes, self._dumps = site, pokes, dumps
+        self._memory = autopsy.Memory()
         self._channel: socket.socket | None = channel
         slots = len(site.board.slots)
         self._slot_of: dict[int, int] = {}
@@ -36,6 +36,8 @@ class Children(Service):
         self._born = [0.0] * slots
         self._asked: set[int] = set()
         self.is_ending = False
+        self.only: int | None = None
+        """While it is set, nobody is started in any other slot."""
 
     @property
     def alive(self) -> int:
@@ -60,18 +62,24 @@ class Children(Service):
         """When the next child is to be started."""
         if self.is_ending or self._channel is None:
             return NEVER
+        return min((self._start_at[slot] for slot in self._free()), default=NEVER)
+
+    def _free(self) -> list[int]:
+        """Where somebody may be started when it is time."""
         taken = {*self._slot_of.values(), *self._asked}
-        return min((at for slot, at in enumerate(self._start_at) if slot not in taken), default=NEVER)
+        wanted = range(len(self._start_at)) if self.only is None else (self.only,)
+        return [slot for slot in wanted if slot not in taken]
 
     def work(self, now: float) -> None:
         """Starts a child in each free slot whose pause is over."""
         if self.is_ending or self._channel is None:
             return
-        taken = {*self._slot_of.values(), *self._asked}
-        for slot, at in enumerate(self._start_at):
-            if slot not in taken and at <= now:
+        for slot in self._free():
+            if self._start_at[slot] <= now:
                 self._site.board.slots[slot].clear()
                 self._drain_pipe(slot)
+                os.lseek(self._dumps[slot], 0, os.SEEK_SET)
+                os.ftruncate(self._dumps[slot], 0)
                 self._asked.add(slot)
                 if slot >= self._site.config.processes:
                     self._start_at[slot] = NEVER
@@ -142,36 +150,25 @@ class Children(Service):
         """What it had finished is settled, what it had not started goes back; what ran is suspect, or charged."""
         site, name = self._site, place.name
         if not name:
-            logger.error("a worker process %s before it had registered", how_it_ended(status))
+            logger.error("a worker process %s before it had registered", autopsy.how_it_ended(status))
             return
+        dump = autopsy.dump_of(self._dumps[place.index])
+        text, records = autopsy.records(place, status, rss_kb, self._memory, dump, how == "left")
         held = {part.queue: part for part in place.autopsy()}
         started = [entry for part in held.values() for entry in part.started]
-        text = how_it_ended(status)
         if how == "died":
-            logger.error("worker %s %s%s", name, text, f" while it ran {_shown(started)}" if started else "")
-        record = msgpack.packb(
-            {
-                "outcome": "killed", "type": "WorkerDied", "message": f"its worker {text}",
-                "at": int(time.time() * 1000),
-                "worker": name, "rss_kb": rss_kb, "status": status,
-            }
-        )  # fmt: skip
+            logger.error("worker %s %s", name, text)
         for queue, prefix in enumerate(site.prefixes):
             command = verbs.recover(
                 prefix, name, how,
-                max_deliveries=site.config.max_deliveries, record=record, ran=len(started), held=held.get(queue),
+                max_deliveries=site.config.max_deliveries, records=records, ran=len(started), held=held.get(queue),
             )  # fmt: skip
             site.link.submit(command, _report(started))
-
-
-def _shown(started: list[bytes]) -> str:
-    shown = ", ".join(entry.decode("utf-8", "replace") for entry in started[:5])
-    return f"{shown} and {len(started) - 5} more" if started[5:] else shown
 
 
 def _report(started: list[bytes]) -> Callable[[Any], None]:
     def report(recovery: verbs.Recovery) -> None:
         if recovery.buried:
-            logger.error("task %s is dead: it has killed its worker too often", started[0].decode())
+            logger.error("task %s is dead: it has killed its worker too often", started[0].decode("utf-8", "replace"))
 
     return report

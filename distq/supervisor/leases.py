@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from distq.broker import verbs
 from distq.broker.verdicts import NO_VERDICTS
+from distq.supervisor.autopsy import lost
 from distq.supervisor.service import Service, Site
 from distq.worker import board
 
@@ -137,9 +138,11 @@ class Leases(Service):
 
     def recover(self, queue: int, worker: str, until: str) -> None:
         """Takes back what a lost worker holds; the broker refuses while its lease runs or if it was renewed."""
+        why = f"its host was lost: {'no sign of life for longer than its lease' if until else 'its supervisor is gone'}"
         command = verbs.recover(
-            self._site.prefixes[queue], worker, "lost", expected=until, max_deliveries=self._site.config.max_deliveries
-        )
+            self._site.prefixes[queue], worker, "lost", expected=until, record=lost(why, worker),
+            max_deliveries=self._site.config.max_deliveries,
+        )  # fmt: skip
         self._site.link.submit(command, lambda recovery: self._recovered(queue, worker, recovery), lambda: None)
 
     def _recovered(self, queue: int, worker: str, recovery: verbs.Recovery) -> None:

@@ -61,17 +61,6 @@ def next_pause(last: float, lived_s: float) -> float:
     return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
 
 
-def how_it_ended(status: int) -> str:
-    """A wait status, for people."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return f"was killed by {signal.Signals(number).name}"
-        except ValueError:
-            return f"was killed by signal {number}"
-    return f"exited with code {os.waitstatus_to_exitcode(status)}"
-
-
 def reap_orphans(own: Collection[int | None]) -> None:
     """Process 1 inherits what the handlers' programs leave behind, and nobody else ends their being zombies.
 

@@ -28,13 +28,16 @@ from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
 from distq.supervisor.audit import Audit
+from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.children import Children
+from distq.supervisor.control import BLOCK_S, Control
+from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
-from distq.supervisor.processes import how_it_ended, next_pause, prepare_to_fork, reap_orphans
+from distq.supervisor.processes import next_pause, prepare_to_fork, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.suspects import Suspects
-from distq.supervisor.template import Shared, announcement, run_template
+from distq.supervisor.template import Shared, announcement, dump_files, run_template
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
 from distq.worker import board
@@ -42,7 +45,6 @@ from distq.worker.board import Board
 
 logger = logging.getLogger("distq.supervisor")
 
-CONTROL_BLOCK_S = 25
 LAST_WORDS_S = 5.0
 """How long the end waits for the broker to take back what is held; its lease does it otherwise."""
 
@@ -103,15 +105,15 @@ class Supervisor:
     def _share(self) -> None:
         """What children and supervisor have in common is made before the first fork."""
         config = self._config
-        slots = config.processes + config.most_alone
+        slots = config.slots
         pokes = [os.pipe() for _ in range(slots)]
         bell = os.pipe()
         for reader, writer in (*pokes, bell):
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
         self._shared = Shared(
-            Board(slots), pokes, bell, host.new_host_name(), self._identity.to_text(), config
-        )  # fmt: skip
+            Board(slots), pokes, dump_files(slots), bell, host.new_host_name(), self._identity.to_text(), config
+        )
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
 
     def _start_template(self) -> None:
@@ -161,24 +163,27 @@ class Supervisor:
         prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._url = facts["url"]
         self._link = Link(self._url, "distq-supervisor", silence_s=5.0)
-        self._control = Link(self._url, "distq-control", silence_s=CONTROL_BLOCK_S + 5.0)
+        self._control = Link(self._url, "distq-control", silence_s=BLOCK_S + 5.0)
         self._links = [self._link, self._control]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
         self._site = site
-        self._children = Children(site, self._channel, shared.pokes)
+        self._children = Children(site, self._channel, shared.pokes, shared.dumps)
         self._time = Timekeeper(site)
         self._audit = Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
-        self._services: list[Service] = [self._children, self._leases, self._time, self._watch, self._audit]
+        isolation = Isolation(site, self._children)
+        self._services: list[Service] = [
+            self._children, isolation, self._leases, self._time, self._watch, self._audit
+        ]  # fmt: skip
         if config.most_alone:
-            self._links.append(Link(self._url, "distq-suspects", silence_s=CONTROL_BLOCK_S + 5.0))
+            self._links.append(Link(self._url, "distq-suspects", silence_s=BLOCK_S + 5.0))
             self._services.append(Suspects(site, self._children, self._links[-1]))
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         threads = f" of {config.threads} threads" if config.threads > 1 else ""
         logger.info("%s; %d processes%s", announcement(facts), config.processes, threads)
-        self._listen()
+        Control(site, self._control, self._time, isolation).listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
             self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
@@ -360,17 +365,6 @@ class Supervisor:
         if not self._children.is_ending:
             self._start_template()
             self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
-
-    def _listen(self) -> None:
-        """Waits for orders on the control connection."""
-        places = [keys.key(prefix, "CONTROL", self._shared.host) for prefix in self._site.prefixes]
-        self._control.submit(encode("BZPOPMIN", *places, CONTROL_BLOCK_S), self._ordered)
-
-    def _ordered(self, reply: list[bytes] | None) -> None:
-        self._listen()
-        if reply is not None and reply[1] == b"tick":
-            place = reply[0].decode()
-            self._time.tick(next(i for i, prefix in enumerate(self._site.prefixes) if place.startswith(prefix)))
 
     # -- end ---------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ class Suspects(Service):
     def __init__(self, site: Site, children: Children, link: Link) -> None:
         self._site, self._children, self._link = site, children, link
         processes = site.config.processes
-        self._owners, self._places = site.board.slots[:processes], site.board.slots[processes:]
+        self._owners = site.board.slots[:processes]
+        self._places = site.board.slots[processes : processes + site.config.most_alone]
         self._seen = [0] * processes
         """How many seats each has lent in all, as far as we have seen."""
         self._lender: dict[int, Slot] = {}

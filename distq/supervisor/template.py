@@ -8,6 +8,8 @@ It speaks JSON lines with the supervisor over a socket pair:
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -15,6 +17,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +31,11 @@ from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.middleware import check
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
-from distq.worker.alone import Alone
+from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
+from distq.worker.notes import keep_what_is_logged
 from distq.worker.pool import Pool
-from distq.worker.worker import Post, Solo
+from distq.worker.worker import Post, Solo, Worker
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -46,11 +50,21 @@ class Shared:
     board: Board
     pokes: list[tuple[int, int]]
     """Per slot (read, write) ends of the pipe by which the supervisor calls a child."""
+    dumps: list[int]
+    """Per slot a file in memory, into which a crash in C code writes Python's traceback."""
     bell: tuple[int, int]
     """Ends of the pipe by which children call the supervisor."""
     host: str
     info: str
     config: WorkerConfig
+
+
+def dump_files(number: int) -> list[int]:
+    """So many empty files without a name."""
+    if hasattr(os, "memfd_create"):
+        return [os.memfd_create("distq") for _ in range(number)]
+    with contextlib.ExitStack() as files:
+        return [os.dup(files.enter_context(tempfile.TemporaryFile()).fileno()) for _ in range(number)]
 
 
 def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoReturn:
@@ -156,6 +170,7 @@ class _Template:
                 os.close(writer)
                 if index != slot:
                     os.close(reader)
+                    os.close(shared.dumps[index])
             os.close(shared.bell[0])
             post = Post(
                 board=shared.board,
@@ -170,14 +185,26 @@ class _Template:
                 digest=self._digest,
                 threads=shared.config.threads,
             )
-            kind = Alone if slot >= shared.config.processes else Pool if post.threads > 1 else Solo
-            kind(self._app, post).run()
+            if not faulthandler.is_enabled():  # else the application wants it elsewhere
+                faulthandler.enable(shared.dumps[slot], all_threads=False)
+            keep_what_is_logged(post.slot)
+            self._worker(slot, post).run()
             code = 0
         except BaseException:
             logger.exception("worker failed")
         finally:
             _flush()
             os._exit(code)
+
+    def _worker(self, slot: int, post: Post) -> Worker:
+        config = self._shared.config
+        if slot == config.slots - 1:
+            return Isolated(self._app, post)
+        if slot >= config.processes:
+            return Alone(self._app, post)
+        if config.threads > 1:
+            return Pool(self._app, post)
+        return Solo(self._app, post, "only" if config.processes == 1 else "all")
 
     def _report_deaths(self) -> None:
         while True:

@@ -6,15 +6,20 @@ There is one while suspects wait, on hosts whose other processes have several th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from distq.app import Distq
+from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import Verdicts
-from distq.worker.worker import Solo
+from distq.worker.worker import Post, Solo
 
 
 class Alone(Solo):
     """Takes suspects, one at a time, from each queue by turns."""
 
-    takes: Takes = "suspects"
+    def __init__(self, app: Distq, post: Post, takes: Takes = "suspects") -> None:
+        super().__init__(app, post, takes)
 
     def _fetch(self, want: int, back: Verdicts) -> Step:
         """Settles, and asks each queue once."""
@@ -27,3 +32,13 @@ class Alone(Solo):
             step = self._step(self._queue, 1)
         self._ring(b"a")
         return step
+
+
+class Isolated(Alone):
+    """The same for suspects that may kill whole hosts. Its supervisor has no other process meanwhile."""
+
+    def __init__(self, app: Distq, post: Post) -> None:
+        super().__init__(app, post, "isolated")
+
+    def _announcement(self) -> tuple[Sequence[str], str, list[dict[str, str]]]:
+        return [keys.ISOLATION], keys.ISOLATED, [{} for _ in self._post.queues]

@@ -4,10 +4,12 @@ The supervisor reads it when a child dies, hangs or is slow; it costs the broker
 
     header    64-bit words, each written by one side only, except where a lock is named below
     seats     per thread of the child: which of the entries it runs (from 1; 0: none)
+    since     per thread: when it began that
     name      the worker's name
     entries   what the child holds: first what it has started, then what waits, in order
     verdicts  what is finished but not settled: first what a step on its way carries
     meters    counters that go on when the child is replaced
+    logs      per thread: since when what it is about has run, its length, and the last lines that were logged meanwhile
 
 Each entry and each verdict stands behind its length and its queue. The child's side is `distq.worker.hand`.
 
@@ -22,6 +24,7 @@ import struct
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.synchronize import Lock
+from typing import NamedTuple
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
@@ -41,7 +44,13 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 """Upper bounds of the duration histogram, in seconds."""
 STRIDE = len(STATUSES) + len(BUCKETS) + 1 + 1  # statuses, buckets with +Inf, sum in seconds
 METER_BYTES = (TYPES + 1) * STRIDE * 8
-_PARTS = (WORDS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, METER_BYTES)
+LOG_BYTES = 4096
+"""Of the last lines that a task has logged."""
+LOG_HEAD = struct.Struct("=QI")
+LOG_ROOM = LOG_HEAD.size + LOG_BYTES
+_PARTS = (
+    WORDS * 8, MAX_SEATS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, METER_BYTES, MAX_SEATS * LOG_ROOM
+)  # fmt: skip
 SLOT_BYTES = -(-sum(_PARTS) // 4096) * 4096
 HEAD_BYTES = 4096
 
@@ -68,6 +77,17 @@ RUN, DRAIN, QUIT = range(3)
 
 NEVER = (1 << 63) - 1
 """As OLDEST: nothing waits, neither to be started nor to be settled."""
+
+
+class Ran(NamedTuple):
+    """What one thread of a child ran when it died."""
+
+    seat: int
+    entry: bytes
+    since_ns: int
+    """By the monotonic clock."""
+    log: bytes
+    """The last lines that it had logged."""
 
 
 def _split(raw: bytes, frame: struct.Struct) -> Iterator[tuple[int, bytes]]:
@@ -108,8 +128,9 @@ class Slot:
         self.index = index
         ends = [sum(_PARTS[: part + 1]) for part in range(len(_PARTS))]
         parts = [view[end - size : end] for size, end in zip(_PARTS, ends, strict=True)]
-        words, seats, self._name, self.entries, self.verdicts, meters = parts
-        self.words, self.seats = words.cast("Q"), seats.cast("Q")
+        words, seats, since, self._name, self.entries, self.verdicts, meters, logs = parts
+        self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
+        self._logs = logs
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock: Lock = get_context("fork").Lock()
@@ -211,6 +232,31 @@ class Slot:
         """What a dead child leaves, by queue."""
         return self._held(0)
 
+    def ran(self) -> list[Ran]:
+        """What a dead child ran."""
+        entries = self._entries()
+        seats = [(seat, self.seats[seat]) for seat in range(self.words[SEATS])]
+        return [
+            Ran(seat, entries[index - 1][1], self.since[seat], self.logged(seat))
+            for seat, index in seats
+            if 0 < index <= len(entries)
+        ]
+
+    def log(self, seat: int) -> memoryview:
+        """Where this thread keeps what it has logged."""
+        return self._logs[seat * LOG_ROOM : (seat + 1) * LOG_ROOM]
+
+    def logged(self, seat: int) -> bytes:
+        """What was logged by the task that this thread runs."""
+        room = self.log(seat)
+        whose, size = LOG_HEAD.unpack_from(room)
+        return bytes(room[LOG_HEAD.size : LOG_HEAD.size + size]) if whose == self.since[seat] else b""
+
+    def _entries(self) -> list[tuple[int, bytes]]:
+        """(queue, entry) of what it holds, and has begun."""
+        words = self.words
+        return list(_split(bytes(self.entries[: words[ENTRIES_END]]), ENTRY_FRAME))[: words[COUNT]]
+
     def _noted(self) -> list[tuple[int, bytes]]:
         """(queue, verdict) of what is finished."""
         span = self.words[VERDICT_SPAN]
@@ -219,7 +265,7 @@ class Slot:
     def _held(self, first: int) -> list[Held]:
         """By queue; of the verdicts those that nobody has taken, from this one on."""
         words = self.words
-        entries = list(_split(bytes(self.entries[: words[ENTRIES_END]]), ENTRY_FRAME))[: words[COUNT]]
+        entries = self._entries()
         started = [entries[seat - 1] for seat in self.seats[: words[SEATS]] if 0 < seat <= len(entries)]
         waiting = [] if words[REVOKED] else entries[words[STARTED] :]
         noted, sent = self._noted(), words[SENT]

@@ -49,7 +49,7 @@ class Hand:
     """The child's side of its slot."""
 
     def __init__(self, slot: Slot, seats: int = 1) -> None:
-        self._slot, self._words, self._seats = slot, slot.words, slot.seats
+        self._slot, self._words, self._seats, self._since = slot, slot.words, slot.seats, slot.since
         self._verdicts = slot.verdicts
         self._acquire, self._release = slot.lock.acquire, slot.lock.release
         slot.words[board.SEATS] = seats
@@ -134,6 +134,7 @@ class Hand:
             # write zeros first.)
             words[VERDICT_SPAN] = self._span
             words[STARTED] = self._started
+            self._since[seat] = now_ns
             self._seats[seat] = index
             if self._is_shared and (not waiting or len(self._noted) <= self._sent + 1):
                 self._note_age(now_ns)  # else it changes with the next step, in a few ms

@@ -23,6 +23,7 @@ from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
 from distq.worker.line import BLOCK_S, REPLY_S
 from distq.worker.meters import Meters
+from distq.worker.notes import SEAT
 from distq.worker.pace import MOST
 from distq.worker.worker import WINDOW_NS, Post, Worker, releases
 
@@ -236,6 +237,7 @@ class Pool(Worker):
 
     def _run_tasks(self, seat: int, runs: Executor) -> None:
         """Runs one task after the other; parks when none waits."""
+        SEAT.set(seat)
         hand, head, names, others = self._hand, self._head, self._post.queues, self._post.threads - 1
         park = threading.Lock()
         park.acquire()

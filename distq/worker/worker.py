@@ -69,10 +69,10 @@ class Worker:
     def __init__(self, app: Distq, post: Post, seats: int) -> None:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
+        types, digest, limits = self._announcement()
         self._line = Line(
-            app.url, prefixes, post.host, post.info, post.lease_ms, post.types, post.digest,
-            [limits_of(app, queue) for queue in post.queues], post.poke, self._order,
-        )  # fmt: skip
+            app.url, prefixes, post.host, post.info, post.lease_ms, types, digest, limits, post.poke, self._order
+        )
         self._hand = Hand(post.slot, seats)
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
@@ -90,6 +90,10 @@ class Worker:
 
     def _work(self) -> None:
         raise NotImplementedError
+
+    def _announcement(self) -> tuple[Sequence[str], str, list[dict[str, str]]]:
+        """Which lanes it takes from, the name of all who do, and the limits that it declares per queue."""
+        return self._post.types, self._post.digest, [limits_of(self._app, queue) for queue in self._post.queues]
 
     def _executor(self, meters: Meters) -> Executor:
         return Executor(self._app, lambda: self._line.name, meters)
@@ -142,8 +146,9 @@ class Worker:
 class Solo(Worker):
     """One thread: it fetches and runs, by turns."""
 
-    def __init__(self, app: Distq, post: Post) -> None:
+    def __init__(self, app: Distq, post: Post, takes: Takes = "all") -> None:
         super().__init__(app, post, 1)
+        self.takes = takes
         self._queue = 0
         self._is_done = False
         self._empty: set[int] = set()

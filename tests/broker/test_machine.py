@@ -30,7 +30,7 @@ from distq.broker.scripts import encode, script
 from distq.broker.verdicts import Verdicts
 from distq.message import parse
 from tests.support import room as wire
-from tests.support.model import Item, Model, Verdict
+from tests.support.model import ISOLATION, ITS_LIMIT, Item, Model, Verdict
 from tests.support.room import LEVELS, Room, Worker
 from tests.support.rules import check_rules
 
@@ -55,7 +55,7 @@ GIVEN = st.sampled_from([None, "a", "b"])
 TYPES = st.sampled_from(["job", "mail", "new"])
 LIMITS = st.sampled_from([None, (HOUR, 1), (2 * HOUR, 2)])
 KNOWN = st.sampled_from([["job", "mail", "new"], ["job", "mail"], ["job"]])
-TAKES = st.sampled_from(["all", "all", "sound", "suspects"])
+TAKES = st.sampled_from(["all", "all", "only", "sound", "suspects", "isolated"])
 HOW = st.sampled_from(["died", "lost", "left"])
 WORDS = st.sampled_from(["complete", "retry", "release", "park", "snooze", "bury", "complete_again", "keep"])
 VERDICTS = st.tuples(
@@ -92,6 +92,11 @@ def ids(machine: Machine) -> list[str]:
 
 def dead(machine: Machine) -> list[str]:
     return [life.id for life in machine.model.in_state("dead")]
+
+
+def types_of(digest: str) -> list[str]:
+    """What a group announces."""
+    return [ISOLATION] if digest == "isolated" else digest.split("_")
 
 
 def unheard(machine: Machine) -> list[str]:
@@ -193,7 +198,8 @@ class Machine(RuleBasedStateMachine):
         if item.limit:
             options["limit"] = f"{item.limit[0] * 1000} {item.limit[1]}"
         told = {name: value for name, value in options.items() if value}
-        return self.room.enqueue_many_bytes([item.id for item in items], item.type, item.priority, **told)
+        most = ITS_LIMIT[item.type]
+        return self.room.enqueue_many_bytes([item.id for item in items], item.type, item.priority, most=most, **told)
 
     def _send(self, data: bytes, number: int) -> list[str]:
         words = [word.decode() for word in self.room.wire.run_script(script("enqueue"), data)]
@@ -212,6 +218,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda machine: len(machine.workers) < 4)
     @rule(types=KNOWN, limit=LIMITS, takes=TAKES)
     def register(self, types: list[str], limit: tuple[int, int] | None, takes: verbs.Takes = "all") -> None:
+        types = [ISOLATION] if takes == "isolated" else types
         limits = {"mail": limit} if "mail" in types else {}
         text = {type: f"{limit[0] * 1000} {limit[1]}" if limit else "" for type, limit in limits.items()}
         worker = self.room.register(types, text, LEASE, takes=takes)
@@ -270,6 +277,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         worker=drawn(busy),
         how=HOW,
+        first=st.integers(0, 3),
         max_deliveries=st.integers(1, 3),
         started=st.sets(st.integers(0, 4), max_size=3),
         verdicts=VERDICTS,
@@ -281,6 +289,7 @@ class Machine(RuleBasedStateMachine):
         self,
         worker: Worker,
         how: verbs.How,
+        first: int,
         max_deliveries: int,
         started: set[int],
         verdicts: Drawn,
@@ -289,8 +298,10 @@ class Machine(RuleBasedStateMachine):
         elsewhere: int,
     ) -> None:
         """Its supervisor knows what had started and what was finished, and which of it the last step has carried."""
+        if first:  # else it would rarely hold anything
+            self._step(worker, first, [])
         held = self.model.held(worker.name)
-        running = [life for number, life in enumerate(held) if number in started] if how == "died" else []
+        running = [life for number, life in enumerate(held) if number in started] if how != "lost" else []
         given = self._verdicts(worker, verdicts) if how == "died" else []
         packed = self._packed(given)
         recovery = self.room.recover(
@@ -329,6 +340,8 @@ class Machine(RuleBasedStateMachine):
                 number, blob = 600_000, msgpack.packb(["completed", next(self.numbers), 0, 0.0])
             elif given.word in ("retry", "bury"):
                 blob = RECORD
+            elif given.word == "release":
+                number = min(given.after, 1)
             packed.append(wire.verdict(given.life.entry, given.word, type=given.life.type, number=number, blob=blob))
         return packed
 
@@ -403,7 +416,7 @@ class Machine(RuleBasedStateMachine):
         mine = [worker for number, worker in enumerate(self.workers) if number in renewed]
         names, digest = [worker.name for worker in mine], (mine or self.workers)[0].digest
         renewal = self.room.run(
-            verbs.renew(self.room.prefix, host, LEASE, digest, digest.split("_"), [*names, "nobody"])
+            verbs.renew(self.room.prefix, host, LEASE, digest, types_of(digest), [*names, "nobody"])
         )
         assert renewal.held == [*(len(self.model.held(name)) for name in names), -1]
         silent, keeper = self.model.renew(host, names, LEASE)
@@ -513,7 +526,7 @@ class Machine(RuleBasedStateMachine):
         assert live.keys() == {life.entry for life in lives}
         assert dead.keys() == {life.id for life in buried}
         for life, head in [(life, live[life.entry]) for life in lives] + [(life, dead[life.id]) for life in buried]:
-            flags = life.suspect + 2 * life.replayed
+            flags = life.suspect + 2 * life.has_records + 4 * life.limit + 64 * life.isolated
             told = (life.type, life.priority, life.attempt, life.deliveries, flags, life.expires is not None)
             assert told == (head.type, head.priority, head.attempt, head.deliveries, head.flags, head.expires_ms > 0)
         records = self.room.ask_all(("LLEN", self.room.key("ATTEMPTS", life.id)) for life in [*lives, *buried])
@@ -534,7 +547,7 @@ class Machine(RuleBasedStateMachine):
         runnable = self.model.runnable_lanes()
         for digest in {worker.digest for worker in (*self.workers, *self.gone)}:
             if self.room.redis.exists(self.room.key("WAKE_GROUP", digest)):
-                assert runnable & set(digest.split("_"))
+                assert runnable & set(types_of(digest))
 
     def the_lanes_are_those_of_the_model(self) -> None:
         lanes = {name.decode() for name in self.room.redis.hkeys(self.room.key("LANES"))}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgpack
 import pytest
 
+from distq import message
 from distq.broker import verbs
+from distq.broker.scripts import script
 from distq.broker.verdicts import Verdicts
 from tests.support import states
 from tests.support.arrows import arrow
-from tests.support.room import LEASE_MS, Room, Worker, completed, retried
+from tests.support.model import ISOLATION
+from tests.support.room import LEASE_MS, Room, Worker, completed, retried, verdict
 
 RECORD = msgpack.packb({"outcome": "killed", "type": "WorkerDied"})
 
@@ -45,7 +50,8 @@ def test_one_that_ran_alone_is_charged(room: Room) -> None:
     assert room.head(ids[0]).deliveries == 1
     assert room.head(ids[0]).attempt == 0
     assert room.head(ids[1]).deliveries == 0
-    assert room.attempts(ids[0]) == [{"outcome": "killed", "type": "WorkerDied"}]
+    told = {"outcome": "killed", "type": "WorkerDied", "attempt": 1, "delivery": 1, "charged": True}
+    assert room.attempts(ids[0]) == [told]
 
 
 def test_a_suspect_is_reserved_singly_and_told_to_run_alone(room: Room) -> None:
@@ -122,13 +128,129 @@ def test_what_ran_beside_something_of_another_queue_is_suspect_and_not_charged(r
     assert (recovery.suspected, recovery.charged) == (1, 0)
 
 
-def test_a_lost_worker_is_charged_only_for_what_was_to_run_alone(room: Room) -> None:
+def test_what_is_lost_with_its_host_is_charged_only_when_it_was_alone_there(room: Room) -> None:
+    """At the second time it is isolated: only who runs nothing else on its whole host is handed it."""
+    id = room.enqueue()
+    for deliveries, takes in ((0, "all"), (0, "all"), (1, "isolated"), (2, "isolated")):
+        worker = room.register([ISOLATION] if takes == "isolated" else ["job"], takes=takes)  # type: ignore[arg-type]
+        assert room.step(worker, 1).entries == [id.encode()]
+        room.recover(worker, "lost", record=RECORD)
+        assert (room.head(id).deliveries, room.head(id).attempt) == (deliveries, 0)
+        assert room.attempts(id)[-1]["charged"] is (takes == "isolated")
+    assert room.lists() == {room.key("LANE", f"default:{ISOLATION}"): [id]}
+    assert room.step(room.register(takes="all"), 10).entries == []
+    assert room.step(room.register(takes="suspects"), 10).entries == []
+
+
+def test_the_only_worker_of_its_host_needs_nobody_to_make_room(room: Room) -> None:
     id = room.enqueue()
     for deliveries in (0, 1, 2):
-        worker = room.register()
+        worker = room.register(takes="only")
         room.step(worker, 1)
         room.recover(worker, "lost")
         assert room.head(id).deliveries == deliveries
+
+
+def test_isolated_tasks_wake_who_isolates_and_nobody_else(room: Room) -> None:
+    ids, worker = hold(room, 3)
+    room.recover(worker, "lost")
+    worker = room.register()
+    room.step(worker, 1)
+    room.recover(worker, "lost")
+    others = room.register()
+    assert room.redis.exists(room.key("WAKE_GROUP", "isolated"))
+    assert not room.redis.exists(room.key("WAKE_GROUP", others.digest))
+    alone, waiting = room.register([ISOLATION], takes="isolated"), room.enqueue()
+    step = room.step(alone, 1)
+    assert step.entries == [ids[0].encode()]
+    assert not room.redis.exists(room.key("WAKE_GROUP", "isolated"))
+    assert room.step(alone, 1, [completed(ids[0])]).entries == [], "neither suspects nor sound ones"
+    assert [room.where(id) for id in (*ids, waiting)] == ["completed", "queued", "queued", "queued"]
+
+
+@pytest.mark.parametrize("end", [retried, lambda entry: verdict(entry, "snooze", number=0)])
+def test_one_that_did_not_kill_its_host_is_as_any_other_again(room: Room, end: Callable[[str], bytes]) -> None:
+    id = room.enqueue()
+    for _ in range(2):
+        worker = room.register()
+        room.step(worker, 1)
+        room.recover(worker, "lost")
+    alone = room.register([ISOLATION], takes="isolated")
+    room.step(alone, 1)
+    room.step(alone, 1, [end(id)])
+    room.pass_time(1000)
+    assert room.step(room.register(), 10).entries == [id.encode()]
+    assert room.head(id).flags == 0
+
+
+# -- at most once ----------------------------------------------------------------------------------------------------
+
+
+def careful(room: Room, number: int = 2) -> tuple[list[str], Worker]:
+    """Held ones that must not be started twice."""
+    ids = [message.new_id("default") for _ in range(number)]
+    room.wire.run_script(script("enqueue"), room.enqueue_many_bytes(ids, most=1))
+    worker = room.register()
+    room.step(worker, number)
+    return ids, worker
+
+
+def reasons(room: Room, id: str) -> list[tuple[str, str]]:
+    return [(record.get("type", ""), record.get("message", "")) for record in room.attempts(id)]
+
+
+def test_at_most_once_what_was_started_is_dead_at_the_first_death_and_the_rest_goes_back(room: Room) -> None:
+    ids, worker = careful(room, 3)
+    crash = msgpack.packb({"outcome": "killed", "type": "WorkerDied", "message": "its worker was killed by SIGKILL"})
+    started = {ids[0].encode(): crash, ids[1].encode(): crash}
+    recovery = room.recover(worker, "died", step=worker.number, started=list(started), records=started)
+    assert (recovery.released, recovery.charged, recovery.buried) == (1, 2, 2)
+    assert [room.where(id) for id in ids] == ["dead", "dead", "queued"]
+    assert reasons(room, ids[0]) == [
+        ("WorkerDied", "its worker was killed by SIGKILL"),
+        ("MayHaveRun", "may have run: its worker was killed by SIGKILL"),
+    ]
+    assert room.result(ids[0])[1]["message"] == "may have run: its worker was killed by SIGKILL"
+
+
+def test_at_most_once_what_was_handed_to_a_lost_host_is_dead(room: Room) -> None:
+    ids, worker = careful(room)
+    ordinary = room.enqueue()
+    room.step(worker, 1)
+    crash = msgpack.packb({"outcome": "killed", "type": "HostLost", "message": "its host was lost"})
+    assert room.recover(worker, "lost", record=crash).buried == 2
+    assert [reasons(room, id)[-1] for id in ids] == [("MayHaveRun", "may have run: its host was lost")] * 2
+    assert room.where(ordinary) == "queued"
+
+
+def test_at_most_once_what_still_runs_when_the_grace_is_over_is_dead(room: Room) -> None:
+    ids, worker = careful(room)
+    crash = {ids[0].encode(): msgpack.packb({"message": "its host ended before it was done"})}
+    recovery = room.recover(worker, "left", step=worker.number, started=list(crash), records=crash)
+    assert (recovery.released, recovery.buried) == (1, 1)
+    assert reasons(room, ids[0])[-1] == ("MayHaveRun", "may have run: its host ended before it was done")
+    assert room.where(ids[1]) == "queued"
+
+
+def test_at_most_once_a_replay_is_a_new_chance_and_no_second_one(room: Room) -> None:
+    ids, worker = careful(room, 1)
+    room.recover(worker, "lost")
+    room.run(verbs.replay(room.prefix, ids))
+    worker = room.register()
+    assert room.step(worker).entries == [ids[0].encode()]
+    room.recover(worker, "lost")
+    assert room.where(ids[0]) == "dead"
+
+
+def test_a_task_has_its_own_limit_of_deaths(room: Room) -> None:
+    (id,) = ids = ["own"]
+    room.wire.run_script(script("enqueue"), room.enqueue_many_bytes(ids, most=5, token="t"))
+    for death in range(1, 6):
+        worker = room.register()
+        room.step(worker, 1)
+        assert room.where(id) == "active"
+        room.recover(worker, "died", step=worker.number, started=[id.encode()], max_deliveries=3)
+        assert room.where(id) == ("dead" if death == 5 else "queued")
 
 
 def test_a_lease_that_was_renewed_meanwhile_protects(room: Room) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from distq.broker import verbs
 from distq.broker.ledger import placed
+from distq.broker.scripts import script
 from distq.supervisor.audit import search
 from tests.support import states
 from tests.support.arrows import arrow
@@ -45,6 +46,15 @@ def test_one_whose_worker_vanished_without_a_trace(room: Room) -> None:
     room.redis.delete(room.key("PROCESSING", worker.name))
     assert restore(room, id) == 1
     assert room.where(id) == "queued"
+
+
+@arrow("lost", "dead", "restore")
+def test_what_must_not_be_started_twice_may_have_been(room: Room) -> None:
+    room.wire.run_script(script("enqueue"), room.enqueue_many_bytes(["once"], most=1, token="t"))
+    room.redis.delete(room.key("QUEUE", "default"))
+    assert restore(room, "once") == 1
+    assert room.where("once") == "dead"
+    assert room.result("once")[1]["message"].startswith("may have run")
 
 
 @pytest.mark.parametrize("state", states.all_but())

@@ -16,6 +16,9 @@ from distq.broker.keys import PRIORITIES
 from tests.support.room import LEVELS
 
 DAY = 86_400_000
+ISOLATION = "!isolated"
+ITS_LIMIT = {"job": 0, "mail": 2, "new": 1}
+"""How often one of the type may kill its process, as it says itself; 1: it must not be started twice."""
 
 
 @dataclass(eq=False)
@@ -31,7 +34,12 @@ class Life:
     attempt: int = 0
     deliveries: int = 0
     suspect: bool = False
-    replayed: bool = False
+    isolated: bool = False
+    """A suspect that is to run while its host runs nothing else."""
+    limit: int = 0
+    """How often it may kill its process, as it says itself; 0: nothing."""
+    has_records: bool = False
+    """So says its head: it was replayed, or in a process that died."""
     records: int = 0
     """Of ended attempts."""
     due: int | None = None
@@ -182,7 +190,7 @@ class Model:
             return "duplicate"
         if self.sent.get(item.id) == item.token if item.token else last and last.result:
             return "duplicate"
-        life = Life(item.id, self._entry_for(item.id), item.type, item.priority)
+        life = Life(item.id, self._entry_for(item.id), item.type, item.priority, limit=ITS_LIMIT[item.type])
         self.lives[item.id] = life
         if item.token:
             self.sent[item.id] = item.token
@@ -209,7 +217,10 @@ class Model:
             return
         life.state, life.due = "queued", None
         lane = self.lanes.get(life.type)
-        if life.suspect:
+        if life.isolated:
+            name = f"lane:{life.level}:{ISOLATION}"
+            self.lanes[ISOLATION] = Parked(0)
+        elif life.suspect:
             name = f"suspects:{life.level}"
         elif lane is None:
             name = f"queue:{life.level}"
@@ -262,16 +273,18 @@ class Model:
             case "bury":
                 self._bury(life)
             case "release":
+                life.limit = 1 if verdict.after else life.limit
                 self._wait(life, front=True)
             case "retry":
-                life.attempt, life.records, life.suspect = life.attempt + 1, life.records + 1, False
+                life.attempt, life.records = life.attempt + 1, life.records + 1
+                life.suspect = life.isolated = False
                 self.ledger[f"retried {life.type}"] += 1
                 self._wait(life, verdict.after)
             case "snooze":
-                life.suspect = False
+                life.suspect = life.isolated = False
                 self._wait(life, verdict.after)
             case "park":
-                life.suspect = False
+                life.suspect = life.isolated = False
                 self.lanes.setdefault(life.type, Parked(verdict.after))
                 self._wait(life)
 
@@ -279,8 +292,11 @@ class Model:
         """What it reserves, whether that is to run alone, and how many verdicts came too late."""
         late = self.settle(worker, verdicts)
         self.advance()
-        got, alone = self._reserve(worker, want) if want else ([], 0)
         place = self.workers[worker]
+        if place.takes == "isolated":
+            got, alone = self._take_isolated(want), 0
+        else:
+            got, alone = self._reserve(worker, want) if want else ([], 0)
         place.fence, place.reserved, place.alone = self.fence + 1 if got else 0, len(got), alone
         self.fence += len(got)
         for life in got:
@@ -315,6 +331,13 @@ class Model:
             if len(got) >= want:
                 break
         return got, alone
+
+    def _take_isolated(self, want: int) -> list[Life]:
+        got: list[Life] = []
+        for level in LEVELS:
+            got += self._take(f"lane:{level}:{ISOLATION}", want - len(got))
+        self._leave_if_empty(ISOLATION)
+        return got
 
     def _take(self, name: str, most: int) -> list[Life]:
         """From the front; ghosts vanish, and what has got a limit since it came moves into its lane."""
@@ -404,17 +427,27 @@ class Model:
         """How many were released, suspected, charged, and of these buried."""
         self.settle(worker, verdicts)
         tally: Counter[str] = Counter()
+        takes = self.workers[worker].takes
         for life in reversed(self.held(worker)):
-            ran = how == "lost" or (how == "died" and life in started)
-            ran_alone = ran and (life.suspect or (how == "died" and len(started) + elsewhere == 1))
-            life.suspect = life.suspect or ran
-            if ran_alone:
+            may_have_begun = how == "lost" or life in started
+            if may_have_begun and life.limit == 1:
                 life.deliveries, life.records = life.deliveries + 1, life.records + 1
-            tally["charged" if ran_alone else "suspected" if ran else "released"] += 1
-            if ran_alone and life.deliveries >= max_deliveries:
-                tally["buried"] += 1
+                tally.update(("charged", "buried"))
                 self._bury(life)
+            elif may_have_begun and how != "left":
+                is_known = life.suspect or (how == "died" and len(started) + elsewhere == 1)
+                is_charged = is_known and (how == "died" or takes in ("only", "isolated"))
+                life.isolated = life.isolated or (how == "lost" and life.suspect and not is_charged)
+                life.suspect = life.has_records = True
+                life.deliveries, life.records = life.deliveries + is_charged, life.records + 1
+                tally["charged" if is_charged else "suspected"] += 1
+                if is_charged and life.deliveries >= (life.limit or max_deliveries):
+                    tally["buried"] += 1
+                    self._bury(life)
+                else:
+                    self._wait(life, front=True)
             else:
+                tally["released"] += 1
                 self._wait(life, front=True)
         del self.lists[f"processing_queue:{worker}"], self.workers[worker]
         return tally["released"], tally["suspected"], tally["charged"], tally["buried"]
@@ -451,7 +484,10 @@ class Model:
         dead = self.lives.get(id)
         if dead is None or dead.state != "dead":
             return "unknown"
-        life = Life(id, self._entry_for(id), dead.type, dead.priority, replayed=True, records=dead.records + 1)
+        life = Life(
+            id, self._entry_for(id), dead.type, dead.priority, limit=dead.limit, has_records=True,
+            records=dead.records + 1,
+        )  # fmt: skip
         self.lives[id] = life
         self._wait(life)
         self.ledger[f"replayed {life.type}"] += 1

@@ -103,9 +103,11 @@ class Room:
         priority: int = 1,
         ttl: int | None = 600,
         body: bytes = b"\x91\x90",
+        most: int = 0,
         **options: Any,
     ) -> bytes:
-        raw = message.head(type, priority, ttl) + body
+        """`most`: how often it may kill its process, as it says itself."""
+        raw = message.head(type, priority, ttl, most) + body
         front = verbs.enqueue_front(self.prefix, type, priority, verbs.enqueue_options(options))
         return verbs.enqueue(front, ids, [raw] * len(ids)).data
 
@@ -117,7 +119,8 @@ class Room:
         host: str = "host",
         takes: verbs.Takes = "all",
     ) -> Worker:
-        worker = Worker(f"{host}:{next(self._ids)}", "_".join(types))
+        digest = "isolated" if takes == "isolated" else "_".join(types)
+        worker = Worker(f"{host}:{next(self._ids)}", digest)
         reply = self.run(
             verbs.register(self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {})
         )

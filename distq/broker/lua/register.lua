@@ -2,7 +2,8 @@
 -- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
 -- KEYS prefix
 -- ARGV layout, worker, host, lease ms, digest, info, takes, number of types, types…, then type and limit ("" none) by turns
---   takes: "all" | "sound": no suspects, since other tasks run in its process | "suspects": nothing else
+--   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
+--     process | "suspects": nothing else | "isolated": nothing but isolated tasks, and its host runs nothing else
 -- returns {"ok", now ms} | {"layout", the other layout}
 -- uses clock limit wake
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]

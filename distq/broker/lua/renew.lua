@@ -44,6 +44,7 @@ for i = 5 + types, #ARGV do
     held[#held + 1] = -1
   end
 end
+if redis.call('HEXISTS', LANES, ISOLATION) == 1 then announce_isolation() end
 for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
   if redis.call('EXISTS', TYPES .. group) == 0 then
     redis.call('SREM', GROUPS, group)

@@ -1,10 +1,11 @@
--- restore: lost -> queued
+-- restore: lost -> queued | dead
 -- Puts live tasks that are in no list back where they wait. No script leaves one so: it takes somebody who deletes keys,
--- such as a server that evicts them. Those that are in a place stay there.
+-- such as a server that evicts them. Those that are in a place stay there. What must not be started twice may have been: it
+-- is dead.
 -- KEYS prefix
 -- ARGV entries…
 -- returns how many were put back
--- uses clock head limit wake ready placed
+-- uses clock head limit wake ready placed shelves endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local restored = 0
 for _, entry in ipairs(ARGV) do
@@ -13,7 +14,12 @@ for _, entry in ipairs(ARGV) do
   if h and not is_placed(entry, h) then
     if id_of(entry) ~= entry then redis.call('HSET', GENERATIONS, id_of(entry), entry) end
     redis.call('SREM', GHOSTS .. h.level, entry)
-    make_ready(entry, h, 'RPUSH')
+    if own_limit(h) == 1 then
+      bury(entry, message, h, cmsgpack.pack({outcome = 'lost', type = 'MayHaveRun', attempt = h.attempt + 1, at = now,
+        message = 'may have run: it was in no list of the broker any more'}))
+    else
+      make_ready(entry, h, 'RPUSH')
+    end
     restored = restored + 1
   end
 end

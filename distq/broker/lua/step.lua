@@ -11,7 +11,7 @@
 local function reserve_at_once(worker, number, want, room)
   local call, entries, from = redis.call, {}, {}
   local state = call('HMGET', WORKER .. worker, 'step', 'takes')
-  if not state[1] or tonumber(state[1]) ~= number - 1 or state[2] == 'suspects' then return nil end
+  if not state[1] or tonumber(state[1]) ~= number - 1 or state[2] == 'suspects' or state[2] == 'isolated' then return nil end
   if call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
   local time = call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)

@@ -1,13 +1,25 @@
 -- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
 --   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 | length u8 + type | body
---   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says)
+--   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says), 64 isolated
 local HEAD = '>ddI4HBBBBB'
 local HEAD_SIZE = 27
 local SUSPECT = 1
-local HAS_RECORDS = 2 -- of a life before: it was replayed
+local HAS_RECORDS = 2 -- of attempts or deaths, although it counts none
+local ISOLATED = 64 -- a suspect that was lost with its host again, beside others: it runs while its host runs nothing else
+local ISOLATION = '!isolated' -- the lane of those; no type is called so
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295
+
+local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
+
+local function name_lane(h)
+  if has_flag(h, ISOLATED) then
+    h.lane = ISOLATION
+  else
+    h.lane = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+  end
+end
 
 -- A message too short to have a head reads as zeros: it reaches a worker, which buries it.
 local function read_head(message)
@@ -17,7 +29,7 @@ local function read_head(message)
     struct.unpack(HEAD, message)
   h.type = string.sub(message, HEAD_SIZE + 1, HEAD_SIZE + h.type_size)
   h.level = PRIORITY[h.priority] or 'default'
-  h.lane = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+  name_lane(h)
   return h
 end
 
@@ -26,16 +38,21 @@ local function write_head(h, message)
     math.min(h.deliveries, 255), h.version, h.priority, h.flags, h.type_size) .. string.sub(message, HEAD_SIZE + 1)
 end
 
-local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
-
 local function set_flag(h, flag, on)
   if has_flag(h, flag) ~= on then h.flags = h.flags + (on and flag or -flag) end
+end
+
+-- Its process lived on: it is no suspect any more.
+local function clear_of_suspicion(h)
+  set_flag(h, SUSPECT, false)
+  set_flag(h, ISOLATED, false)
+  name_lane(h)
 end
 
 -- How often it may kill its process, as it says itself. 0: nothing; 1: it must never be started twice.
 local function own_limit(h) return math.floor(h.flags / 4) % 16 end
 
-local function set_own_limit(h, number) h.flags = h.flags + 4 * (number - own_limit(h)) end
+local function set_own_limit(h, number) h.flags = h.flags + 4 * (math.min(number, 15) - own_limit(h)) end
 
 local function id_of(entry)
   local space = string.find(entry, ' ', 1, true)

@@ -1,4 +1,4 @@
--- part ready: puts a live entry where it waits: among the suspects, in its type's lane, or in the list of its priority.
+-- part ready: puts a live entry where it waits: among the suspects, in a lane, or in the list of its priority.
 local function set_deadline(entry, ms)
   redis.call('ZADD', DEADLINES, ms, entry)
   announce(ms)
@@ -17,7 +17,11 @@ local function enter_lane(entry, lane, kind, level, push)
 end
 
 local function make_ready(entry, h, push)
-  if has_flag(h, SUSPECT) then
+  if has_flag(h, ISOLATED) then
+    redis.call('HSETNX', LANES, ISOLATION, 'isolated')
+    enter_lane(entry, ISOLATION, nil, h.level, push)
+    announce_isolation()
+  elseif has_flag(h, SUSPECT) then
     redis.call(push, SUSPECTS .. h.level, entry)
   else
     local kind = redis.call('HGET', LANES, h.lane)

@@ -64,14 +64,13 @@ local function take_from_lanes(level, want, digest)
 end
 
 -- reserve: fills got, messages and alone (1: what was got is a suspect; 2: one waits for a worker that holds nothing).
--- `takes`: "all", or "sound" (no suspects), or "suspects" (nothing else). One command tells whether there is anything but
--- ready lists.
+-- `takes`: what the worker said when it registered (register.lua). One command tells whether there is anything but ready lists.
 local function reserve(worker, want, bytes, digest, takes)
   if want < 1 then return end
   room = bytes
   local takes_suspects, holds, has_lanes, limited = false, false, false, false
   if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
-    takes_suspects, holds = takes ~= 'sound', redis.call('EXISTS', PROCESSING .. worker) == 1
+    takes_suspects, holds = takes ~= 'sound' and takes ~= 'isolated', redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes, limited = redis.call('EXISTS', LANES) == 1, redis.call('EXISTS', LIMITS) == 1
   end
@@ -90,7 +89,7 @@ local function reserve(worker, want, bytes, digest, takes)
       if redis.call('EXISTS', QUEUE .. level) == 1 then break end
     else
       if has_lanes then take_from_lanes(level, want, digest) end
-      if #got < want then take(QUEUE .. level, level, want - #got, limited) end
+      if #got < want and takes ~= 'isolated' then take(QUEUE .. level, level, want - #got, limited) end
       if #got >= want or room <= 0 then break end
     end
   end

@@ -16,7 +16,7 @@ local function make_moves()
 
   function MOVE.retry(entry, message, h, number, blob)
     h.attempt = h.attempt + 1
-    set_flag(h, SUSPECT, false)
+    clear_of_suspicion(h)
     write_attempt(id_of(entry), blob, DEAD_AGE + number)
     count('retried', h.type, 1)
     redis.call('HSET', TASKS, entry, write_head(h, message))
@@ -24,7 +24,7 @@ local function make_moves()
   end
 
   function MOVE.snooze(entry, message, h, number)
-    set_flag(h, SUSPECT, false)
+    clear_of_suspicion(h)
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
   end
@@ -41,11 +41,11 @@ local function make_moves()
 
   -- A suspect waits in its lane as well: among the suspects it would wake the workers that do not know it for ever.
   function MOVE.park(entry, message, h, number)
-    redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
     if has_flag(h, SUSPECT) then
-      set_flag(h, SUSPECT, false)
+      clear_of_suspicion(h)
       redis.call('HSET', TASKS, entry, write_head(h, message))
     end
+    redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
     make_ready(entry, h, 'RPUSH')
   end
 

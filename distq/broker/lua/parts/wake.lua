@@ -15,6 +15,13 @@ local function announce(due)
   end
 end
 
+-- Whoever can take isolated tasks is a group of its own: supervisors block on its marker, and none of their processes.
+local function announce_isolation()
+  redis.call('SADD', TYPES .. 'isolated', '!isolated')
+  redis.call('PEXPIRE', TYPES .. 'isolated', 86400000)
+  redis.call('SADD', GROUPS, 'isolated')
+end
+
 -- Lanes are runnable for those groups of workers that know the type, and only while their limit has a token.
 -- There may be many lanes that nobody knows: they are left out by one command.
 local function mark_lanes()

@@ -1,0 +1,124 @@
+"""All that is known of one task, as plain data and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from distq.app import Distq
+from distq.broker import inspect
+from distq.broker.verbs import Look
+from distq.cli import output
+from distq.durations import format_duration
+from distq.message import parse
+
+MOST_SHOWN = 2000
+"""Characters of one value; --json shows all."""
+
+
+def describe(found: Distq, id: str) -> dict[str, Any]:
+    """Everything about one task, as plain data."""
+    handle = found.result(id)
+    queue, look = found.broker.find(id, found.queues_of(id))
+    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
+    facts |= _of_message(found, look)
+    if look.due_ms:
+        facts["due_at_ms"] = look.due_ms
+    if look.worker:
+        facts["worker"] = look.worker
+    facts |= _of_ending(found, look)
+    facts["attempts"] = inspect.attempts(found.broker, queue, id)
+    return facts
+
+
+def _of_message(found: Distq, look: Look) -> dict[str, Any]:
+    if look.message is None:
+        return {}
+    try:
+        message = parse(look.message)
+        args, kwargs, headers = found.codec.unpack_call(message.body)
+    except ValueError as error:
+        return {"corrupt": str(error)}
+    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+
+
+def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
+    """The result of a completed task; how else it ended."""
+    if look.result is None:
+        return {}
+    try:
+        word, *rest = found.codec.unpack(look.result)
+    except (ValueError, TypeError) as error:
+        return {"corrupt": str(error)}
+    if word == "completed":
+        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
+    details = rest[0] if rest and isinstance(rest[0], dict) else {}
+    if word == "dead":
+        return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
+    return {"by": details["by"]} if "by" in details else {}
+
+
+def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
+    """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
+    if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
+        return {}
+    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
+
+
+def show(facts: dict[str, Any]) -> None:
+    """The same for people."""
+    attempts, error = facts.pop("attempts"), facts.pop("error", None)
+    for key, value in facts.items():
+        if value not in (None, "", [], {}, 0) or key == "result":
+            _line(key, value)
+    if error:
+        _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])
+        for line in str(error["traceback"] or "").splitlines():
+            typer.echo(f"{'':>15}  {output.clean(line, 500)}")
+    if attempts:
+        rows = [
+            (a.get("attempt", ""), output.moment(a.get("at")), a.get("outcome", ""), _error_of(a)) for a in attempts
+        ]
+        typer.echo()
+        output.table("", ("attempt", "ended", "outcome", "error"), rows, numbers=("attempt",))
+    deaths = [attempt for attempt in attempts if attempt.get("outcome") == "killed"]
+    if deaths:
+        typer.echo()
+        _show_death(deaths[-1], str((error or {}).get("traceback") or ""))
+
+
+def _show_death(record: Mapping[str, Any], shown: str) -> None:
+    """What is known of how its process died, the last time that it did; but for a traceback that was shown already."""
+    typer.echo("How its process died" if record.get("type") != "HostLost" else "How its host was lost")
+    _line("worker", record.get("worker", ""))
+    if isinstance(record.get("seconds"), int | float):
+        _line("ran for", f"{format_duration(record['seconds'])}, in thread {record.get('thread', 1)}")
+    if isinstance(record.get("rss_kb"), int):
+        _line("peak memory", f"{record['rss_kb'] / 1024:,.0f} MiB")
+    _line("charged", "a delivery" if record.get("charged") else "nothing: it may have been another one")
+    beside = record.get("beside")
+    for number, other in enumerate(beside if isinstance(beside, list) else []):
+        if isinstance(other, dict):
+            text = f"{other.get('id')}, for {other.get('seconds')} s, in thread {other.get('thread')}"
+            _line("" if number else "beside", text)
+    traceback = str(record.get("traceback", ""))
+    for name, text in (("logged", str(record.get("log", ""))), ("traceback", "" if traceback == shown else traceback)):
+        for number, line in enumerate(text.splitlines()):
+            _line("" if number else name, line)
+
+
+def _line(key: str, value: Any) -> None:
+    if key.endswith("_at_ms"):
+        shown = output.moment(value)
+    elif key == "seconds":
+        key, shown = "took", f"{format_duration(value)} from enqueue to end"
+    else:
+        shown = value if isinstance(value, str) and key != "result" else output.json_text(value)
+    typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, MOST_SHOWN)}")
+
+
+def _error_of(attempt: Mapping[str, Any]) -> str:
+    type, message = attempt.get("type", ""), attempt.get("message", "")
+    return f"{type}: {message}" if message else str(type)

@@ -1,0 +1,33 @@
+"""The control connection: it blocks on what the broker has to tell this supervisor, so each order arrives at once."""
+
+from __future__ import annotations
+
+from distq.broker import keys
+from distq.broker.link import Link
+from distq.broker.scripts import encode
+from distq.supervisor.isolation import Isolation
+from distq.supervisor.service import Site
+from distq.supervisor.timekeeper import Timekeeper
+
+BLOCK_S = 25
+
+
+class Control:
+    """Hears that the time must be looked at (`tick`), and that isolated tasks wait."""
+
+    def __init__(self, site: Site, link: Link, timekeeper: Timekeeper, isolation: Isolation) -> None:
+        self._link, self._time, self._isolation = link, timekeeper, isolation
+        self._places = {keys.key(prefix, "CONTROL", site.host): queue for queue, prefix in enumerate(site.prefixes)}
+
+    def listen(self) -> None:
+        """Waits for the next order."""
+        isolated = self._isolation.places if self._isolation.listens else ()
+        self._link.submit(encode("BZPOPMIN", *self._places, *isolated, BLOCK_S), self._heard)
+
+    def _heard(self, reply: list[bytes] | None) -> None:
+        place = reply[0].decode() if reply else ""
+        if place in self._isolation.places:
+            self._isolation.hear()
+        elif reply is not None and reply[1] == b"tick" and place in self._places:
+            self._time.tick(self._places[place])
+        self.listen()
