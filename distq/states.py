@@ -80,7 +80,7 @@ EVENTS = (
     Event("replayed", 1, ("replay",), "a dead task lives again, under its id; its first life stays counted as dead"),
     Event("corrected", 1, ("correct",), "a repair has booked a difference; may be below 0"),
     Event("completed", -1, ("step", "settle", "recover"), "the handler returned"),
-    Event("dead", -1, ("step", "settle", "recover", "tick"), "it became a dead letter"),
+    Event("dead", -1, ("step", "settle", "recover", "tick", "restore"), "it became a dead letter"),
     Event("cancelled", -1, ("cancel", "purge"), "cancelled or purged: the result says by what"),
     Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),
     Event("retried", 0, ("step", "settle", "recover"), "an attempt failed, and another one follows"),

@@ -35,7 +35,7 @@ class Isolation(Service):
         self._place = len(site.board.slots) - 1
         self._gives_up_at = self._rests_until = NEVER
         self._patience_s = PATIENCE_S
-        self._is_running = False
+        self._is_wanted = self._is_running = False
         self.places = {keys.key(prefix, "WAKE_GROUP", keys.ISOLATED): prefix for prefix in site.prefixes}
 
     @property
@@ -51,9 +51,7 @@ class Isolation(Service):
     def hear(self) -> None:
         """One waits."""
         if self.listens:
-            self._gives_up_at = time.monotonic() + self._patience_s
-            self._children.only = self._place
-            self._order(board.DRAIN)
+            self._is_wanted, self._gives_up_at = True, time.monotonic() + self._patience_s
 
     def work(self, now: float) -> None:
         """Goes on as far as it can."""
@@ -64,22 +62,38 @@ class Isolation(Service):
             return
         if now >= self._rests_until:
             self._rests_until = NEVER
-        if self._gives_up_at != NEVER and not self._children.alive:
-            self._gives_up_at, self._patience_s, self._is_running = NEVER, PATIENCE_S, True
-            self._order(board.RUN)
-            self._children.start_in(self._place)
-            self._children.work(now)
-        elif now >= self._gives_up_at:
-            self._gives_up_at, self._rests_until = NEVER, now + REST * self._patience_s
-            self._patience_s = min(2 * self._patience_s, MOST_PATIENCE_S)
-            self._children.only = None
-            self._order(board.RUN)
-            self._tell_others()
+        if self._is_wanted and self._children.all_ready:  # not before the host has started
+            self._is_wanted, self._children.only = False, self._place
+            self._order(board.DRAIN)
+        if self._gives_up_at != NEVER:
+            if self._children.only is not None and not self._children.alive:
+                self._begin(now)
+            elif now >= self._gives_up_at:
+                self._give_up(now)
         elif self._is_running and self._children.is_free(self._place):
-            self._is_running, self._children.only = False, None
-            if not self._site.board.slots[self._place].words[board.NAME_END]:  # it could not even register
-                self._rests_until = now + REST * self._patience_s
-                self._tell_others()
+            self._end(now)
+
+    def _begin(self, now: float) -> None:
+        self._gives_up_at, self._patience_s, self._is_running = NEVER, PATIENCE_S, True
+        self._order(board.RUN)
+        self._children.start_in(self._place)
+        self._children.work(now)
+
+    def _give_up(self, now: float) -> None:
+        self._gives_up_at, self._is_wanted, self._children.only = NEVER, False, None
+        self._order(board.RUN)
+        self._rest(now)
+        self._patience_s = min(2 * self._patience_s, MOST_PATIENCE_S)
+
+    def _end(self, now: float) -> None:
+        self._is_running, self._children.only = False, None
+        if not self._site.board.slots[self._place].words[board.NAME_END]:  # it could not even register
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """Others may take what this host could not."""
+        self._rests_until = now + REST * self._patience_s
+        self._tell_others()
 
     def _order(self, order: int) -> None:
         self._site.board.head[board.ORDER] = order
