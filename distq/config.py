@@ -40,3 +40,8 @@ class WorkerConfig:
         """How many more processes there may be for a while, each for a suspect, which runs alone in its process. One
         that has a single thread can be had by a suspect as it is."""
         return min(self.processes * self.threads - 1, max(self.processes, 8)) if self.threads > 1 else 0
+
+    @property
+    def connections(self) -> int:
+        """About how many this host keeps open: one per process, one more where handlers enqueue, and its own."""
+        return 2 * (self.processes + self.most_alone) + 3

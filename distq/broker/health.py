@@ -1,53 +1,272 @@
-"""What a worker host looks at before it starts: is this a broker that can do the work, and keeps what it is given?"""
+"""Is this server one that can do distq's work, and keeps what it is given? Asked when a worker host starts, and by
+`distq doctor`. It changes nothing.
+
+What the server does not tell (no right to, not loaded yet) is left out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from distq.broker import keys
 from distq.broker.broker import check_layout
 from distq.broker.connect import PASSING, ServerError, Wire
-from distq.broker.scripts import Reply, encode
+from distq.broker.scripts import Reply, encode, script
 from distq.errors import BrokerError
 
 OLDEST = (6, 2)
+SLOW_MS = 5.0
+"""A round trip above this is worth a warning."""
+TIGHT, NEARLY_FULL = 0.85, 0.97
+"""Used part of maxmemory."""
+LEAST_OUTPUT = 4 << 20
+"""Bytes: a reply may hold two messages of 1 MiB, as text and once more on its way."""
+LEAST_IDLE_S = 60
+CLOCK_S = 5.0
+
+Level = Literal["ok", "note", "warning", "problem"]
+SETTINGS = (
+    "maxmemory-policy", "appendonly", "save", "appendfsync", "dir", "timeout", "tcp-keepalive", "maxclients",
+    "client-output-buffer-limit",
+)  # fmt: skip
 
 
-def examine(wire: Wire, prefixes: Iterable[str]) -> list[str]:
-    """What is worth a warning. Raises LayoutMismatch for keys of an incompatible release, BrokerError for a server that
-    is too old. What the server does not tell (no right to, not loaded yet) is left out."""
-    for prefix in prefixes:
-        layout = _ask(wire, "HGET", keys.key(prefix, "META"), "layout")
-        check_layout(layout)
-    _check_version(_ask(wire, "INFO", "server") or b"")
-    warnings = []
-    policy = _setting(wire, "maxmemory-policy")
-    if policy not in (None, "noeviction"):
-        warnings.append(
-            f"the broker has maxmemory-policy {policy}: when it is full it deletes tasks; set it to noeviction"
-        )
-    is_embedded = "/distq-" in (_setting(wire, "dir") or "")  # it was told to keep nothing, and whoever did knows
-    if _setting(wire, "appendonly") == "no" and _setting(wire, "save") == "" and not is_embedded:
-        warnings.append("the broker keeps nothing on disk: a restart of it loses all tasks; set appendonly yes")
-    return warnings
+class Finding(NamedTuple):
+    """One thing that was looked at: how it is, and how to mend it."""
+
+    level: Level
+    check: str
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.hint}" if self.hint else self.text
+
+
+def warnings(wire: Wire, prefixes: Iterable[str], url: str, connections: int) -> list[str]:
+    """What a worker host says at its start, a line each. Raises what `examine` does."""
+    found = examine(wire, prefixes, url, connections)
+    return [str(finding) for finding in found if finding.level in ("warning", "problem")]
+
+
+class Server(NamedTuple):
+    """What a server has said of itself."""
+
+    info: Mapping[str, str]
+    settings: Mapping[str, str]
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded broker without data: whoever started it knows."""
+        return "/distq-" in self.settings.get("dir", "")
+
+    def number(self, name: str) -> int:
+        """A field of INFO, or a setting; -1 if it is not told."""
+        text = self.info.get(name) or self.settings.get(name) or ""
+        return int(text) if text.isdigit() else -1
+
+
+def examine(wire: Wire, prefixes: Iterable[str], url: str = "", connections: int = 0) -> list[Finding]:
+    """What was found, good and bad. Raises LayoutMismatch for keys of an incompatible release, BrokerError for a server
+    that is too old. `connections`: how many more the caller is going to open."""
+    names = list(prefixes)
+    for prefix in names:
+        check_layout(_ask(wire, "HGET", keys.key(prefix, "META"), "layout"))
+    server = _server(wire)
+    found = [_version(server.info)]
+    if not server.is_embedded:
+        found += [*_durability(server), *_memory(server), *_connections(server, connections)]
+    found += _place(server, url)
+    found += [_round_trip(wire), *_clock(wire)]
+    for prefix in names[:1]:
+        found += _abilities(wire, prefix)
+    return found
+
+
+def _server(wire: Wire) -> Server:
+    text = (_ask(wire, "INFO") or b"").decode("utf-8", "replace")
+    info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    wire.send(b"".join(encode("CONFIG", "GET", name) for name in SETTINGS))
+    settings = {}
+    for name in SETTINGS:
+        reply = _reply(wire, "CONFIG")
+        if reply:
+            settings[name] = reply[1].decode("utf-8", "replace")
+    return Server(info, settings)
 
 
 def _ask(wire: Wire, *command: str) -> Reply:
+    wire.send(encode(*command))
+    return _reply(wire, command[0])
+
+
+def _reply(wire: Wire, name: str) -> Reply:
     try:
-        return wire.request(encode(*command))
+        return wire.read()
     except ServerError as error:
         if error.code in (*PASSING, "NOPERM", "ERR"):
             return None
-        raise BrokerError(f"the broker refused {command[0]}: {error}") from error
+        raise BrokerError(f"the broker refused {name}: {error}") from error
 
 
-def _setting(wire: Wire, name: str) -> str | None:
-    reply = _ask(wire, "CONFIG", "GET", name)
-    return reply[1].decode() if reply else None
+# -- the checks -----------------------------------------------------------------------------------------------------
 
 
-def _check_version(info: bytes) -> None:
-    found = re.search(rb"^redis_version:((\d+)\.(\d+)\S*)", info, re.M)
-    if found and (int(found[2]), int(found[3])) < OLDEST:
-        raise BrokerError(f"the broker is Redis {found[1].decode()}: distq needs 6.2 or later, or Valkey")
+def _version(info: Mapping[str, str]) -> Finding:
+    told = info.get("redis_version", "")
+    match = re.match(r"(\d+)\.(\d+)", told)
+    if match and (int(match[1]), int(match[2])) < OLDEST:
+        raise BrokerError(f"the broker is Redis {told}: distq needs 6.2 or later, or Valkey")
+    name = info.get("server_name", "redis")
+    told = info.get(f"{name}_version", told)
+    return Finding("ok", "server", f"{name} {told}" if told else "it does not tell its version")
+
+
+def _durability(server: Server) -> Iterator[Finding]:
+    policy, fsync = server.settings.get("maxmemory-policy"), server.settings.get("appendfsync")
+    if policy not in (None, "noeviction"):
+        yield Finding(
+            "warning", "eviction", f"the broker has maxmemory-policy {policy}: when it is full it deletes tasks",
+            "set maxmemory-policy noeviction",
+        )  # fmt: skip
+    appendonly, save = server.settings.get("appendonly"), server.settings.get("save")
+    if appendonly == "no" and save == "":
+        yield Finding(
+            "warning", "persistence", "the broker keeps nothing on disk: a restart of it loses all tasks",
+            "set appendonly yes",
+        )  # fmt: skip
+    elif appendonly == "no":
+        yield Finding(
+            "note", "persistence", f"the broker keeps snapshots only ({save}): a crash loses all since the last one",
+            "set appendonly yes",
+        )  # fmt: skip
+    elif appendonly == "yes" and fsync == "no":
+        yield Finding(
+            "warning", "persistence", "the broker has appendfsync no: a crash of its machine loses up to half a minute",
+            "set appendfsync everysec",
+        )  # fmt: skip
+    elif appendonly == "yes":
+        yield Finding("ok", "persistence", f"appendonly yes, appendfsync {fsync}; maxmemory-policy {policy}")
+
+
+def _memory(server: Server) -> Iterator[Finding]:
+    used, most = server.number("used_memory"), server.number("maxmemory")
+    if used < 0 or most < 0:
+        return
+    if most == 0:
+        yield Finding(
+            "note", "memory", f"the broker uses {_mib(used)} and has no limit: the kernel ends it when memory is short",
+            "set maxmemory",
+        )  # fmt: skip
+        return
+    part = used / most
+    level: Level = "problem" if part >= NEARLY_FULL else "warning" if part >= TIGHT else "ok"
+    text = f"the broker uses {_mib(used)} of {_mib(most)}"
+    if level == "ok":
+        yield Finding("ok", "memory", text)
+    else:
+        hint = "raise maxmemory, add workers, or look with `distq queues` at what waits"
+        yield Finding(level, "memory", f"{text}: when it is full, calls are refused", hint)
+
+
+def _mib(number: int) -> str:
+    return f"{number / (1 << 20):,.0f} MiB"
+
+
+def _connections(server: Server, needed: int) -> Iterator[Finding]:
+    most, present = server.number("maxclients"), server.number("connected_clients")
+    if 0 <= most < present + needed:
+        yield Finding(
+            "warning", "connections", f"the broker takes {most:,} connections and has {present:,}: this host needs "
+            f"about {needed:,} more", "raise maxclients",
+        )  # fmt: skip
+    idle = server.number("timeout")
+    if 0 < idle < LEAST_IDLE_S:
+        yield Finding(
+            "warning", "idle connections", f"the broker closes connections that are idle for {idle} s: producers "
+            "connect again for each call", "set timeout 0",
+        )  # fmt: skip
+    if server.number("tcp-keepalive") == 0:
+        yield Finding(
+            "warning", "keepalive", "the broker has tcp-keepalive 0: connections of dead hosts stay for ever",
+            "set tcp-keepalive 300",
+        )  # fmt: skip
+    match = re.search(r"normal (\d+)", server.settings.get("client-output-buffer-limit", ""))
+    if match and 0 < int(match[1]) < LEAST_OUTPUT:
+        yield Finding(
+            "warning", "output buffers", f"the broker cuts connections with {int(match[1]):,} bytes of replies: large "
+            "tasks never arrive", "set client-output-buffer-limit normal 0 0 0",
+        )  # fmt: skip
+
+
+def _place(server: Server, url: str) -> Iterator[Finding]:
+    if server.info.get("role") == "slave":
+        primary = f"{server.info.get('master_host')}:{server.info.get('master_port')}"
+        yield Finding(
+            "problem", "replica", f"the broker is a replica (of {primary}): it refuses what changes anything",
+            "use the address of its primary",
+        )  # fmt: skip
+    in_cluster = server.info.get("cluster_enabled") == "1"
+    if in_cluster and not url.startswith("cluster"):
+        yield Finding(
+            "problem", "cluster", "the broker is a node of a cluster: queues of other nodes are refused (MOVED)",
+            "use an address of a server that is no cluster, or cluster://",
+        )  # fmt: skip
+
+
+def _round_trip(wire: Wire) -> Finding:
+    took = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        _ask(wire, "PING")
+        took.append((time.perf_counter() - begin) * 1000)
+    ms = statistics.median(took)
+    if ms < SLOW_MS:
+        return Finding("ok", "round trip", f"{ms:.2g} ms to the broker and back")
+    return Finding(
+        "warning", "round trip", f"{ms:.0f} ms to the broker and back: one caller makes at most {1000 / ms:.0f} calls "
+        "a second, and a worker waits as long for each fetch", "move the broker near to its workers",
+    )  # fmt: skip
+
+
+def _clock(wire: Wire) -> Iterator[Finding]:
+    reply = _ask(wire, "TIME")
+    if reply:
+        ahead = int(reply[0]) + int(reply[1]) / 1e6 - time.time()
+        if abs(ahead) >= CLOCK_S:
+            yield Finding(
+                "note", "clock", f"the broker's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} "
+                "this machine's: `eta` and `expires` go by the broker's", "synchronize them (NTP)",
+            )  # fmt: skip
+
+
+def _abilities(wire: Wire, prefix: str) -> Iterator[Finding]:
+    """Which commands are missing, renamed or forbidden."""
+    missing: dict[str, str] = {}
+    verb = script("probe")
+    try:
+        words = [word.decode("utf-8", "replace") for word in wire.run_script(verb, verb.command(prefix.encode()))]
+        missing |= dict(zip(words[::2], words[1::2], strict=True))
+    except ServerError as error:
+        if error.code in PASSING:
+            return
+        missing["scripts"] = str(error)
+    nobody = keys.key(prefix, "ANSWER", " probe")  # no id has a space, so nobody has this key
+    for command in (("BLMOVE", nobody, nobody, "LEFT", "LEFT", 0.001), ("BZPOPMIN", nobody, 0.001)):
+        wire.send(encode(*map(str, command)))
+        try:
+            wire.read()
+        except ServerError as error:
+            if error.code not in PASSING:
+                missing[str(command[0])] = str(error)
+    for what, why in missing.items():
+        yield Finding(
+            "problem", "commands", f"the broker cannot do what distq needs: {what} ({why})",
+            "use Redis 6.2 or later, or Valkey; give the user of this address the rights in the guide",
+        )  # fmt: skip
+    if not missing:
+        yield Finding("ok", "commands", "all that distq needs")

@@ -21,7 +21,7 @@ from typing import Any
 
 from distq.broker import keys, verbs
 from distq.broker.connect import Wire
-from distq.broker.health import examine
+from distq.broker.health import warnings
 from distq.broker.link import Link
 from distq.broker.scripts import encode
 from distq.config import WorkerConfig
@@ -144,7 +144,8 @@ class Supervisor:
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
             wire = Wire(facts["url"], timeout=3.0, name="distq-supervisor")
-            for warning in examine(wire, (keys.prefix(facts["name"], queue) for queue in facts["queues"])):
+            prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
+            for warning in warnings(wire, prefixes, facts["url"], self._config.connections):
                 logger.warning("%s", warning)
             wire.close()
         except BrokerUnavailable as error:

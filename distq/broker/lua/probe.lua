@@ -1,0 +1,43 @@
+-- probe: (read only)
+-- Whether the server can do what distq's scripts do, by calls that change nothing: look-alikes lack this or that, and a
+-- command may be renamed or forbidden.
+-- KEYS prefix
+-- returns {what fails, why, …}
+local key = ANSWER .. ' probe' -- no id has a space, so nobody has this key
+local failed = {}
+
+local function fails(what, why) failed[#failed + 1], failed[#failed + 2] = what, why end
+
+-- On a key that is not there: what reads finds nothing, and what removes has nothing to remove.
+local HARMLESS = {
+  {'TIME'}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'}, {'HEXISTS', key, 'f'}, {'HGET', key, 'f'},
+  {'HGETALL', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
+  {'LPOP', key, 2}, {'LPOS', key, 'x', 'COUNT', 0}, {'LRANGE', key, 0, -1}, {'LREM', key, 1, 'x'}, {'LTRIM', key, 0, 1},
+  {'PEXPIRE', key, 1000}, {'PEXPIREAT', key, 1000}, {'PTTL', key}, {'SCARD', key}, {'SCAN', 0, 'COUNT', 1},
+  {'SINTER', key, key}, {'SISMEMBER', key, 'x'}, {'SMEMBERS', key}, {'SRANDMEMBER', key, 2}, {'SREM', key, 'x'},
+  {'TYPE', key}, {'UNLINK', key}, {'ZCARD', key}, {'ZMSCORE', key, 'x'}, {'ZRANGE', key, 0, -1, 'REV'},
+  {'ZRANGEBYSCORE', key, '-inf', 1, 'WITHSCORES', 'LIMIT', 0, 1}, {'ZREM', key, 'x'},
+  {'ZREMRANGEBYSCORE', key, '-inf', 1}, {'ZSCORE', key, 'x'},
+}
+for _, command in ipairs(HARMLESS) do
+  local reply = redis.pcall(unpack(command))
+  if type(reply) == 'table' and reply.err then fails(command[1], reply.err) end
+end
+
+-- What adds is asked without arguments: a server that has it complains of these.
+for _, command in ipairs({'HINCRBY', 'HSET', 'HSETNX', 'LPUSH', 'RPUSH', 'SADD', 'SET', 'ZADD'}) do
+  local reply = redis.pcall(command)
+  local why = type(reply) == 'table' and reply.err or ''
+  if string.find(string.lower(why), 'unknown') then fails(command, why) end
+end
+
+local function answers(what, make, expected)
+  local is_done, found = pcall(make)
+  if not is_done then return fails(what, tostring(found)) end
+  if found ~= expected then fails(what, 'it answers ' .. tostring(found) .. ' instead of ' .. tostring(expected)) end
+end
+answers('cmsgpack in Lua', function() return cmsgpack.unpack(cmsgpack.pack({1, 'a'}))[2] end, 'a')
+answers('struct in Lua', function() return (struct.unpack('>d', struct.pack('>d', 1.5))) end, 1.5)
+answers('ZMSCORE', function() return #redis.pcall('ZMSCORE', key, 'x', 'y') end, 2)
+answers('LPOP with a number', function() return redis.pcall('LPOP', key, 2) end, false)
+return failed
