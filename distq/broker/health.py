@@ -75,7 +75,7 @@ def examine(wire: Wire, prefixes: Iterable[str], url: str = "", connections: int
     that is too old. `connections`: how many more the caller is going to open."""
     names = list(prefixes)
     for prefix in names:
-        check_layout(_ask(wire, "HGET", keys.key(prefix, "META"), "layout"))
+        _check_layout(wire, prefix)
     server = _server(wire)
     found = [_version(server.info)]
     if not server.is_embedded:
@@ -83,8 +83,18 @@ def examine(wire: Wire, prefixes: Iterable[str], url: str = "", connections: int
     found += _place(server, url)
     found += [_round_trip(wire), *_clock(wire)]
     for prefix in names[:1]:
-        found += _abilities(wire, prefix)
+        found += _abilities(wire, prefix) or [Finding("ok", "commands", "all that distq needs")]
     return found
+
+
+def fitness(wire: Wire, prefix: str) -> list[Finding]:
+    """What keeps a queue from being used there. Raises LayoutMismatch."""
+    _check_layout(wire, prefix)
+    return _abilities(wire, prefix)
+
+
+def _check_layout(wire: Wire, prefix: str) -> None:
+    check_layout(_ask(wire, "HGET", keys.key(prefix, "META"), "layout"))
 
 
 def _server(wire: Wire) -> Server:
@@ -244,7 +254,7 @@ def _clock(wire: Wire) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _abilities(wire: Wire, prefix: str) -> Iterator[Finding]:
+def _abilities(wire: Wire, prefix: str) -> list[Finding]:
     """Which commands are missing, renamed or forbidden."""
     missing: dict[str, str] = {}
     verb = script("probe")
@@ -253,7 +263,7 @@ def _abilities(wire: Wire, prefix: str) -> Iterator[Finding]:
         missing |= dict(zip(words[::2], words[1::2], strict=True))
     except ServerError as error:
         if error.code in PASSING:
-            return
+            return []
         missing["scripts"] = str(error)
     nobody = keys.key(prefix, "ANSWER", " probe")  # no id has a space, so nobody has this key
     for command in (("BLMOVE", nobody, nobody, "LEFT", "LEFT", 0.001), ("BZPOPMIN", nobody, 0.001)):
@@ -263,10 +273,8 @@ def _abilities(wire: Wire, prefix: str) -> Iterator[Finding]:
         except ServerError as error:
             if error.code not in PASSING:
                 missing[str(command[0])] = str(error)
-    for what, why in missing.items():
-        yield Finding(
-            "problem", "commands", f"the broker cannot do what distq needs: {what} ({why})",
-            "use Redis 6.2 or later, or Valkey; give the user of this address the rights in the guide",
-        )  # fmt: skip
-    if not missing:
-        yield Finding("ok", "commands", "all that distq needs")
+    hint = "use Redis 6.2 or later, or Valkey; give the user of this address the rights in the guide"
+    return [
+        Finding("problem", "commands", f"the broker cannot do what distq needs: {what} ({why})", hint)
+        for what, why in missing.items()
+    ]

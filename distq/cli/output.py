@@ -108,13 +108,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         )  # fmt: skip
     for row in cells:
         shown.add_row(*map(Text, row))
-    console = Console(highlight=False, width=max(_width(), needed))
+    console = Console(highlight=False, width=max(terminal_width(), needed))
     with console.capture() as captured:
         console.print(shown)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
 
 
-def _width() -> int:
+def terminal_width() -> int:
     """Columns of the terminal, or of $COLUMNS; a pipe has no end."""
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return max(20, shutil.get_terminal_size().columns)

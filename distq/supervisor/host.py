@@ -10,6 +10,8 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from distq import __version__
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -23,7 +25,7 @@ class Identity:
 
     def to_text(self) -> str:
         """For the broker."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "distq": __version__})
 
     @classmethod
     def from_text(cls, text: str) -> Identity | None:
