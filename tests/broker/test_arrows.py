@@ -24,6 +24,7 @@ NO_MOVE = {
     "correct",
     "strays",
     "inventory",
+    "probe",
     "entries",
     "register",
     "renew",

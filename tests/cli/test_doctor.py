@@ -1,4 +1,4 @@
-"""distq doctor: what it says of machine, application, broker and queues, its exit codes, and its looks at 80 columns."""
+"""distq doctor: what it says of machine, application, broker and queues, its exit codes, its looks at 80 columns."""
 
 from __future__ import annotations
 
