@@ -279,7 +279,7 @@ class Codec:
         except UnicodeEncodeError:
             return "str with lone surrogates is not serializable; encode it to bytes"
         except OverflowError:
-            return "int is too large to be serializable; pass it as text"
+            return f"int is too large to be serializable, at most {MAX_INT_BYTES} bytes; pass it as text"
         except Exception as error:
             if isinstance(error, RecursionError) or "recursion" in str(error):
                 return f"nested too deeply: at most {MAX_NESTED} tuples, sets or objects in each other, and 1000 lists"

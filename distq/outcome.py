@@ -25,6 +25,7 @@ VerdictWord = Literal["complete", "retry", "snooze", "bury", "release", "park"]
 
 _HERE = os.path.dirname(__file__) + os.sep
 
+MAX_TYPE = 200
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
 MAX_DELAY_S = 366 * 86400
@@ -84,7 +85,7 @@ def decide(error: BaseException) -> Verdict:
 def record(verdict: Verdict, *, attempt: int, at_ms: int, seconds: float, worker: str) -> dict[str, object]:
     """What is kept of an ended attempt: plain, bounded data for `attempts:<id>` and for the dead letters."""
     error = verdict.error
-    name = "" if error is None else _name(type(error))
+    name = "" if error is None else clip(_name(type(error)), MAX_TYPE)
     return {
         "outcome": "rejected" if isinstance(error, Reject) else "raised",
         "type": name,

@@ -459,8 +459,11 @@ def contains_itself() -> list[Any]:
         (generate(), "result: generator is not serializable; pass a list"),
         (range(3), "result: range is not serializable; pass a list"),
         (1j, f"result: complex is not serializable; {OBJECT}"),
-        ([10**20000], "result[0]: int is too large to be serializable; pass it as text"),
-        ([-(2 ** (8 * MAX_INT_BYTES))], "result[0]: int is too large to be serializable; pass it as text"),
+        ([10**20000], "result[0]: int is too large to be serializable, at most 8192 bytes; pass it as text"),
+        (
+            [-(2 ** (8 * MAX_INT_BYTES))],
+            "result[0]: int is too large to be serializable, at most 8192 bytes; pass it as text",
+        ),
         ("a\ud800", "result: str with lone surrogates is not serializable; encode it to bytes"),
         ({"k": ["\udfff"]}, "result.k[0]: str with lone surrogates is not serializable; encode it to bytes"),
         (contains_itself(), "result[1].again: the value contains itself"),
