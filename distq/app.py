@@ -60,7 +60,7 @@ class TaskDecorator(Protocol):
 class Distq:
     """An application.
 
-    `name` separates applications on one broker. `broker` is redis://, rediss:// or unix://; the default is
+    `name` separates applications on one broker. `broker` is redis://, rediss://, unix:// or sentinel://; the default is
     $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), localhost. `timeout` bounds every call of a producer (seconds).
     `middleware` replaces nothing: it is appended to the default list (`app.middleware` may be edited). `max_payload` is
     the largest message in bytes. `retries`, `backoff`, `result_ttl`, `priority`, `expires` are defaults for all tasks.

@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 
 import hiredis
 
-from distq.broker import keys, verbs
+from distq.broker import keys, reach, verbs
 from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
 from distq.broker.connect import PASSING, ServerError, explain, mask, unavailable
-from distq.broker.dial import Refused, dial_async
+from distq.broker.dial import Refused
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerFull, BrokerUnavailable
 
@@ -41,7 +41,7 @@ class AsyncWire:
     async def open(self) -> AsyncWire:
         """Connects and begins to read."""
         try:
-            self._reader, self._writer = await dial_async(self._url, self._timeout, "distq-async")
+            self._reader, self._writer = await reach.connect_async(self._url, self._timeout, "distq-async")
         except (Refused, OSError) as error:
             raise BrokerUnavailable(explain(self._url, error)) from error
         self._task = asyncio.create_task(self._read())
@@ -149,7 +149,7 @@ class _Loop:
         if self.wire is None or self.wire.is_closed:
             async with self.opening:
                 if self.wire is None or self.wire.is_closed:
-                    self.wire = await AsyncWire(self.url, min(self.timeout, 5.0)).open()
+                    self.wire = await AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0))).open()
         return self.wire
 
 
@@ -194,12 +194,15 @@ class AsyncBroker:
 
     async def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
-        slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
+        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
-        wire = AsyncWire(self.url, min(self.timeout, 5.0))
+        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0)))
         try:
             await wire.open()
-            reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + 5.0)
+            reply = await wire.call(
+                encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"),
+                slice_s + reach.patience(self.url, 5.0),
+            )
         except ServerError as error:
             if error.code in (*PASSING, "OOM"):
                 await asyncio.sleep(min(RECONNECT_S, timeout))
@@ -262,6 +265,8 @@ class AsyncBroker:
                     raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error
                 if error.code not in (*PASSING, "NOSCRIPT"):
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
+                if error.code in reach.MOVED:
+                    wire.close()
                 failure = error
             except BrokerUnavailable as error:
                 failure = error

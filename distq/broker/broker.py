@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import TypeVar
 
-from distq.broker import keys, verbs
+from distq.broker import keys, reach, verbs
 from distq.broker.connect import PASSING, Exchange, ServerError, Wire, mask
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable, LayoutMismatch
@@ -86,7 +86,7 @@ class Broker:
 
         Call `look` with `waits` first. The answer is moved onto itself: it stays, and any number of waiters get it.
         """
-        slice_s = max(0.001, min(timeout, WAIT_SLICE_S))
+        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
         try:
             wire = self.exchange.take()
@@ -95,9 +95,12 @@ class Broker:
             return None
         try:
             wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))
-            reply: bytes | None = wire.read(slice_s + 5.0)
+            reply: bytes | None = wire.read(slice_s + reach.patience(self.url, 5.0))
         except ServerError as error:
-            self.exchange.give(wire)
+            if error.code in reach.MOVED:
+                wire.close()
+            else:
+                self.exchange.give(wire)
             if error.code in (*PASSING, "OOM"):
                 time.sleep(min(RECONNECT_S, timeout))
                 return None

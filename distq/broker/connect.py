@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import hiredis
 
-from distq.broker import dial
+from distq.broker import dial, reach
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
 from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
@@ -29,8 +29,11 @@ from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
 DEFAULT_URL = "redis://localhost:6379/0"
 T = TypeVar("T")
 
-_SCHEMES = ("redis", "rediss", "unix")
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
+
+
+_INSIDE = re.compile(r"ERR Error running script .*: -([A-Z]+) ")
+"""How Redis 6.2 says that a command in a script was refused."""
 
 
 class ServerError(Exception):
@@ -38,7 +41,8 @@ class ServerError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.code = text.split(" ", 1)[0].lstrip("-")
+        inside = _INSIDE.match(text)
+        self.code = inside[1] if inside else text.split(" ", 1)[0].lstrip("-")
 
 
 def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
@@ -50,12 +54,13 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
     if not url and environ.get("REDIS_ADDR"):
         url = f"redis://{environ['REDIS_ADDR']}/0"
     url = url or DEFAULT_URL
-    if not isinstance(url, str) or urlsplit(url).scheme not in _SCHEMES:
+    if not isinstance(url, str) or urlsplit(url).scheme not in reach.SCHEMES:
         raise ConfigurationError(
-            f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://… or unix:///path"
+            f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://…, "
+            "unix:///path or sentinel://host1,host2,host3/name"
         )
     try:
-        dial.check(url)
+        reach.check(url)
     except ValueError as error:  # its text may show a piece of the password
         why = "cannot be read: write / # ? @ in its password as %2F %23 %3F %40" if "@" in url else str(error)
         raise ConfigurationError(f"broker {mask(url)!r}: {why}") from None
@@ -65,7 +70,7 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
 def mask(url: str) -> str:
     """The address without its password, for messages and logs."""
     url = re.sub(r"(?s)(://[^:@/]*):.*@", r"\1:***@", url)  # to the last @: people forget to quote what is in it
-    return re.sub(r"(?i)([?&](?:ssl_)?password=)[^&]*", r"\1***", url)
+    return re.sub(r"(?i)([?&](?:ssl_|sentinel_)?password=)[^&]*", r"\1***", url)
 
 
 class Wire:
@@ -78,7 +83,7 @@ class Wire:
     def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
         self._url, self._timeout = url, timeout
         try:
-            self._sock = dial.dial(url, timeout, name)
+            self._sock = reach.connect(url, timeout, name)
         except (OSError, dial.Refused) as error:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
@@ -94,6 +99,11 @@ class Wire:
     def fileno(self) -> int:
         """For select(): readable means a reply, or the end."""
         return self._sock.fileno()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something of another reply has been received: select() would not tell."""
+        return bool(self._reader.has_data())
 
     def send(self, data: bytes) -> None:
         """Writes; a broker that does not take it within the time limit is unavailable."""
@@ -256,7 +266,7 @@ class Exchange:
         try:
             return self._idle.pop()
         except IndexError:
-            return Wire(self.url, timeout=min(self.timeout, 5.0))
+            return Wire(self.url, timeout=reach.patience(self.url, min(self.timeout, 5.0)))
 
     def give(self, wire: Wire) -> None:
         """Returns a connection on which nothing is outstanding."""

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import hiredis
 
-from distq.broker.scripts import encode
+from distq.broker.scripts import Reply, encode
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,15 +79,21 @@ def dial(url: str, timeout: float, name: str) -> socket.socket:
     sock = _connect(address, timeout)
     try:
         words = greeting(address, name)
-        sock.sendall(b"".join(words))
-        replies = _Replies()
-        for _ in words:
-            while not replies.next():
-                replies.feed(sock.recv(4096))
+        ask(sock, b"".join(words), len(words))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def ask(sock: socket.socket, data: bytes, number: int = 1) -> Reply:
+    """Sends commands on a connection that has no outstanding ones; the last reply. Raises OSError, or Refused."""
+    sock.sendall(data)
+    replies = _Replies()
+    for _ in range(number):
+        while not replies.next():
+            replies.feed(sock.recv(4096))
+    return replies.last
 
 
 async def dial_async(url: str, timeout: float, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -105,15 +111,23 @@ async def dial_async(url: str, timeout: float, name: str) -> tuple[asyncio.Strea
             keep_alive(writer.get_extra_info("socket"))
         try:
             words = greeting(address, name)
-            writer.write(b"".join(words))
-            replies = _Replies()
-            for _ in words:
-                while not replies.next():
-                    replies.feed(await reader.read(4096))
+            await ask_async(reader, writer, b"".join(words), len(words))
         except BaseException:
             writer.close()
             raise
     return reader, writer
+
+
+async def ask_async(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, number: int = 1
+) -> Reply:  # fmt: skip
+    """`ask` for the running event loop, without a time limit of its own."""
+    writer.write(data)
+    replies = _Replies()
+    for _ in range(number):
+        while not replies.next():
+            replies.feed(await reader.read(4096))
+    return replies.last
 
 
 def greeting(address: Address, name: str) -> list[bytes]:
@@ -130,10 +144,11 @@ def greeting(address: Address, name: str) -> list[bytes]:
 
 
 class _Replies:
-    """The answers to the greeting."""
+    """The answers to what is said before the connection is anybody's."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
+        self.last: Reply = None
 
     def feed(self, data: bytes) -> None:
         if not data:
@@ -148,6 +163,7 @@ class _Replies:
             raise Refused(str(error)) from error
         if isinstance(reply, Exception):
             raise Refused(str(reply))
+        self.last = reply
         return reply is not False
 
 

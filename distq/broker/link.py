@@ -122,6 +122,14 @@ class Link:
         answer(command.parse(reply) if isinstance(command, Command) else reply)
         self.work()
 
+    def connect_again(self) -> None:
+        """Another server may be the right one now: what is unanswered is sent to that."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        self._sent_at, self._retry_at = None, 0.0
+        self.work()
+
     def close(self) -> None:
         """Drops the connection and everything that was not answered."""
         self._commands.clear()

@@ -124,11 +124,11 @@ class Children(Service):
         """There is a new template."""
         self._channel = channel
 
-    def poke_all(self) -> None:
-        """Makes every child look at the board."""
+    def poke_all(self, why: bytes = b"p") -> None:
+        """Makes every child look at the board ("p"), or connect again ("m": the primary has moved)."""
         for _, writer in self._pokes:
             try:
-                os.write(writer, b"p")
+                os.write(writer, why)
             except BlockingIOError:
                 continue
 

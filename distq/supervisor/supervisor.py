@@ -37,6 +37,7 @@ from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.processes import next_pause, prepare_to_fork, reap_orphans
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.suspects import Suspects
+from distq.supervisor.switches import Connection, switches
 from distq.supervisor.template import Shared, announcement, dump_files, run_template
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
@@ -161,11 +162,10 @@ class Supervisor:
     def _settle_in(self, facts: dict[str, Any]) -> None:
         config, shared = self._config, self._shared
         self._first_facts = facts
-        prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
-        self._url = facts["url"]
-        self._link = Link(self._url, "distq-supervisor", silence_s=5.0)
-        self._control = Link(self._url, "distq-control", silence_s=BLOCK_S + 5.0)
-        self._links = [self._link, self._control]
+        url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
+        self._link = Link(url, "distq-supervisor", silence_s=5.0)
+        links = [self._link, Link(url, "distq-control", silence_s=BLOCK_S + 5.0)]
+        self._control = links[1]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
         self._site = site
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
@@ -178,8 +178,9 @@ class Supervisor:
             self._children, isolation, self._leases, self._time, self._watch, self._audit
         ]  # fmt: skip
         if config.most_alone:
-            self._links.append(Link(self._url, "distq-suspects", silence_s=BLOCK_S + 5.0))
-            self._services.append(Suspects(site, self._children, self._links[-1]))
+            links.append(Link(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
+            self._services.append(Suspects(site, self._children, links[-1]))
+        self._links: list[Connection] = [*links, *switches(url, links, self._children.poke_all)]
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         threads = f" of {config.threads} threads" if config.threads > 1 else ""

@@ -14,7 +14,7 @@ import select
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from distq.broker import keys, verbs
+from distq.broker import keys, reach, verbs
 from distq.broker.connect import ServerError, Wire
 from distq.broker.scripts import Script, encode
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
@@ -54,6 +54,7 @@ class Line:
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
         self._wire: Wire | None = None
+        self._reply_s = reach.patience(url, REPLY_S)
         self._ahead: verbs.Command[verbs.Step] | None = None
         self._ears: dict[int, Wire] = {}
         self._listening: dict[int, float] = {}
@@ -98,7 +99,7 @@ class Line:
         assert command is not None
         if self._wire is not None:
             try:
-                return command.parse(self._wire.read(REPLY_S))
+                return command.parse(self._wire.read(self._reply_s))
             except (BrokerUnavailable, ServerError) as error:
                 self._failed(error, command.verb)
         return self._insist(command)
@@ -124,9 +125,9 @@ class Line:
             wire = self._connected()
             wire.send(block + (command.data if command else b""))
             while self._until_readable(wire):
-                marker = wire.read(REPLY_S)
+                marker = wire.read(self._reply_s)
                 if command is not None:
-                    return 0, command.parse(wire.read(REPLY_S))
+                    return 0, command.parse(wire.read(self._reply_s))
                 if marker is not None:
                     return self._queue_of(marker), None
                 wire.send(block)
@@ -149,7 +150,7 @@ class Line:
                 self._ears.pop(queue).close()
             for queue in queues:
                 if queue not in self._ears:
-                    self._ears[queue] = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+                    self._ears[queue] = Wire(self._url, timeout=self._reply_s, name="distq-worker")
                 if queue not in self._listening:
                     self._ears[queue].send(self._block([self._prefixes[queue]]))
                     self._listening[queue] = now
@@ -164,7 +165,7 @@ class Line:
         if queue is None:
             return []
         try:
-            self._ears[queue].read(REPLY_S)
+            self._ears[queue].read(self._reply_s)
             del self._listening[queue]
             return [queue]
         except (BrokerUnavailable, ServerError) as error:
@@ -225,7 +226,7 @@ class Line:
 
     def _connected(self) -> Wire:
         if self._wire is None:
-            self._wire = Wire(self._url, timeout=REPLY_S, name="distq-worker")
+            self._wire = Wire(self._url, timeout=self._reply_s, name="distq-worker")
         return self._wire
 
     def _insist(self, command: verbs.Command[verbs.T]) -> verbs.T:
@@ -245,10 +246,12 @@ class Line:
                 pause = min(pause * 2, 1.0)
 
     def hear(self) -> None:
-        """Takes the supervisor's calls out of the pipe; its end means that it is gone, and so is the lease soon."""
+        """Takes the supervisor's calls out of the pipe ("m": another server is the right one now). Its end
+        means that the supervisor is gone, and so is the lease soon."""
         try:
-            while os.read(self._poke, 64):
-                continue
+            while said := os.read(self._poke, 64):
+                if b"m" in said:
+                    self.drop()
             os._exit(1)
         except BlockingIOError:
             return

@@ -1,0 +1,90 @@
+"""Opens a connection to the server that has the data: the one that the address names, or that sentinels name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distq.broker import dial, sentinel
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+SCHEMES = ("redis", "rediss", "unix", *sentinel.SCHEMES)
+
+QUICK_S = 2.0
+"""Where another server can take over, one that is silent for so long is left: a stopped one never says no."""
+
+MOVED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
+"""Refusals of a server that is not the primary, or not any more: the next connection may lead to another one."""
+
+
+def check(url: str) -> None:
+    """Raises ValueError for an address that cannot be read."""
+    if sentinel.is_sentinel(url):
+        sentinel.read(url)
+    else:
+        dial.check(url)
+
+
+def patience(url: str, most: float) -> float:
+    """How long to wait for a reply, at most `most` seconds, before the connection is made anew."""
+    return min(most, QUICK_S) if sentinel.is_sentinel(url) else most
+
+
+def connect(url: str, timeout: float, name: str) -> socket.socket:
+    """A connection on which commands can be sent; its time limit is `timeout` seconds. Raises OSError, or Refused."""
+    if not sentinel.is_sentinel(url):
+        return dial.dial(url, timeout, name)
+    search = sentinel.search(url)
+    question = next(search)
+    while True:
+        sock = None
+        try:
+            sock = dial.dial(question.url, min(timeout, question.limit_s), name)
+            reply = dial.ask(sock, question.command)
+        except (OSError, dial.Refused) as error:
+            reply = error
+        try:
+            question = search.send(reply)
+        except StopIteration:
+            assert sock is not None
+            sock.settimeout(timeout)
+            return sock
+        except dial.Refused:
+            _close(sock)
+            raise
+        _close(sock)
+
+
+async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The same for the running event loop."""
+    import asyncio  # noqa: PLC0415 (only who is in an event loop has it already)
+
+    if not sentinel.is_sentinel(url):
+        return await dial.dial_async(url, timeout, name)
+    search = sentinel.search(url)
+    question = next(search)
+    while True:
+        streams = None
+        try:
+            limit = min(timeout, question.limit_s)
+            streams = await dial.dial_async(question.url, limit, name)
+            async with asyncio.timeout(limit):
+                reply = await dial.ask_async(*streams, question.command)
+        except (OSError, dial.Refused) as error:
+            reply = error
+        try:
+            question = search.send(reply)
+        except StopIteration:
+            assert streams is not None
+            return streams
+        except dial.Refused:
+            _close(streams and streams[1])
+            raise
+        _close(streams and streams[1])
+
+
+def _close(connection: socket.socket | asyncio.StreamWriter | None) -> None:
+    if connection is not None:
+        connection.close()
