@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import redis
 
 from distq.cli import doctor
 from distq.config import WorkerConfig
+from distq.embedded import EmbeddedBroker
 from tests.cli.conftest import Shell
 from tests.support.room import Room
 
@@ -76,3 +80,31 @@ def test_files_for_the_processes(monkeypatch: pytest.MonkeyPatch, limit: int, le
     [found] = [finding for finding in doctor._machine(WorkerConfig("x", processes=64)) if finding.check == "files"]
     assert found.level == level
     assert found.hint == ("ulimit -n 4096" if level == "warning" else "")
+
+
+def test_a_host_says_at_its_start_what_is_wrong_with_its_broker_and_not_its_secrets(
+    outside: Shell, tmp_path: Path
+) -> None:
+    with EmbeddedBroker(tmp_path / "data") as broker, redis.Redis.from_url(broker.url) as client:
+        client.config_set("appendfsync", "no")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
+        url = broker.url.replace("unix://", "unix://worker:secret@")
+        host = outside.host("--broker", url)
+        lines = [line for line in host.err.splitlines() if "WARNING" in line]
+        assert len(lines) == 2, host.err
+        assert (
+            "maxmemory-policy allkeys-lru: when it is full it deletes tasks; set maxmemory-policy noeviction"
+            in lines[0]
+        )
+        assert "appendfsync no" in lines[1]
+        assert "secret" not in host.all
+        assert host.end() == 0
+        for name, value in (("appendfsync", "everysec"), ("maxmemory-policy", "noeviction")):
+            client.config_set(name, value)
+        host = outside.host("--broker", url)
+        assert "WARNING" not in host.err
+
+
+def test_a_host_on_the_embedded_broker_says_nothing(distq: Shell) -> None:
+    assert "WARNING" not in distq.host().err
