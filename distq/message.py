@@ -38,6 +38,7 @@ MAX_VERSION = 999
 _HEAD = struct.Struct(">ddIHBBBBB")
 _SENT = struct.Struct(">IHBBBBB")
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,%d}\Z" % MAX_NAME)
+_SENT_NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,255}\Z")
 _TYPED = re.compile(r"(.+)@([2-9]|[1-9][0-9]{1,2})\Z")
 _PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}\Z" % MAX_ID)
@@ -82,7 +83,10 @@ def parse(raw: bytes) -> Message:
         end = _HEAD.size + size
         if len(raw) < end:
             raise ValueError("the message is cut off")
-        return Message._make((*head, raw[_HEAD.size : end].decode(), raw[end:]))
+        type = raw[_HEAD.size : end].decode()
+        if not _SENT_NAME.match(type):
+            raise ValueError(f"not a message: its type is {type!r:.80}")
+        return Message._make((*head, type, raw[end:]))
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"not a message: {error}") from None
 

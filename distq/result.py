@@ -12,6 +12,7 @@ from distq.errors import (
     ResultNotKept,
     ResultTimeout,
     TaskCancelled,
+    TaskError,
     TaskExpired,
     TaskFailed,
     UnknownTask,
@@ -131,8 +132,10 @@ class Handle(Generic[R]):
     def _state(self, look: verbs.Look) -> State:
         if look.state != "ended":
             return look.state
-        element = self._app.codec.unpack(cast("bytes", look.result))
-        word = element[0] if isinstance(element, list) and element else "unknown"
+        try:
+            word, _ = self._read(cast("bytes", look.result))
+        except TaskError:
+            return "unknown"
         return verbs.ENDED.get(word, "unknown")
 
     def _ended(self, look: verbs.Look) -> Any:
@@ -163,8 +166,17 @@ class Handle(Generic[R]):
         task = self._app.tasks.get(untyped(message.type)[0])
         return task is not None and task.result_ttl_s() == 0
 
+    def _read(self, element: bytes) -> tuple[str, list[Any]]:
+        """How it ended, and what belongs to that. Raises TaskError for what no release of distq has written."""
+        try:
+            word, *rest = self._app.codec.unpack(element)
+        except (ValueError, TypeError) as error:
+            text = f"what the broker keeps of the end of task {self.id} cannot be read: {error}"
+            raise TaskError(text, id=self.id) from error
+        return str(word), rest
+
     def _unwrap(self, element: bytes) -> Any:
-        word, *rest = self._app.codec.unpack(element)
+        word, rest = self._read(element)
         if word == "completed":
             if not rest:
                 raise ResultNotKept(f"task {self.id} is completed, but keeps no result (result_ttl=0)", id=self.id)

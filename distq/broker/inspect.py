@@ -5,6 +5,7 @@ Everything that comes out is untrusted data; whoever shows it makes it harmless.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def dead_letters(broker: Broker, queue: str, wanted: DeadFilter) -> Iterator[Dea
     place = keys.key(prefix, "DEAD_LETTERS")
     while True:
         pairs = broker.exchange.request(encode("ZREVRANGE", place, start, start + PAGE - 1, "WITHSCORES"))
-        ids, times = pairs[::2], [int(float(ms)) for ms in pairs[1::2]]
+        ids, times = pairs[::2], [whole(float(ms)) for ms in pairs[1::2]]
         if not ids:
             return
         raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
@@ -92,7 +93,7 @@ def _letter(queue: str, id: str, at: int, raw: bytes | None, last: list[bytes]) 
     record = unpack_record(last[0]) if last else {}
     return DeadLetter(
         id, queue, message.type, str(record.get("type", "")), str(record.get("message", "")), message.attempt + 1, at,
-        int(message.created_ms),
+        whole(message.created_ms),
     )  # fmt: skip
 
 
@@ -118,9 +119,14 @@ def describe(message: Message) -> dict[str, Any]:
         "priority": PRIORITIES[message.priority] if message.priority <= 2 else str(message.priority),
         "attempt": message.attempt + 1,
         "deliveries_lost": message.deliveries,
-        "enqueued_at_ms": int(message.created_ms),
-        "expires_at_ms": int(message.expires_ms) or None,
+        "enqueued_at_ms": whole(message.created_ms),
+        "expires_at_ms": whole(message.expires_ms) or None,
     }
+
+
+def whole(value: object) -> int:
+    """A number from outside as a whole one; 0 for what is none, or has no end."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def applications(url: str, timeout: float) -> dict[str, list[str]]:

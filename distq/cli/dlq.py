@@ -181,7 +181,7 @@ def _by_id(found: Distq, id: str) -> Iterator[DeadLetter]:
         last = (inspect.attempts(found.broker, queue, id) or [{}])[-1]
         yield DeadLetter(
             id, queue, message.type, str(last.get("type", "")), str(last.get("message", "")), message.attempt + 1,
-            int(last.get("at", 0)), int(message.created_ms),
+            inspect.whole(last.get("at")), inspect.whole(message.created_ms),
         )  # fmt: skip
 
 

@@ -181,8 +181,13 @@ _SIMPLER: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 
 
 def moment(ms: float | None) -> str:
-    """A time for people, local."""
-    return "" if not ms else datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time for people, local; what is no time is shown as it is."""
+    if not ms:
+        return ""
+    try:
+        return datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(ms)
 
 
 def age(ms: float) -> str:
