@@ -28,6 +28,14 @@ def wait(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@app.task(max_deliveries=1, retries=0)
+def once(gate: str = "") -> None:
+    """Must not be started twice."""
+    with running():
+        while gate and not Path(gate).exists():
+            time.sleep(0.002)
+
+
 @app.task
 def kills_host() -> None:
     """Takes every process of its host along, as the end of a container does."""
