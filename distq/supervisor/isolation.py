@@ -9,13 +9,14 @@ import logging
 import time
 
 from distq.broker import keys, verbs
+from distq.broker.scripts import encode
 from distq.supervisor.children import Children
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 
 logger = logging.getLogger("distq.supervisor")
 
-PATIENCE_S, MOST_PATIENCE_S = 2.0, 600.0
+PATIENCE_S, MOST_PATIENCE_S = 0.5, 600.0
 """So long the other processes are waited for at first, and at most."""
 REST = 10
 """After waiting in vain, they work for so many times as long before the next try."""
@@ -62,6 +63,7 @@ class Isolation(Service):
             return
         if now >= self._rests_until:
             self._rests_until = NEVER
+            self._listen_again()
         if self._is_wanted and self._children.all_ready:  # not before the host has started
             self._is_wanted, self._children.only = False, self._place
             self._order(board.DRAIN)
@@ -89,6 +91,14 @@ class Isolation(Service):
         self._is_running, self._children.only = False, None
         if not self._site.board.slots[self._place].words[board.NAME_END]:  # it could not even register
             self._rest(now)
+        else:
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        """The control connection blocks without the marker for isolated tasks: an order of our own ends that."""
+        place = keys.key(self._site.prefixes[0], "CONTROL", self._site.host)
+        for command in (encode("ZADD", place, 0, "listen"), encode("PEXPIRE", place, 60_000)):
+            self._site.link.submit(command, lambda reply: None, lambda: None)
 
     def _rest(self, now: float) -> None:
         """Others may take what this host could not."""
