@@ -10,6 +10,7 @@
     ├── UnknownQueue                a queue that the application has not declared
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
+    │   │   └── NotDurable          `durable=True`: no replica or disk confirmed it in time; it may be queued
     │   ├── BrokerFull              out of memory with `noeviction`: nothing was written
     │   └── LayoutMismatch          the keys in the broker are of an incompatible release
     └── TaskError                   about one requested call, raised by a handle's `.get()`
@@ -26,7 +27,7 @@ The three directives that a handler raises (Retry, Reject, Snooze) are not error
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -69,6 +70,21 @@ class BrokerError(DistqError):
 
 class BrokerUnavailable(BrokerError, ConnectionError):
     """The broker gave no answer within the time limit. A call that raised this can safely be repeated."""
+
+
+class NotDurable(BrokerUnavailable):
+    """A call with `durable=True` was not confirmed by a replica, or the disk, in time. It may be queued all the same.
+
+    `id` is the task's (the first one's of `delay_many`). `again()` sends the very same call once more and returns what
+    the call would have returned (for `adelay`: to be awaited); a task that is there is recognized, also for a minute
+    after its end.
+    """
+
+    id: str = ""
+    again: Callable[[], Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotDurable, self.args, {"id": self.id}
 
 
 class BrokerFull(BrokerError):

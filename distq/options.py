@@ -46,6 +46,7 @@ class TaskOptions(TypedDict, total=False):
     max_deliveries: int
     version: int
     upgrade: Mapping[int, Upgrade]
+    durable: bool
 
 
 class QueueOptions(TypedDict, total=False):
@@ -56,6 +57,7 @@ class QueueOptions(TypedDict, total=False):
     backoff: str | float | Callable[[int], float]
     result_ttl: Duration
     expires: Duration
+    durable: bool
 
 
 class CallOptions(TypedDict, total=False):
@@ -70,6 +72,7 @@ class CallOptions(TypedDict, total=False):
     retries: int
     result_ttl: Duration
     headers: Mapping[str, Any]
+    durable: bool
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Defaults:
     backoff: Backoff | None = None
     result_ttl_s: int | None = None
     expires_ms: int | None = None
+    durable: bool | None = None
 
     def over(self, other: Defaults) -> Defaults:
         """These, and where they say nothing, `other`."""
@@ -109,10 +113,10 @@ class Defaults:
         )
 
     def _all(self) -> tuple[Any, ...]:
-        return (self.priority, self.retries, self.backoff, self.result_ttl_s, self.expires_ms)
+        return (self.priority, self.retries, self.backoff, self.result_ttl_s, self.expires_ms, self.durable)
 
 
-BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None)
+BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None, False)
 
 
 @dataclass(frozen=True)
@@ -148,11 +152,14 @@ class Call:
     options: Mapping[str, Any]
     headers: Mapping[str, Any]
     max_deliveries: int = 0
+    durable: bool = False
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
         return {**self.options, "token": os.urandom(8).hex()} if self.id is not None else self.options
 
+
+_SAID_BY_CALLS = ("priority", "retries", "result_ttl", "durable")
 
 ELSEWHERE = {
     "name": "type",
@@ -221,7 +228,14 @@ def defaults(options: Mapping[str, Any]) -> Defaults:
         backoff=resolve(options["backoff"]) if "backoff" in options else None,
         result_ttl_s=ttl_s(options["result_ttl"]) if "result_ttl" in options else None,
         expires_ms=_positive_ms(options["expires"], "expires") if "expires" in options else None,
+        durable=_yes_or_no(options["durable"], "durable") if "durable" in options else None,
     )
+
+
+def _yes_or_no(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{what}={value!r:.80}: give True or False")
+    return value
 
 
 def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
@@ -271,7 +285,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
             f"queue={queue!r}: type {declared.type} has a rate, which holds for its own queue {declared.queue!r} only; "
             "declare the task with queue= instead"
         )
-    said = defaults({name: value for name, value in options.items() if name in ("priority", "retries", "result_ttl")})
+    said = defaults({name: value for name, value in options.items() if name in _SAID_BY_CALLS})
     known = said.over(declared.said).over(queues[queue]).over(app)
     headers = _headers(options.get("headers", {}))
     if said.retries is not None:
@@ -285,6 +299,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
         options=_script_options(options, known, declared.rate),
         headers=headers,
         max_deliveries=declared.max_deliveries,
+        durable=bool(known.durable),
     )
 
 

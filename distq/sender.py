@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from distq import message
 from distq.broker import verbs
 from distq.broker.scripts import script
-from distq.errors import ConfigurationError, PayloadTooLarge
+from distq.errors import ConfigurationError, NotDurable, PayloadTooLarge
 from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
 from distq.options import Call
 from distq.result import Handle
@@ -35,13 +36,25 @@ class Sender(Generic[P, R]):
     """A task with the options of a call. Keep and reuse it as you like."""
 
     __slots__ = (
-        "_app", "_bind", "_call", "_chain", "_fitting", "_form", "_front", "_head", "_packers", "_seen", "_verb",
+        "_apart",
+        "_app",
+        "_bind",
+        "_call",
+        "_chain",
+        "_fitting",
+        "_form",
+        "_front",
+        "_head",
+        "_packers",
+        "_seen",
+        "_verb",
         "type",
     )  # fmt: skip
 
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
         self._app, self._call, self._bind = app, call, bind
+        self._apart = call.id is not None or call.durable
         self._fitting: set[int] = set()  # so many positional arguments alone fit
         self._head = message.head(call.type, call.priority, call.result_ttl_s, call.max_deliveries)
         self._verb = script("enqueue")
@@ -80,6 +93,8 @@ class Sender(Generic[P, R]):
         app, queue = self._app, self._call.queue
         app.broker.open(queue)
         handles: list[Handle[R]] = []
+        if self._call.durable:
+            return self._send_many_durably(self._packed(calls), handles, None)
         with app.broker.exchange.flight(self._verb) as flight:
             for messages in self._packed(calls):
                 ids = message.new_ids(queue, len(messages))
@@ -129,8 +144,8 @@ class Sender(Generic[P, R]):
         broker = app.broker
         if queue not in broker.opened:
             broker.open(queue)
-        if self._call.id is not None:
-            return self._send_given(self._call.id, self._pack(args, kwargs, headers))
+        if self._apart:
+            return self._send_apart(self._pack(args, kwargs, headers))
         if kwargs or headers:
             body = app.codec.pack_call(args, kwargs, headers)
         else:
@@ -145,20 +160,66 @@ class Sender(Generic[P, R]):
         broker.exchange.run_script(self._verb, self._form % (digits.encode(), size, body))
         return Handle(app, f"{queue}.{digits}", queue)
 
-    def _send_given(self, id: str, data: bytes) -> Handle[R]:
-        call = verbs.enqueue_one(self._fresh_front(), id, data)
+    def _send_apart(self, data: bytes) -> Handle[R]:
+        """A call with a given id, or a durable one."""
+        given, queue = self._call.id, self._call.queue
+        front = self._front if given is None else self._fresh_front()
+        id = message.new_id(queue) if given is None else given
+        call = verbs.enqueue_one(front, id, data)
+        if self._call.durable:
+            return self._send_durably(id, call, given is not None)
         reply = self._app.broker.exchange.run_script(self._verb, call)
-        return Handle(self._app, id, self._call.queue, reply[0] == verbs.CREATED)
+        return Handle(self._app, id, queue, reply[0] == verbs.CREATED)
+
+    def _send_durably(self, id: str, call: bytes, is_given: bool) -> Handle[R]:
+        broker, queue = self._app.broker, self._call.queue
+        try:
+            reply = broker.durable.run_script(broker.prefix(queue), self._verb, call)
+        except NotDurable as error:
+            error.id, error.again = id, partial(self._send_durably, id, call, is_given)
+            raise
+        return Handle(self._app, id, queue, not is_given or reply[0] == verbs.CREATED)
+
+    def _send_many_durably(
+        self, packed: Iterator[list[bytes]], handles: list[Handle[R]], pending: tuple[list[str], bytes] | None
+    ) -> list[Handle[R]]:
+        """Each script call is certain before the next one goes out: a failover in between would have taken it."""
+        broker, queue = self._app.broker, self._call.queue
+        while True:
+            if pending is None:
+                messages = next(packed, None)
+                if messages is None:
+                    return handles
+                new = message.new_ids(queue, len(messages))
+                pending = new, verbs.enqueue_many(self._front, new, messages)
+            ids, call = pending
+            try:
+                broker.durable.run_script(broker.prefix(queue), self._verb, call)
+            except NotDurable as error:
+                error.id, error.again = ids[0], partial(self._send_many_durably, packed, handles, pending)
+                raise
+            handles += [Handle(self._app, id, queue) for id in ids]
+            pending = None
 
     async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
         app, queue = self._app, self._call.queue
         data = self._pack(args, kwargs, headers)
         id, front = self._call.id, self._front
-        if id is not None:
-            return Handle(app, id, queue, await app.async_broker.enqueue(queue, front, id, data, self._fresh_front()))
-        id = message.new_id(queue)
-        await app.async_broker.enqueue(queue, front, id, data)
-        return Handle(app, id, queue)
+        fresh_front = b"" if id is None else self._fresh_front()
+        id = id or message.new_id(queue)
+        if self._call.durable:
+            return await self._asend_durably(id, data, fresh_front)
+        is_new = await app.async_broker.enqueue(queue, front, id, data, fresh_front)
+        return Handle(app, id, queue, is_new or not fresh_front)
+
+    async def _asend_durably(self, id: str, data: bytes, fresh_front: bytes) -> Handle[R]:
+        app, queue = self._app, self._call.queue
+        try:
+            is_new = await app.async_broker.enqueue(queue, self._front, id, data, fresh_front, is_durable=True)
+        except NotDurable as error:
+            error.id, error.again = id, partial(self._asend_durably, id, data, fresh_front)
+            raise
+        return Handle(app, id, queue, is_new or not fresh_front)
 
     def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises TypeError for arguments that do not fit the function."""

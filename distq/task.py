@@ -70,7 +70,7 @@ class Task(Generic[P, R, C]):
         `delay` (seconds, timedelta, "5m") or `eta` (aware datetime): when it becomes ready. `expires` (like `delay`, or
         an aware datetime): it does not start later. `priority`, `queue`, `retries`, `result_ttl`: instead of the
         declared ones. `id`: a second call with the id of a live task returns that task. `headers`: small data for
-        `current().headers`.
+        `current().headers`. `durable`: returns when a replica, or the disk, has it, else raises NotDurable.
         """
         return self._sender(cast("dict[str, Any]", options))
 

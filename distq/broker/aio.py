@@ -10,7 +10,8 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -20,8 +21,9 @@ from distq.broker import keys, reach, verbs
 from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
 from distq.broker.connect import PASSING, ServerError, explain, mask, unavailable
 from distq.broker.dial import Refused
+from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
 from distq.broker.scripts import Reply, Script, encode
-from distq.errors import BrokerFull, BrokerUnavailable
+from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
 
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ class AsyncWire:
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._replies = hiredis.Reader(replyError=cast("Any", ServerError))
         self.is_closed = False
+        self.confirm: bytes | None = None
+        """The command by which durable calls wait on this connection, once it is known."""
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> AsyncWire:
@@ -62,6 +66,15 @@ class AsyncWire:
         if isinstance(reply, ServerError):
             raise reply
         return reply
+
+    async def call_all(self, data: bytes, number: int, timeout: float) -> list[Reply | ServerError]:
+        """Writes so many commands; their replies, error replies among them."""
+        calls = [self.call(data, timeout), *(self.call(b"", timeout) for _ in range(number - 1))]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, ServerError):
+                raise answer
+        return answers
 
     async def call_script(self, verb: Script, data: bytes) -> Reply:
         """Calls a script; makes the server know it first if it does not."""
@@ -103,6 +116,10 @@ class AsyncWire:
             self.close()
 
 
+_Like = tuple[str, bytes, bool, bool]
+"""Queue, front, whether ids were given, whether it is durable: what calls that go out together have in common."""
+
+
 class _Batch:
     """Enqueues that go out together: calls with the same options."""
 
@@ -133,9 +150,10 @@ class _Loop:
 
     def __init__(self, url: str, timeout: float) -> None:
         self.url, self.timeout = url, timeout
-        self.wire: AsyncWire | None = None
-        self.opening = asyncio.Lock()
-        self.batches: dict[tuple[str, bytes, bool], _Batch] = {}
+        self.wires: dict[bool, AsyncWire] = {}
+        """One for all calls, one for durable ones: those wait, and what is behind them too."""
+        self.opening, self.sealing = asyncio.Lock(), asyncio.Lock()
+        self.batches: dict[_Like, _Batch] = {}
         self.running: set[asyncio.Task[None]] = set()
         self.opened: set[str] = set()
 
@@ -145,12 +163,15 @@ class _Loop:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
-    async def shared(self) -> AsyncWire:
-        if self.wire is None or self.wire.is_closed:
+    async def shared(self, is_durable: bool) -> AsyncWire:
+        wire = self.wires.get(is_durable)
+        if wire is None or wire.is_closed:
             async with self.opening:
-                if self.wire is None or self.wire.is_closed:
-                    self.wire = await AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0))).open()
-        return self.wire
+                wire = self.wires.get(is_durable)
+                if wire is None or wire.is_closed:
+                    wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0)))
+                    self.wires[is_durable] = await wire.open()
+        return wire
 
 
 class AsyncBroker:
@@ -158,6 +179,7 @@ class AsyncBroker:
 
     def __init__(self, app: str, url: str, timeout: float) -> None:
         self.app, self.url, self.timeout = app, url, timeout
+        self._rule = Rule(url, timeout)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
         self._pid = os.getpid()
 
@@ -169,13 +191,16 @@ class AsyncBroker:
         """Runs a verb; sends it again if the reply was lost."""
         return command.parse(await self._attempt(command.verb, command.data))
 
-    async def enqueue(self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"") -> bool:
+    async def enqueue(
+        self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
+    ) -> bool:
         """Enqueues one message, together with all others of this turn of the loop that have the same front.
 
         Answers whether it is new. `fresh_front` has the token that goes with an id given by a user; those that travel
         together share one.
         """
-        state, like = self._state(), (queue, front, bool(fresh_front))
+        # A durable call may be made again by itself: then it must have its own token.
+        state, like = self._state(), (queue, (is_durable and fresh_front) or front, bool(fresh_front), is_durable)
         batch = state.batches.get(like)
         if batch is None:
             batch = state.batches[like] = _Batch(fresh_front or front)
@@ -218,8 +243,8 @@ class AsyncBroker:
     def close(self) -> None:
         """Closes the connection of the running loop."""
         state = self._loops.pop(asyncio.get_running_loop(), None)
-        if state and state.wire:
-            state.wire.close()
+        for wire in state.wires.values() if state else ():
+            wire.close()
 
     def _state(self) -> _Loop:
         if self._pid != os.getpid():
@@ -229,21 +254,26 @@ class AsyncBroker:
             self._loops[loop] = _Loop(self.url, self.timeout)
         return self._loops[loop]
 
-    async def _flush(self, state: _Loop, like: tuple[str, bytes, bool], batch: _Batch) -> None:
-        """Runs after the current turn of the loop: everything that it enqueued goes out together."""
-        if state.batches.get(like) is batch:  # it may have become full meanwhile
-            del state.batches[like]
-        queue = like[0]
-        try:
-            if queue not in state.opened:
-                await self._open(queue)
-                state.opened.add(queue)
-            created = await self.run(verbs.enqueue(batch.front, batch.ids, batch.messages))
-        except Exception as error:
-            for future in batch.futures:
-                if not future.done():
-                    future.set_exception(error)
-            return
+    async def _flush(self, state: _Loop, like: _Like, batch: _Batch) -> None:
+        """Runs after the current turn of the loop: everything that it enqueued goes out together.
+
+        Durable calls go out one batch after the other, and what comes while one waits goes with the next.
+        """
+        queue, _, _, is_durable = like
+        async with state.sealing if is_durable else nullcontext():
+            if state.batches.get(like) is batch:  # it may have become full meanwhile
+                del state.batches[like]
+            try:
+                if queue not in state.opened:
+                    await self._open(queue)
+                    state.opened.add(queue)
+                command = verbs.enqueue(batch.front, batch.ids, batch.messages)
+                created = await (self._seal(queue, command) if is_durable else self.run(command))
+            except Exception as error:
+                for future in batch.futures:
+                    if not future.done():
+                        future.set_exception(NotDurable(*error.args) if isinstance(error, NotDurable) else error)
+                return
         for future, new in zip(batch.futures, created, strict=True):
             if not future.done():
                 future.set_result(new)
@@ -252,14 +282,47 @@ class AsyncBroker:
         await self._attempt(None, encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)))
         check_layout(await self._attempt(None, encode("HGET", keys.key(self.prefix(queue), "META"), "layout")))
 
+    async def _seal(self, queue: str, command: verbs.Command[T]) -> T:
+        data = command.data + touch(self.prefix(queue))
+
+        async def ask(wire: AsyncWire) -> Reply:
+            if wire.confirm is None:
+                wire.confirm = await self._choose(wire)
+            answers = await wire.call_all(data + wire.confirm, 3, self._rule.limit_s)
+            if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
+                await wire.call(command.verb.load_command())
+                answers = await wire.call_all(data + wire.confirm, 3, self._rule.limit_s)
+            for answer in answers:
+                if isinstance(answer, ServerError):
+                    raise answer
+            if not is_confirmed(answers[2]):
+                wire.close()
+                raise self._rule.missed(wire.confirm)
+            return answers[0]
+
+        return command.parse(await self._converse(ask, is_durable=True))
+
+    async def _choose(self, wire: AsyncWire) -> bytes:
+        if self._rule.needs_replica(await wire.call(ROLE)):
+            return self._rule.replica
+        try:
+            await wire.call(PROBE)
+        except ServerError as error:
+            self._rule.cannot(error)
+            raise
+        return self._rule.disk
+
     async def _attempt(self, verb: Script | None, data: bytes) -> Reply:
+        return await self._converse(lambda wire: wire.call_script(verb, data) if verb else wire.call(data))
+
+    async def _converse(self, ask: Callable[[AsyncWire], Awaitable[Reply]], is_durable: bool = False) -> Reply:
         give_up, pause = time.monotonic() + self.timeout, 0.01
         state = self._state()
         while True:
             failure: Exception
             try:
-                wire = await state.shared()
-                return await (wire.call_script(verb, data) if verb else wire.call(data))
+                wire = await state.shared(is_durable)
+                return await ask(wire)
             except ServerError as error:
                 if error.code == "OOM":
                     raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error

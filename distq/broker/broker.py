@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from distq.broker import keys, reach, verbs
 from distq.broker.connect import PASSING, Exchange, ServerError, Wire, mask
+from distq.broker.durable import Durable
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable, LayoutMismatch
 
@@ -31,6 +32,7 @@ class Broker:
     def __init__(self, app: str, url: str, timeout: float) -> None:
         self.app, self.url, self.timeout = app, url, timeout
         self.exchange = Exchange(url, timeout)
+        self.durable = Durable(self.exchange)
         self.opened: set[str] = set()
         self._opening = threading.Lock()
 

@@ -88,6 +88,8 @@ class Wire:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
         self._pid = os.getpid()
+        self.confirm: bytes | None = None
+        """The command by which durable calls wait on this connection, once it is known."""
         self._limit: float | None = -1.0
         self._set_limit(timeout)
 
@@ -226,7 +228,19 @@ class Exchange:
         except (BrokerUnavailable, ServerError) as error:
             if isinstance(error, ServerError):
                 self.give(wire)
-            return self._insist(data, verb, error)
+            return self._insist(partial(_run, verb, data), error)
+
+    def call(self, ask: Callable[[Wire], Reply]) -> Reply:
+        """The same for any conversation on one connection that may be repeated as a whole."""
+        try:
+            wire = self.take()
+            reply = ask(wire)
+            self.give(wire)
+            return reply
+        except (BrokerUnavailable, ServerError) as error:
+            if isinstance(error, ServerError):
+                self.give(wire)
+            return self._insist(ask, error)
 
     def flight(self, verb: Script) -> Flight:
         """For many calls of a verb, one after the other."""
@@ -238,7 +252,7 @@ class Exchange:
             wire = self.take()
             wire.send(data)
         except BrokerUnavailable as error:
-            return partial(self._insist, data, verb, error)
+            return partial(self._insist, partial(_run, verb, data), error)
         return partial(self._finish, wire, data, verb)
 
     def request(self, data: bytes) -> Reply:
@@ -277,13 +291,13 @@ class Exchange:
             reply = wire.read()
         except ServerError as error:
             self.give(wire)
-            return self._insist(data, verb, error)
+            return self._insist(partial(_run, verb, data), error)
         except BrokerUnavailable as error:
-            return self._insist(data, verb, error)
+            return self._insist(partial(_run, verb, data), error)
         self.give(wire)
         return reply
 
-    def _insist(self, data: bytes, verb: Script | None, error: Exception) -> Reply:
+    def _insist(self, ask: Callable[[Wire], Reply], error: Exception) -> Reply:
         give_up, pause = time.monotonic() + self.timeout, 0.01
         while True:
             if isinstance(error, ServerError) and error.code != "NOSCRIPT":
@@ -299,13 +313,17 @@ class Exchange:
                 pause = min(pause * 2, 0.5)
             try:
                 wire = self.take()
-                reply = wire.run_script(verb, data) if verb else wire.request(data)
+                reply = ask(wire)
                 self.give(wire)
                 return reply
             except (BrokerUnavailable, ServerError) as again:
                 if isinstance(again, ServerError):
                     self.give(wire)
                 error = again
+
+
+def _run(verb: Script | None, data: bytes, wire: Wire) -> Reply:
+    return wire.run_script(verb, data) if verb else wire.request(data)
 
 
 class Flight:

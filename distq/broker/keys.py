@@ -37,6 +37,7 @@ QUEUE_KEYS = {
     "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
+    "CONFIRMED": "confirmed",  # STRING, written by each durable call so that there is something to wait for (TTL)
     "META": "meta",  # HASH layout, fence, armed, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready

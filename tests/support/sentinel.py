@@ -34,7 +34,9 @@ def free_ports(number: int) -> list[int]:
 class Server:
     """One process of the group."""
 
-    def __init__(self, port: int, folder: Path, lines: Sequence[str], *options: str, password: str | None) -> None:
+    def __init__(
+        self, port: int, folder: Path, lines: Sequence[str], *options: str, password: str | None = None
+    ) -> None:
         self.port = port
         self._folder, self._options = folder, options
         folder.mkdir(parents=True)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,11 @@ class Producer(threading.Thread):
         super().__init__(daemon=True)
         self.sent: dict[str, str] = {}
         self.errors: list[BrokerUnavailable] = []
-        self._send, self._stop = send, threading.Event()
+        self._send, self._ended = send, threading.Event()
 
     def run(self) -> None:
         number = 0
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             try:
                 label = f"{self.name}-{number}"
                 self.sent[self._send(label).id] = label
@@ -85,9 +86,30 @@ class Producer(threading.Thread):
             time.sleep(0.002)
 
     def end(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join(60)
         assert not self.is_alive()
+
+
+class AsyncProducer(Producer):
+    """The same on an event loop of its own, several at a time."""
+
+    def run(self) -> None:
+        asyncio.run(self._send_all())
+
+    async def _send_all(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            labels = [f"{self.name}-{number + more}" for more in range(5)]
+            number += 5
+            calls = [note.options(durable=True).adelay(label) for label in labels]
+            for label, sent in zip(labels, await asyncio.gather(*calls, return_exceptions=True), strict=True):
+                if isinstance(sent, BrokerUnavailable):
+                    self.errors.append(sent)
+                else:
+                    assert not isinstance(sent, BaseException), sent
+                    self.sent[sent.id] = label
+            await asyncio.sleep(0.005)
 
 
 def first_start_after(journal: Journal, at: float) -> float:
@@ -112,6 +134,38 @@ def test_idle_workers_follow_the_primary(
     assert first_start_after(journal, at) < CONSUMES_WITHIN_S
     assert enqueued.get(timeout=20) == "after"
     assert host.terminate() == 0
+
+
+@pytest.mark.parametrize("fail", [by_kill, by_stop, by_order])
+def test_a_failover_under_load_loses_nothing_that_was_durable(
+    settled: Group, start_anywhere: Start, journal: Journal, fail: Fail
+) -> None:
+    hosts = [start_anywhere("failover", "-t", threads, broker=settled.url) for threads in ("1", "4")]
+    waiting = note.options(durable=True).delay("waits", 4.0)
+    producers = [Producer(note.options(durable=True).delay), AsyncProducer(note.delay)]
+    for producer in producers:
+        producer.start()
+    eventually(lambda: all(len(producer.sent) > 200 for producer in producers), "work flows")
+    old, before = settled.primary, time.monotonic()
+    fail(settled, old)
+    _, at = settled.await_writable(old)
+    assert min(eventually(lambda: [line.at - at for line in journal.starts() if line.at > at], "it goes on")) < 2.0
+    done = [len(producer.sent) for producer in producers]
+    eventually(
+        lambda: all(len(producer.sent) > number + 100 for producer, number in zip(producers, done, strict=True)),
+        "producers go on", within=30,
+    )  # fmt: skip
+    for producer in producers:
+        producer.end()
+    if fail is by_stop:
+        old.send(signal.SIGCONT)  # comes back, thinks that it is the primary, and is made a replica
+    sent = {id: label for producer in producers for id, label in producer.sent.items()}
+    eventually(lambda: sent.keys() <= {line.id for line in journal.ends()}, "all that was durable has run", within=60)
+    assert waiting.get(timeout=30) == "waits"
+    for id, ends in Counter(line.id for line in journal.ends()).items():  # the news of an end was lost with the primary
+        starts = [line.at for line in journal.starts(id)]
+        assert ends == 1 or (min(starts) < at and max(starts) > before), (id, starts, before, at)
+    assert {host.terminate() for host in hosts} == {0}
 
 
 def test_addresses_that_cannot_be_are_refused_at_once() -> None:

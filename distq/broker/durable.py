@@ -1,0 +1,120 @@
+"""Calls that survive a failure of the broker: they return when a replica has them, or the disk.
+
+Behind the call, in the same write, go a small write of its own and the command that waits. That write is needed: a call
+that is sent again changes nothing, and the server would not wait for what another connection has written before it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from distq.broker import keys, sentinel
+from distq.broker.connect import Exchange, ServerError, Wire, mask
+from distq.broker.scripts import Reply, Script, encode
+from distq.errors import BrokerError, NotDurable
+
+CONFIRM_S = 2.0
+"""A server is given so long to confirm; then the connection is made anew, maybe to another, and all is sent again."""
+KEEP_MS = 60_000
+
+ROLE = encode("ROLE")
+PROBE = encode("WAITAOF", 1, 0, 1)
+"""Asks whether it could wait for the disk."""
+
+
+class Durable:
+    """Sends calls of one application so, over the connections that its threads share."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange, self._rule = exchange, Rule(exchange.url, exchange.timeout)
+
+    def run_script(self, prefix: str, verb: Script, data: bytes) -> Reply:
+        """The reply, when it is certain. Raises NotDurable when nobody confirms it in time, and BrokerError when nobody
+        ever could: then nothing was sent."""
+        return self._exchange.call(partial(self._ask, data + touch(prefix), verb))
+
+    def _ask(self, data: bytes, verb: Script, wire: Wire) -> Reply:
+        if wire.confirm is None:
+            wire.confirm = self._choose(wire)
+        answers = _answers(wire, data + wire.confirm, self._rule.limit_s)
+        if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
+            wire.request(verb.load_command())
+            answers = _answers(wire, data + wire.confirm, self._rule.limit_s)
+        for answer in answers:
+            if isinstance(answer, ServerError):
+                raise answer
+        if not is_confirmed(answers[2]):
+            wire.close()
+            raise self._rule.missed(wire.confirm)
+        return answers[0]
+
+    def _choose(self, wire: Wire) -> bytes:
+        if self._rule.needs_replica(wire.request(ROLE)):
+            return self._rule.replica
+        try:
+            wire.request(PROBE)
+        except ServerError as error:
+            self._rule.cannot(error)
+            raise
+        return self._rule.disk
+
+
+class Rule:
+    """What has to confirm: a replica wherever there ever was one, else the server's own disk."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url = url
+        confirm_s = min(timeout, CONFIRM_S)
+        self.replica = encode("WAIT", 1, round(confirm_s * 1000))
+        self.disk = encode("WAITAOF", 1, 0, round(confirm_s * 1000))
+        self.limit_s = confirm_s + 5.0
+        """For the reply to one of these two."""
+        self._has_replicas = sentinel.is_sentinel(url)
+
+    def needs_replica(self, role: Reply) -> bool:
+        """Whether to wait for a replica, by what the server says of itself."""
+        if role[0] != b"master":
+            raise ServerError("READONLY the server is a replica")
+        self._has_replicas = self._has_replicas or bool(role[2])
+        return self._has_replicas
+
+    def cannot(self, error: ServerError) -> None:
+        """Raises BrokerError if this server could not confirm anything, ever."""
+        if error.code != "ERR":
+            return
+        has_command = "appendonly" in str(error)
+        why = "it keeps no append-only file" if has_command else "Redis before 7.2 cannot wait for its disk"
+        raise BrokerError(
+            f"durable=True: nothing was enqueued, because the broker at {mask(self._url)} has no replica, and {why}: "
+            "set appendonly yes, add a replica, or leave durable away"
+        ) from error
+
+    def missed(self, waited: bytes) -> NotDurable:
+        """The error for a call that was not confirmed."""
+        who = "no replica has" if waited == self.replica else "the disk has not"
+        return NotDurable(
+            f"{who} confirmed the call to the broker at {mask(self._url)} in time: the task may be queued all "
+            "the same; again() of this error sends the same call once more, and makes no second task"
+        )
+
+
+def touch(prefix: str) -> bytes:
+    """A write that is one each time, to be waited for."""
+    return encode("SET", keys.key(prefix, "CONFIRMED"), "1", "PX", KEEP_MS)
+
+
+def is_confirmed(reply: Reply) -> bool:
+    """WAIT says how many replicas have it, WAITAOF how many disks: here, and of replicas."""
+    return bool(reply[0] if isinstance(reply, list) else reply)
+
+
+def _answers(wire: Wire, data: bytes, limit_s: float) -> list[Reply | ServerError]:
+    """All three, also behind an error: else the connection would be out of step."""
+    wire.send(data)
+    found: list[Reply | ServerError] = []
+    for limit in (None, None, limit_s):
+        try:
+            found.append(wire.read(limit))
+        except ServerError as error:
+            found.append(error)
+    return found
