@@ -209,7 +209,7 @@ class Line:
 
     def _block(self, prefixes: Sequence[str]) -> bytes:
         markers = [("WAKE", ""), ("WAKE_GROUP", self._digest), ("WAKE_ALONE", "")]
-        if self._takes != "all":
+        if self._takes not in ("all", "only"):
             markers.pop()
         wakes = [keys.key(prefix, name, suffix) for prefix in prefixes for name, suffix in markers]
         return encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")

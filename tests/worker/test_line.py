@@ -101,6 +101,22 @@ def test_a_wait_ends_when_something_becomes_runnable_and_brings_it(room: Room, p
     assert (queue, [entry.decode() for entry in step.entries]) == (0, [id])
 
 
+@pytest.mark.parametrize("takes", ["all", "only"])
+def test_a_wait_ends_when_a_suspect_becomes_runnable(room: Room, post: Post, takes: verbs.Takes) -> None:
+    post.line.register(takes)
+    dying = room.register()
+    id = room.enqueue()
+    room.hold(dying, id)
+    found: list[Any] = []
+    waiter = threading.Thread(target=lambda: found.append(post.line.wait(5, ROOM)))
+    waiter.start()
+    eventually(lambda: room.redis.info("clients")["blocked_clients"] == 1, "it blocks")
+    room.recover(dying, "died", started=[id.encode()])
+    waiter.join(10)
+    ((queue, step),) = found
+    assert (queue, step.alone, [entry.decode() for entry in step.entries]) == (0, 1, [id])
+
+
 @pytest.mark.parametrize("order", [DRAIN, QUIT])
 def test_a_supervisor_that_calls_ends_a_wait_at_once(room: Room, post: Post, order: int) -> None:
     found: list[Any] = []
