@@ -12,9 +12,13 @@ from tests.support.room import Room
 from tests.support.rules import check_no_leaks, check_rules
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--server", metavar="PROGRAM", help="the broker to test with, if not the first one found")
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
+def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(program=request.config.getoption("--server")) as broker:
         yield broker
 
 

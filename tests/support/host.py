@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,10 +20,17 @@ READY = "Worker started. Waiting for tasks..."
 class Host:
     """One worker host. `close` ends all its processes, whatever state they are in."""
 
-    def __init__(self, command: Sequence[str], log: Path, journal_place: Path, folder: Path = ROOT) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        journal_place: Path,
+        folder: Path = ROOT,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self._log_place = log
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DISTQ_", "REDIS_"))}
-        environment |= {journal.PLACE: str(journal_place), "PYTHONUNBUFFERED": "1"}
+        environment |= {journal.PLACE: str(journal_place), "PYTHONUNBUFFERED": "1"} | dict(more or {})
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "distq", *command],
@@ -38,6 +45,11 @@ class Host:
     def log(self) -> str:
         """Everything that it has written."""
         return self._log_place.read_text(errors="replace")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said that it has started."""
+        return READY in self.log()
 
     def await_ready(self) -> Host:
         """Waits until it says that it has started."""

@@ -21,6 +21,7 @@ class Line(NamedTuple):
     id: str
     attempt: int
     delivery: int
+    fence: int
     pid: int
     event: str
     at: float
@@ -31,7 +32,7 @@ def write(event: str, label: str = "") -> None:
     """Called in a handler. One append of one line: whole, or not there."""
     context = current()
     line = (
-        f"{context.id} {context.attempt} {context.delivery} {os.getpid()} {event} "
+        f"{context.id} {context.attempt} {context.delivery} {context.fence} {os.getpid()} {event} "
         f"{time.clock_gettime_ns(time.CLOCK_MONOTONIC)} {label}\n"
     )
     number = os.open(os.environ[PLACE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -83,5 +84,5 @@ class Journal:
 
 
 def _parse(line: str) -> Line:
-    id, attempt, delivery, pid, event, at, label = line.split(" ", 6)
-    return Line(id, int(attempt), int(delivery), int(pid), event, int(at) / 1e9, label)
+    id, attempt, delivery, fence, pid, event, at, label = line.split(" ", 7)
+    return Line(id, int(attempt), int(delivery), int(fence), int(pid), event, int(at) / 1e9, label)

@@ -403,7 +403,9 @@ class Model:
         for type, declared in limits.items():
             lane = self.lanes.get(type)
             if declared:
-                self.lanes[type] = Limit(*declared, tat=lane.tat if isinstance(lane, Limit) else 0)
+                interval, burst = declared
+                tat = min(lane.tat, self.now + burst * interval) if isinstance(lane, Limit) else 0
+                self.lanes[type] = Limit(interval, burst, tat)
             elif isinstance(lane, Limit):
                 self.lanes[type] = Parked(DAY)
 

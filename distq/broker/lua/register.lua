@@ -24,7 +24,10 @@ for i = 9 + types, #ARGV, 2 do
   local type, declared = ARGV[i], ARGV[i + 1]
   local limit = read_limit(type)
   if declared ~= '' then
-    if not limit or limit.declared ~= declared then write_limit(type, {declared = declared, tat = limit and limit.tat or 0}) end
+    if not limit or limit.declared ~= declared then
+      write_limit(type, {declared = declared, tat = limit and limit.tat or 0})
+      read_limit(type) -- what the old limit has taken in advance counts for no more than the new one's burst
+    end
     redis.call('HSET', LANES, type, 'limited')
   elseif limit or redis.call('HGET', LANES, type) == 'limited' then
     redis.call('HDEL', LIMITS, limited_type(type))

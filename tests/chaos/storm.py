@@ -1,0 +1,136 @@
+"""The storm: producers and hosts of two releases under random faults, until the time is over and all has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from distq.broker.audit import audit
+from tests.chaos import evidence
+from tests.chaos.account import Account, account
+from tests.chaos.faults import ON_BROKER, ON_HOSTS, Begun, Faults, Undo
+from tests.chaos.stage import STYLES, Stage
+from tests.support.apps.storm import app
+from tests.support.eventually import eventually
+from tests.support.rules import check_rules
+
+DRAIN_S = 120.0
+"""What is alive for so long after the last fault is stuck."""
+BETWEEN_S = (0.1, 1.5)
+
+
+@dataclass
+class Lane:
+    """Faults one after another, of the same kind of victim."""
+
+    weights: dict[str, int]
+    next_at: float
+    between: tuple[float, float] = BETWEEN_S
+    most: int = 1
+    going: int = 0
+
+
+@dataclass
+class Storm:
+    """One run."""
+
+    seed: int
+    seconds: float
+    hosts: int = 3
+    rate: float = 150.0
+    """Calls per second of each producer."""
+    program: str | None = None
+    _undo: list[tuple[float, int, Lane, Undo]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def run(self) -> Account:
+        chance = random.Random(self.seed)
+        with (
+            tempfile.TemporaryDirectory(prefix="distq-storm-") as folder,
+            Stage(Path(folder), random.Random(chance.random()), self.rate, self.program) as stage,
+        ):
+            faults = Faults(stage, random.Random(chance.random()))
+            for _ in range(self.hosts):
+                stage.start_worker().host.await_ready()
+            for style in STYLES:
+                stage.start_producer(style)
+            begun = time.monotonic()
+            self._rage(stage, faults, random.Random(chance.random()))
+            stage.end_producers()
+            drained = self._drain(stage)
+            problems = stage.end_workers()
+            done = account(self, stage, evidence.read(stage.journal, stage.files, faults.record, stage.room))
+            done.seconds, done.drained_in_s = round(time.monotonic() - begun), round(drained, 1)
+            done.wrong["other"] = problems + _audit(stage)
+            done.wrong["traceback"] = stage.tracebacks()
+            return done
+
+    def _rage(self, stage: Stage, faults: Faults, chance: random.Random) -> None:
+        now = time.monotonic()
+        until = now + self.seconds
+        lanes = [Lane(ON_HOSTS, now + 0.5, most=3), Lane(ON_BROKER, now + 2.0, (1.0, 4.0))]
+        while (now := time.monotonic()) < until:
+            self._undo_what_is_due(now)
+            for lane in lanes:
+                if lane.next_at <= now and lane.going < lane.most:
+                    lane.next_at = now + chance.uniform(*lane.between)
+                    self._begin(lane, faults)
+            stage.replace_what_is_gone()
+            time.sleep(0.02)
+        self._undo_what_is_due(float("inf"))
+
+    def _begin(self, lane: Lane, faults: Faults) -> None:
+        begun: Begun | None = None
+        with contextlib.suppress(redis.RedisError):  # the other lane has just taken the broker away
+            begun = faults.begin(faults.choose(lane.weights))
+        if begun is not None:
+            after, undo = begun
+            lane.going += 1
+            heapq.heappush(self._undo, (time.monotonic() + after, next(self._numbers), lane, undo))
+
+    def _undo_what_is_due(self, now: float) -> None:
+        while self._undo and self._undo[0][0] <= now:
+            at, _, lane, undo = heapq.heappop(self._undo)
+            while time.monotonic() < at:
+                time.sleep(0.02)
+            undo()
+            lane.going -= 1
+
+    def _drain(self, stage: Stage) -> float:
+        """Until nothing is alive, or it is clear that something is stuck."""
+        begun = time.monotonic()
+
+        def done() -> bool:
+            stage.replace_what_is_gone()
+            return stage.is_drained()
+
+        with contextlib.suppress(AssertionError):
+            stage.producers.clear()
+            eventually(done, "everything has ended", within=DRAIN_S, every=0.05)
+        return time.monotonic() - begun
+
+
+def _audit(stage: Stage) -> list[str]:
+    """The rules, and what `distq audit` says, when all hosts have ended."""
+    wrong = []
+    stage.room.redis.script_flush()
+    try:
+        check_rules(stage.room)
+    except AssertionError as error:
+        wrong.append(f"a rule does not hold: {error}")
+    app.rebind(stage.url)
+    found = audit(app.broker, "default")
+    if not found.is_balanced:
+        wrong.append(f"the audit: {found.difference} missing, strays {found.numbers()}")
+    return wrong
+
+
