@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.evidence import Evidence, judge
+from tests.chaos.evidence import Evidence, Fault, judge
 from tests.chaos.release import LAST
 from tests.chaos.stage import LEASE_S, Stage
 
@@ -40,8 +40,8 @@ class Account:
     overlaps: dict[str, int]
     faults: dict[str, int]
     recovery_s: dict[str, float]
-    """Fault -> the longest time until a task that it had interrupted ran again, or, for faults of the broker, until a
-    task came to its end again."""
+    """Fault -> the longest time until a task that it had interrupted ran again, also with other faults meanwhile; or, for
+    faults of the broker without others, from its return until a task came to its end."""
     poison: dict[str, int]
     """Deliveries -> poison tasks that were dead after so many."""
     keys_left: dict[str, int]
@@ -125,14 +125,20 @@ def _poison(found: Evidence) -> dict[str, int]:
 
 
 def _broker_recovery(found: Evidence) -> dict[str, float]:
-    """From the broker's return to the next end of a task."""
+    """From the broker's return to the next end of a task, where there was no other fault at the same time."""
     ends = sorted(run.ended for runs in found.runs.values() for run in runs if run.ended is not None)
     longest: dict[str, float] = {}
     for fault in found.faults:
-        if fault.kind.startswith(("broker", "connections", "scripts")):
+        if fault.host is None and fault.pid is None:
             took = next((end - fault.ended for end in ends if end >= fault.ended), 0.0)
+            if any(_meets(other, fault.begun, fault.ended + took) for other in found.faults if other is not fault):
+                continue
             longest[fault.kind] = max(longest.get(fault.kind, 0.0), round(took, 2))
     return longest
+
+
+def _meets(fault: Fault, begun: float, ended: float) -> bool:
+    return fault.kind != "poison task" and fault.begun <= ended and fault.ended >= begun
 
 
 def _keys(stage: Stage) -> dict[str, int]:

@@ -53,7 +53,7 @@ class Run:
 
 @dataclass
 class Fault:
-    """`host` and `pid`: what it hit; None: all of them. `ended`: when it was over, or when a killed process was gone."""
+    """`host` and `pid`: what it hit; both None: the broker, and so all. `ended`: when it was over, or when a killed process was gone."""
 
     kind: str
     begun: float
@@ -62,6 +62,8 @@ class Fault:
     pid: int | None = None
     reach: float = 0.0
     """Seconds for which it may have effects afterwards."""
+    is_harmless: bool = False
+    """Nothing may be repeated because of it."""
 
     @property
     def parts(self) -> bool:
@@ -74,7 +76,7 @@ class Fault:
 
     def explains(self, before: Run, after: Run) -> bool:
         """Whether a run was repeated because of it."""
-        return self.hits(before) and self.begun <= after.started and self.ended + self.reach >= before.started
+        return not self.is_harmless and self.hits(before) and self.begun <= after.started and self.ended + self.reach >= before.started
 
 
 @dataclass
@@ -112,9 +114,13 @@ class Evidence:
 
     def explanation(self, before: Run, after: Run) -> Fault | None:
         """The nearest fault that explains the second run."""
-        found = [fault for fault in self.faults if fault.explains(before, after)]
-        own = [fault for fault in found if fault.host or fault.pid] or found
-        return min(own, key=lambda fault: abs(fault.begun - before.started), default=None)
+        return self._nearest([fault for fault in self.faults if fault.explains(before, after)], before)
+
+    @staticmethod
+    def _nearest(faults: list[Fault], run: Run) -> Fault | None:
+        """Of those that hit just this host or process, if there are any; those of the broker hit all."""
+        own = [fault for fault in faults if fault.host or fault.pid] or faults
+        return min(own, key=lambda fault: abs(fault.begun - run.started), default=None)
 
     def overlaps(self) -> Iterator[tuple[Run, Run, Fault | None]]:
         """Runs that began while the one before was alive, each with the fault that parted its host from the broker."""
@@ -122,12 +128,12 @@ class Evidence:
             for before, after in itertools.pairwise(runs):
                 if after.started < self._over(before):
                     parts = [fault for fault in self.faults if fault.parts and fault.explains(before, after)]
-                    yield before, after, next(iter(parts), None)
+                    yield before, after, self._nearest(parts, before)
 
     def _over(self, run: Run) -> float:
         if run.ended is not None:
             return run.ended
-        kills = [fault for fault in self.faults if not fault.parts and fault.hits(run)]
+        kills = [fault for fault in self.faults if not fault.parts and not fault.is_harmless and fault.hits(run)]
         deaths = [kill.ended for kill in kills if kill.ended + kill.reach >= run.started]
         return max(run.started, min(deaths, default=float("inf")))
 

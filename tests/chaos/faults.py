@@ -1,5 +1,5 @@
-"""The faults of the storm. Each is begun, and returns when and how it is to be undone; two lanes at the same time: one
-for hosts and producers, one for the broker."""
+"""The faults of the storm. Each is begun, and returns when and how it is to be undone; three lanes at the same
+time: for hosts and producers, for the network, for the broker."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from typing import Any
 
 from tests.chaos.evidence import Fault
 from tests.chaos.stage import LEASE_S, Stage, Worker
+from tests.support import proxy
 from tests.support.host import children_of
 
 Undo = Callable[[], None]
 Begun = tuple[float, Undo]
 """After how many seconds it is undone, and how."""
 
+WORKER_OR_PRODUCERS = 0.7
+PRODUCERS = "producers"
 LATE_S = 2 * LEASE_S
 """For so long after a stop or a cut a lease may be lost because of it."""
 
@@ -29,9 +32,6 @@ class Faults:
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self._stage, self._chance = stage, chance
         self.record: list[Fault] = []
-
-    def choose(self, weights: dict[str, int]) -> str:
-        return self._chance.choices(list(weights), list(weights.values()))[0]
 
     def begin(self, kind: str) -> Begun | None:
         """None: there was nothing to do it to."""
@@ -98,8 +98,8 @@ class Faults:
         self._stage.start_worker()
         self._stage.give_up(worker)
         worker.host.send(signal.SIGTERM)
-        fault = self._note("term", host=worker.name)
-        fault.ended = fault.begun  # explains nothing
+        fault = self._note("term", host=worker.name, is_harmless=True)
+        self._over(fault)
         return 0, _nothing
 
     def _stop_child(self) -> Begun | None:
@@ -107,12 +107,12 @@ class Faults:
         if (worker := self._worker()) is None or not (children := _children(worker)):
             return None
         victim = self._chance.choice(children)
-        fault = self._note("stop child", host=worker.name, pid=victim)
+        fault = self._note("stop child", host=worker.name, pid=victim, is_harmless=True)
         _send(victim, signal.SIGSTOP)
 
         def undo() -> None:
             _send(victim, signal.SIGCONT)
-            fault.ended = fault.begun
+            self._over(fault)
 
         return self._chance.uniform(0.2, 2.0), undo
 
@@ -125,21 +125,19 @@ class Faults:
     def _stop(self, seconds: float, kind: str) -> Begun | None:
         if (worker := self._worker()) is None:
             return None
-        fault = self._note(kind, host=worker.name, reach=LATE_S if seconds > LEASE_S else 0.0)
+        fault = self._note(kind, host=worker.name, reach=LATE_S, is_harmless=seconds < LEASE_S)
         worker.host.send_all(signal.SIGSTOP)
 
         def undo() -> None:
             with contextlib.suppress(ProcessLookupError):
                 worker.host.send_all(signal.SIGCONT)
             self._over(fault)
-            if seconds < LEASE_S:
-                fault.ended = fault.begun
 
         return seconds, undo
 
     def _kill_producer(self) -> Begun | None:
         producer = self._chance.choice(self._stage.producers)
-        fault = self._note("kill producer", pid=producer.process.pid)
+        fault = self._note("kill producer", pid=producer.process.pid, is_harmless=True)
         producer.process.kill()
         self._over(fault)
         return 0, _nothing
@@ -179,9 +177,9 @@ class Faults:
         return self._at_once("scripts flushed", "SCRIPT", "FLUSH")
 
     def _at_once(self, kind: str, *command: str) -> Begun:
-        fault = self._note(kind)
+        fault = self._note(kind, is_harmless=True)
         self._stage.room.redis.execute_command(*command)
-        fault.ended = fault.begun  # explains nothing
+        self._over(fault)
         return 0, _nothing
 
     def _client_pause(self) -> Begun | None:
@@ -207,6 +205,48 @@ class Faults:
         return self._chance.uniform(0.5, 4.0), undo
 
 
+    # -- the network -------------------------------------------------------------------------------------------------
+
+    def _network(self, kind: str, *there: proxy.Fault, seconds: float, reach: float = 0.0) -> Begun | None:
+        """Of one host or, as often, of the producers."""
+        worker = self._worker() if self._chance.random() < WORKER_OR_PRODUCERS else None
+        host = worker.name if worker else PRODUCERS
+        fault = self._note(kind, reach=reach, host=host, is_harmless=not reach)
+        network = worker.network if worker else self._stage.network
+        network.set(*there)
+
+        def undo() -> None:
+            network.set()
+            self._over(fault)
+
+        return seconds, undo
+
+    def _cut_replies(self) -> Begun | None:
+        """What was asked is done, and nobody hears of it."""
+        times = self._chance.randint(1, 5)
+        return self._network("replies cut", proxy.CutReply(times=times), seconds=0.5)
+
+    def _cut_requests(self) -> Begun | None:
+        return self._network("requests cut", proxy.CutRequest(times=self._chance.randint(1, 5)), seconds=0.5)
+
+    def _stall(self) -> Begun | None:
+        """Silence in the middle of a reply."""
+        fault = proxy.Stall(after=self._chance.randint(0, 9), times=3)
+        return self._network("replies stall", fault, seconds=self._chance.uniform(0.2, 4.0), reach=LATE_S)
+
+    def _chop(self) -> Begun | None:
+        return self._network("replies in pieces", proxy.Chop(size=7, pause=0.001, times=50), seconds=2.0)
+
+    def _blackhole_shortly(self) -> Begun | None:
+        return self._network("partition for less than a lease", proxy.Blackhole(), seconds=0.3 * LEASE_S)
+
+    def _blackhole_for_long(self) -> Begun | None:
+        return self._network("partition for longer than a lease", proxy.Blackhole(), seconds=3 * LEASE_S, reach=LATE_S)
+
+    def _no_connection(self) -> Begun | None:
+        return self._network("connections refused", proxy.Refuse(), seconds=self._chance.uniform(0.2, 2.0))
+
+
 def _children(worker: Worker) -> list[int]:
     return sorted(child for template in children_of(worker.host.supervisor) for child in children_of(template))
 
@@ -223,6 +263,10 @@ def _nothing() -> None:
 ON_HOSTS = {
     "kill child": 8, "kill template": 2, "kill supervisor": 3, "kill host": 3, "term": 4, "stop child": 4,
     "stop host shortly": 3, "stop host for long": 2, "kill producer": 1,
+}  # fmt: skip
+ON_NETWORK = {
+    "cut replies": 5, "cut requests": 3, "stall": 3, "chop": 2, "blackhole shortly": 2, "blackhole for long": 2,
+    "no connection": 2,
 }  # fmt: skip
 ON_BROKER = {
     "restart broker": 2, "kill broker": 2, "stop broker": 2, "client kill": 4, "client pause": 2, "script flush": 3,

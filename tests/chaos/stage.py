@@ -20,6 +20,7 @@ from tests.chaos.release import TREE, Release, last_release
 from tests.support.apps.storm import HOST
 from tests.support.host import Host
 from tests.support.journal import Journal
+from tests.support.proxy import Proxy
 from tests.support.room import Room
 
 LEASE_S = 3.0
@@ -36,6 +37,8 @@ class Worker:
     name: str
     release: Release
     host: Host
+    network: Proxy
+    """Between it and the broker."""
 
     @property
     def is_over(self) -> bool:
@@ -65,12 +68,14 @@ class Stage:
         self.over: list[Worker] = []
         """Those that have ended, or were ended."""
         self.producers: list[Producer] = []
+        """All behind one proxy, `network`."""
         self.files: list[Path] = []
         self.started: Counter[str] = Counter()
         """ "worker tree" -> how many."""
 
     def __enter__(self) -> Stage:
         self.start_broker()
+        self.network = Proxy(self.url).__enter__()
         self.room = Room(self.url, app="storm")
         return self
 
@@ -83,6 +88,8 @@ class Stage:
         for worker in [*self.workers, *self.over]:
             worker.host.tracebacks_allowed = True  # they are counted
             worker.host.close()
+            worker.network.__exit__()
+        self.network.__exit__()
         self.room.close()
         self.broker.__exit__(None, None, None)
 
@@ -102,14 +109,15 @@ class Stage:
         release = self._chance.choice((TREE, self.last))
         processes, threads = self._chance.choice(SIZES)
         name = f"h{len(self.workers) + len(self.over)}"
+        network = Proxy(self.url).__enter__()
         command = [
             "run", "tests.support.apps.storm:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
-            "--broker", self.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
+            "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
         ]  # fmt: skip
         more = {**release.environment, HOST: name}
         host = Host(command, self._folder / f"{name}.log", self.journal.place, release.folder, more)
         self.started[f"worker {release.name}"] += 1
-        self.workers.append(Worker(name, release, host))
+        self.workers.append(Worker(name, release, host, network))
         return self.workers[-1]
 
     def start_producer(self, style: str) -> Producer:
@@ -117,7 +125,7 @@ class Stage:
         name = f"p{len(self.files)}"
         file = self._folder / f"{name}.calls"
         self.files.append(file)
-        command = [self.url, style, name, str(self._chance.getrandbits(32)), str(self._rate), str(file)]
+        command = [self.network.url, style, name, str(self._chance.getrandbits(32)), str(self._rate), str(file)]
         with (self._folder / f"{name}.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.producer", *command], cwd=release.folder,

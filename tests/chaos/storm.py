@@ -17,7 +17,7 @@ import redis
 from distq.broker.audit import audit
 from tests.chaos import evidence
 from tests.chaos.account import Account, account
-from tests.chaos.faults import ON_BROKER, ON_HOSTS, Begun, Faults, Undo
+from tests.chaos.faults import ON_BROKER, ON_HOSTS, ON_NETWORK, Begun, Faults, Undo
 from tests.chaos.stage import STYLES, Stage
 from tests.support.apps.storm import app
 from tests.support.eventually import eventually
@@ -33,10 +33,16 @@ class Lane:
     """Faults one after another, of the same kind of victim."""
 
     weights: dict[str, int]
+    chance: random.Random
     next_at: float
     between: tuple[float, float] = BETWEEN_S
     most: int = 1
     going: int = 0
+
+    def next(self, now: float) -> str:
+        """The next fault."""
+        self.next_at = now + self.chance.uniform(*self.between)
+        return self.chance.choices(list(self.weights), list(self.weights.values()))[0]
 
 
 @dataclass
@@ -77,21 +83,24 @@ class Storm:
     def _rage(self, stage: Stage, faults: Faults, chance: random.Random) -> None:
         now = time.monotonic()
         until = now + self.seconds
-        lanes = [Lane(ON_HOSTS, now + 0.5, most=3), Lane(ON_BROKER, now + 2.0, (1.0, 4.0))]
+        lanes = [
+            Lane(ON_HOSTS, random.Random(chance.random()), now + 0.5, most=3),
+            Lane(ON_NETWORK, random.Random(chance.random()), now + 1.0, most=2),
+            Lane(ON_BROKER, random.Random(chance.random()), now + 2.0, (1.0, 4.0)),
+        ]
         while (now := time.monotonic()) < until:
             self._undo_what_is_due(now)
             for lane in lanes:
                 if lane.next_at <= now and lane.going < lane.most:
-                    lane.next_at = now + chance.uniform(*lane.between)
-                    self._begin(lane, faults)
+                    self._begin(lane, faults, lane.next(now))
             stage.replace_what_is_gone()
             time.sleep(0.02)
         self._undo_what_is_due(float("inf"))
 
-    def _begin(self, lane: Lane, faults: Faults) -> None:
+    def _begin(self, lane: Lane, faults: Faults, kind: str) -> None:
         begun: Begun | None = None
         with contextlib.suppress(redis.RedisError):  # the other lane has just taken the broker away
-            begun = faults.begin(faults.choose(lane.weights))
+            begun = faults.begin(kind)
         if begun is not None:
             after, undo = begun
             lane.going += 1
