@@ -40,8 +40,8 @@ class Account:
     overlaps: dict[str, int]
     faults: dict[str, int]
     recovery_s: dict[str, float]
-    """Fault -> the longest time until a task that it had interrupted ran again, also with other faults meanwhile; or, for
-    faults of the broker without others, from its return until a task came to its end."""
+    """Fault -> the longest time until a task that it had interrupted ran again, also with other faults meanwhile; for
+    faults of the broker, without others, from its return until a task came to its end."""
     poison: dict[str, int]
     """Deliveries -> poison tasks that were dead after so many."""
     keys_left: dict[str, int]

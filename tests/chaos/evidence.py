@@ -53,7 +53,8 @@ class Run:
 
 @dataclass
 class Fault:
-    """`host` and `pid`: what it hit; both None: the broker, and so all. `ended`: when it was over, or when a killed process was gone."""
+    """`host` and `pid`: what it hit; both None: the broker, and so all. `ended`: when it was over, or when a killed
+    process was gone."""
 
     kind: str
     begun: float
@@ -76,7 +77,12 @@ class Fault:
 
     def explains(self, before: Run, after: Run) -> bool:
         """Whether a run was repeated because of it."""
-        return not self.is_harmless and self.hits(before) and self.begun <= after.started and self.ended + self.reach >= before.started
+        return (
+            not self.is_harmless
+            and self.hits(before)
+            and self.begun <= after.started
+            and self.ended + self.reach >= before.started
+        )
 
 
 @dataclass

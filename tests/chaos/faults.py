@@ -204,7 +204,6 @@ class Faults:
 
         return self._chance.uniform(0.5, 4.0), undo
 
-
     # -- the network -------------------------------------------------------------------------------------------------
 
     def _network(self, kind: str, *there: proxy.Fault, seconds: float, reach: float = 0.0) -> Begun | None:

@@ -166,7 +166,7 @@ class Stage:
         give_up = time.monotonic() + GRACE_S + 20
         while not all(worker.is_over for worker in [*self.workers, *self.over]) and time.monotonic() < give_up:
             time.sleep(0.05)
-        codes = {worker.name: worker.host.process.poll() for worker in self.workers}
+        codes = {worker.name: worker.host.process.poll() for worker in self.workers if worker.host.is_ready}
         wrong = [f"{name} ended with {code}" for name, code in codes.items() if code]
         return wrong + [f"{worker.name} does not end" for worker in [*self.workers, *self.over] if not worker.is_over]
 
@@ -180,5 +180,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-

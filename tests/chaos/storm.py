@@ -141,5 +141,3 @@ def _audit(stage: Stage) -> list[str]:
     if not found.is_balanced:
         wrong.append(f"the audit: {found.difference} missing, strays {found.numbers()}")
     return wrong
-
-

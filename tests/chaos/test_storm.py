@@ -57,7 +57,10 @@ def test_what_is_right_is_clean(clean: Evidence) -> None:
         (evidence([ONCE], ending=Ending("dead", None, 1)), "ended otherwise"),
         (evidence([ONCE], call=Call("p-1", "delayed", 1.0, 4.0, "a"), ending=Ending("completed", 5)), "early"),
         (evidence([ONCE], call=Call("p-1", "poison", 1.0, 0.0, "a"), ending=Ending("dead", None, 4)), "ended"),
-        (evidence([ONCE, AGAIN], Fault("term", 2.5, 2.6, "h0", is_harmless=True), ending=Ending("completed", 6)), "rep"),
+        (
+            evidence([ONCE, AGAIN], Fault("term", 2.5, 2.6, "h0", is_harmless=True), ending=Ending("completed", 6)),
+            "rep",
+        ),
     ],
 )
 def test_what_is_wrong_is_noticed(wrong: Evidence, kind: str) -> None:
