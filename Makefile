@@ -15,7 +15,8 @@ help:
 	@echo "make bench   what it can do here, beside bare loops; writes docs/benchmarks"
 	@echo "make bench-peers"
 	@echo "             distq beside other task queues, installed below .bench; writes docs/benchmarks"
-	@echo "make chaos   kills workers while they work, and counts what is lost"
+	@echo "make chaos   a storm of faults of hosts, network and broker, and an account of every task; three minutes"
+	@echo "             make chaos CHAOS='--minutes 30 --seed 1 --server PROGRAM --out FILE'"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("distq needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -45,9 +46,7 @@ bench-peers: $(READY)
 	$(BIN)/python -m benchmarks.peers --out docs/benchmarks
 
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos
-	$(BIN)/python -m tests.chaos --tasks 100000 --seconds 0
-	$(BIN)/python -m tests.chaos --tasks 20000 --seconds 0.02 --threads 8
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean:
 	rm -rf $(VENV) .distq demo-output

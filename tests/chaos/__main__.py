@@ -13,7 +13,7 @@ from typing import get_args
 
 from tests.chaos.account import written
 from tests.chaos.smoke import Way, smoke
-from tests.chaos.storm import Storm
+from tests.chaos.storm import LANES, Storm
 
 
 def main() -> int:
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the same one again: the same faults in the same order")
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--rate", type=float, default=150.0, help="calls per second of each of the three producers")
+    parser.add_argument("--lanes", nargs="+", default=LANES, choices=LANES, help="of what there are faults")
     parser.add_argument("--server", metavar="PROGRAM", help="the broker, if not the first one found")
     parser.add_argument("--out", type=Path, metavar="FILE", help="writes the account there too, as JSON")
     parser.add_argument("--smoke", action="store_true")
@@ -34,7 +35,8 @@ def main() -> int:
         return _smoke(options)
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
-    account = Storm(seed, options.minutes * 60, options.hosts, options.rate, options.server).run()
+    minutes, lanes = options.minutes, tuple(options.lanes)
+    account = Storm(seed, minutes * 60, options.hosts, options.rate, options.server, lanes).run()
     print(account, flush=True)
     if options.out:
         options.out.write_text(written([account]))

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,8 +255,8 @@ def _disagreements(evidence: Evidence, call: Call, ending: Ending, runs: list[Ru
             yield "the result is not that of the last hand-over"
     elif ending.word == "dead":
         yield from _wrong_death(call, ending, attempts)
-    elif runs:
-        yield f"{ending.word}, but it ran"
+    elif runs and evidence.explanation(runs[-1], replace(runs[-1], started=float("inf"))) is None:
+        yield f"{ending.word}, but it ran"  # unless a fault took its verdict away: then it waited again, and ended so
     if call.cancelled and ending.word != "cancelled":
         yield "cancelled, but it ended otherwise"
     if call.kind == "flaky" and ending.word == "completed" and attempts != list(range(1, len(attempts) + 1)):

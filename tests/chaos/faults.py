@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos.evidence import Fault
+from tests.chaos.evidence import DYING_S, Fault
 from tests.chaos.stage import LEASE_S, Stage, Worker
 from tests.support import proxy
 from tests.support.host import children_of
@@ -55,22 +55,18 @@ class Faults:
     def _kill_child(self) -> Begun | None:
         if (worker := self._worker()) is None or not (children := _children(worker)):
             return None
-        self._kill(self._note("kill child", host=worker.name, pid=self._chance.choice(children)))
+        victim = self._chance.choice(children)
+        fault = self._note("kill child", reach=DYING_S, host=worker.name, pid=victim)
+        _send(victim, signal.SIGKILL)
+        self._over(fault)
         return 0, _nothing
-
-    def _kill(self, fault: Fault) -> None:
-        assert fault.pid is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(fault.pid, signal.SIGKILL)
-        fault.ended = time.monotonic() + 0.1
 
     def _kill_template(self) -> Begun | None:
         if (worker := self._worker()) is None or not (template := children_of(worker.host.supervisor)):
             return None
-        fault = self._note("kill template", host=worker.name)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(min(template), signal.SIGKILL)
-        fault.ended = time.monotonic() + 0.1
+        fault = self._note("kill template", reach=DYING_S, host=worker.name)
+        _send(min(template), signal.SIGKILL)
+        self._over(fault)
         return 0, _nothing
 
     def _kill_supervisor(self) -> Begun | None:

@@ -26,6 +26,7 @@ from tests.support.rules import check_rules
 DRAIN_S = 120.0
 """What is alive for so long after the last fault is stuck."""
 BETWEEN_S = (0.1, 1.5)
+LANES = ("hosts", "network", "broker")
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Storm:
     rate: float = 150.0
     """Calls per second of each producer."""
     program: str | None = None
+    lanes: tuple[str, ...] = LANES
     _undo: list[tuple[float, int, Lane, Undo]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -83,11 +85,12 @@ class Storm:
     def _rage(self, stage: Stage, faults: Faults, chance: random.Random) -> None:
         now = time.monotonic()
         until = now + self.seconds
-        lanes = [
-            Lane(ON_HOSTS, random.Random(chance.random()), now + 0.5, most=3),
-            Lane(ON_NETWORK, random.Random(chance.random()), now + 1.0, most=2),
-            Lane(ON_BROKER, random.Random(chance.random()), now + 2.0, (1.0, 4.0)),
-        ]
+        all_lanes = {
+            "hosts": Lane(ON_HOSTS, random.Random(chance.random()), now + 0.5, most=3),
+            "network": Lane(ON_NETWORK, random.Random(chance.random()), now + 1.0, most=2),
+            "broker": Lane(ON_BROKER, random.Random(chance.random()), now + 2.0, (1.0, 4.0)),
+        }
+        lanes = [all_lanes[name] for name in self.lanes]
         while (now := time.monotonic()) < until:
             self._undo_what_is_due(now)
             for lane in lanes:
