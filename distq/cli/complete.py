@@ -56,7 +56,7 @@ def announced(app: Distq, queues: Iterable[str]) -> set[str]:
         groups = exchange.request(encode("SMEMBERS", keys.key(prefix, "GROUPS")))
         sets = exchange.read_all([encode("SMEMBERS", keys.key(prefix, "TYPES", group.decode())) for group in groups])
         types |= {type.decode("utf-8", "replace") for members in sets for type in members}
-    return types
+    return types - {keys.ISOLATION}
 
 
 def _apps(ctx: typer.Context) -> Iterable[Distq]:
