@@ -93,7 +93,7 @@ class AsyncWire:
         self.is_closed = True
         if self._task is not None:
             self._task.cancel()
-            self._writer.close()
+            self._writer.transport.abort()  # a farewell of TLS would need a loop that goes on
         failure = BrokerUnavailable(explain(self._url, error or ConnectionResetError("closed")))
         while self._waiting:
             future = self._waiting.popleft()

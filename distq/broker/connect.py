@@ -16,8 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import hiredis
 
@@ -57,7 +58,7 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
     url = given or environ.get("DISTQ_BROKER") or environ.get("REDIS_URL")
     if not url and environ.get("REDIS_ADDR"):
         url = f"redis://{environ['REDIS_ADDR']}/0"
-    url = url or DEFAULT_URL
+    url = _with_password(url or DEFAULT_URL, environ)
     if not isinstance(url, str) or urlsplit(url).scheme not in reach.SCHEMES:
         raise ConfigurationError(
             f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://…, "
@@ -69,6 +70,24 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
         why = "cannot be read: write / # ? @ in its password as %2F %23 %3F %40" if "@" in url else str(error)
         raise ConfigurationError(f"broker {mask(url)!r}: {why}") from None
     return url
+
+
+def _with_password(url: str, environ: Mapping[str, str]) -> str:
+    """Where it has none: that of $DISTQ_BROKER_PASSWORD, or in the file that $DISTQ_BROKER_PASSWORD_FILE names."""
+    password, file = environ.get("DISTQ_BROKER_PASSWORD"), environ.get("DISTQ_BROKER_PASSWORD_FILE")
+    if not (password or file) or not isinstance(url, str) or "://" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    who, _, hosts = place.rpartition("@")
+    if ":" in who:
+        return url
+    if not password:
+        try:
+            password = Path(str(file)).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"$DISTQ_BROKER_PASSWORD_FILE cannot be read: {error}") from None
+    return f"{scheme}://{who}:{quote(password, safe='')}@{hosts}{slash}{path}"
 
 
 def mask(url: str) -> str:
@@ -195,10 +214,7 @@ class Wire:
 
 def explain(url: str, error: Exception) -> str:
     """Which address, and why."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    if isinstance(error, BlockingIOError | TimeoutError):
-        reason = "no answer in time"
-    return f"no broker at {mask(url)}: {reason}"
+    return f"no broker at {mask(url)}: {dial.reason(error)}"
 
 
 def unavailable(url: str, error: Exception) -> BrokerUnavailable:

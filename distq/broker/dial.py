@@ -65,7 +65,11 @@ def check(url: str) -> None:
     if plain(url) is None:
         import redis  # noqa: PLC0415 (see above)
 
-        redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+        pool: Any = redis.ConnectionPool.from_url(url, **_settings(url, 1.0, ""))
+        try:
+            pool.make_connection()  # connects nothing
+        except TypeError as error:
+            raise ValueError(f"an option does not exist here ({error})") from error
 
 
 def dial(url: str, timeout: float, name: str) -> socket.socket:
@@ -165,6 +169,25 @@ class _Replies:
             raise Refused(str(reply))
         self.last = reply
         return reply is not False
+
+
+def reason(error: Exception) -> str:
+    """Why there is no connection, for people."""
+    if type(error).__module__ == "ssl":  # which is imported for TLS only
+        if hasattr(error, "verify_message"):
+            return f"its certificate is refused: {error.verify_message} (ssl_ca_certs= names the authority to trust)"
+        return f"TLS: {error!s}: does it speak TLS, or want a certificate (ssl_certfile=, ssl_keyfile=)?"
+    if isinstance(error, BlockingIOError | TimeoutError):
+        return "no answer in time"
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if is_refusal(said):
+        return f"{said} (the password of this user has to be in the address, or in $DISTQ_BROKER_PASSWORD)"
+    return said
+
+
+def is_refusal(said: str) -> bool:
+    """Whether a server that is there does not let this user in."""
+    return any(word in said for word in ("NOAUTH", "WRONGPASS", "invalid username-password"))
 
 
 def keep_alive(sock: socket.socket) -> None:

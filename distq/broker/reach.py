@@ -80,11 +80,16 @@ async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.St
             assert streams is not None
             return streams
         except dial.Refused:
-            _close(streams and streams[1])
+            _abort(streams)
             raise
-        _close(streams and streams[1])
+        _abort(streams)
 
 
-def _close(connection: socket.socket | asyncio.StreamWriter | None) -> None:
-    if connection is not None:
-        connection.close()
+def _close(sock: socket.socket | None) -> None:
+    if sock is not None:
+        sock.close()
+
+
+def _abort(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None) -> None:
+    if streams is not None:
+        streams[1].transport.abort()

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from distq.broker.dial import Refused, check
+from distq.broker.dial import Refused, check, reason
 from distq.broker.scripts import Reply, encode
 
 SCHEMES = {"sentinel": "redis", "sentinels": "rediss"}
@@ -91,7 +91,7 @@ def search(url: str) -> Generator[Question, Reply | Exception, None]:
         asked = encode("SENTINEL", "GET-MASTER-ADDR-BY-NAME", told.name)
         reply = yield Question(_address(told.asking, *place), asked, ASK_S)
         if isinstance(reply, Exception):
-            silent.append(f"{place[0]}:{place[1]}: {_text(reply)}")
+            silent.append(f"{place[0]}:{place[1]}: {reason(reply)}")
             continue
         _answered[told] = place
         if reply is None:
@@ -104,7 +104,7 @@ def search(url: str) -> Generator[Question, Reply | Exception, None]:
         role = yield Question(_address(told.using, *primary), encode("ROLE"), ROLE_S)
         if not isinstance(role, Exception) and role[0] == b"master":
             return
-        why = _text(role) if isinstance(role, Exception) else f"it is a {role[0].decode()}"
+        why = reason(role) if isinstance(role, Exception) else f"it is a {role[0].decode()}"
         lost.append(f"{primary[0]}:{primary[1]}: {why}")
     raise Refused(_complaint(told.name, silent, lost, strangers))
 
@@ -130,12 +130,6 @@ def _complaint(name: str, silent: list[str], lost: list[str], strangers: int) ->
     if strangers:
         return f"the sentinels know no primary {name!r}: check the name (`sentinel monitor NAME …`){others}"
     return f"no sentinel answers: check the addresses, and sentinel_password= ({'; '.join(silent)})"
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, BlockingIOError | TimeoutError):
-        return "no answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ import select
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from distq.broker import keys, reach, verbs
+from distq.broker import dial, keys, reach, verbs
 from distq.broker.connect import ServerError, Wire
 from distq.broker.scripts import Script, encode
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
@@ -62,7 +62,8 @@ class Line:
         self.drops = 0
         """How often connections were dropped: with them a marker may have gone, of any queue."""
         self._failing_since: float | None = None
-        self._say_at = 0.0
+        self._say_at = {False: 0.0, True: 0.0}
+        """When to say again that the broker is away, or does not let us in."""
         self.name = ""
         self.registered_ns = 0
         self._numbers = [0] * len(self._prefixes)
@@ -261,12 +262,13 @@ class Line:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        if now >= self._say_at:
-            self._say_at = now + SAY_AGAIN_S
+        refused = dial.is_refusal(str(error))
+        if now >= self._say_at[refused]:
+            self._say_at[refused] = now + SAY_AGAIN_S
             logger.warning("%s: trying again (%s)", "broker away" if verb is None else verb.name, error)
         self.drop()
 
     def _answered(self) -> None:
         if self._failing_since is not None:
             logger.warning("the broker answers again, after %.3g s", time.monotonic() - self._failing_since)
-            self._failing_since, self._say_at = None, 0.0
+            self._failing_since, self._say_at = None, {False: 0.0, True: 0.0}

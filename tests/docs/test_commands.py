@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import redis
 
 from distq.embedded import EmbeddedBroker
 from tests.docs.pages import DOCS, ROOT, blocks, name
@@ -163,36 +162,3 @@ def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
     said = dict(dialogue(page))["pytest -q"]
     assert done.splitlines()[0] == said.splitlines()[0], done
     assert done.splitlines()[-1].split(" in ")[0] == said.splitlines()[-1].split(" in ")[0], done
-
-
-def test_the_rights_in_the_guide_are_enough(tmp_path: Path) -> None:
-    """A worker and a producer do their work as a user that may do only what the page allows."""
-    page = DOCS / "guide" / "brokers.md"
-    rule = next(command for command, _ in dialogue(page) if "ACL SETUSER" in command)
-    words = [word.strip("'") for word in rule.split()[1:]]
-    (tmp_path / "myapp.py").write_text(myapp(README))
-    port = free_port()
-    with EmbeddedBroker(port=port) as broker:
-        with redis.Redis.from_url(broker.url) as admin:
-            admin.execute_command(*words)
-        user, password = words[2], next(word for word in words if word.startswith(">"))[1:]
-        url = f"redis://{user}:{password}@127.0.0.1:{port}/0"
-        settings = environment(url)
-        host = Host(
-            ["run", "myapp:app", "-p", "1", "--metrics-port", "0", "--broker", url],
-            tmp_path / "log", tmp_path / "journal", tmp_path,
-        )  # fmt: skip
-        try:
-            host.await_ready()
-            said = dict(dialogue(README))
-            call = next(command for command in said if command.startswith("python"))
-            assert shell(call, tmp_path, settings) == said[call]
-            assert "workers" in shell("distq queues", tmp_path, settings)
-            assert host.terminate() == 0
-        finally:
-            host.close()
-        with redis.Redis.from_url(url) as narrow:
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                narrow.hgetall("distq:{other/default}:tasks")
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                narrow.flushall()
