@@ -1,4 +1,4 @@
-"""`python -m benchmarks.durable`: what `durable=True` costs. One producer, one call at a time, by turns with plain ones."""
+"""`python -m benchmarks.durable`: what `durable=True` costs. One producer, one call at a time, by turns with plain."""
 
 from __future__ import annotations
 
