@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from tests.chaos.account import written
+from tests.chaos.page import publish
 from tests.chaos.smoke import Way, smoke
 from tests.chaos.storm import LANES, Storm
 
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--lanes", nargs="+", default=LANES, choices=LANES, help="of what there are faults")
     parser.add_argument("--server", metavar="PROGRAM", help="the broker, if not the first one found")
     parser.add_argument("--out", type=Path, metavar="FILE", help="writes the account there too, as JSON")
+    parser.add_argument("--publish", action="store_true", help="writes docs/reliability.json, and the page's figures")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--tasks", type=int, default=10_000, help="of --smoke")
     parser.add_argument("--seconds", type=float, default=0.005, help="of --smoke: how long a task takes")
@@ -39,7 +41,9 @@ def main() -> int:
     account = Storm(seed, minutes * 60, options.hosts, options.rate, options.server, lanes).run()
     print(account, flush=True)
     if options.out:
-        options.out.write_text(written([account]))
+        options.out.write_text(written([account]), "utf-8")
+    if options.publish:
+        publish(written([account]))
     return _said(account.problems())
 
 
