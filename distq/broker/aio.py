@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 import hiredis
 
 from distq.broker import keys, reach, verbs
-from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
-from distq.broker.connect import PASSING, ServerError, explain, mask, unavailable
+from distq.broker.broker import LATE_S, RECONNECT_S, WAIT_SLICE_S, check_layout
+from distq.broker.connect import ATTEMPT_S, PASSING, ServerError, explain, mask, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
 from distq.broker.scripts import Reply, Script, encode
@@ -76,15 +76,15 @@ class AsyncWire:
                 raise answer
         return answers
 
-    async def call_script(self, verb: Script, data: bytes) -> Reply:
-        """Calls a script; makes the server know it first if it does not."""
+    async def call_script(self, verb: Script | None, data: bytes, until: float) -> Reply:
+        """Calls a script by this time; makes the server know it first if it does not. None: it calls no script."""
         try:
-            return await self.call(data)
+            return await self.call(data, until - time.monotonic())
         except ServerError as error:
-            if error.code != "NOSCRIPT":
+            if error.code != "NOSCRIPT" or verb is None:
                 raise
-        await self.call(verb.load_command())
-        return await self.call(data)
+        await self.call(verb.load_command(), until - time.monotonic())
+        return await self.call(data, until - time.monotonic())
 
     def close(self, error: Exception | None = None) -> None:
         """Ends the connection; everybody who waits on it is told."""
@@ -163,14 +163,18 @@ class _Loop:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
-    async def shared(self, is_durable: bool) -> AsyncWire:
+    async def shared(self, is_durable: bool, until: float) -> AsyncWire:
+        """The connection, by this time: whoever waits for another caller to open it waits no longer than itself."""
         wire = self.wires.get(is_durable)
         if wire is None or wire.is_closed:
-            async with self.opening:
-                wire = self.wires.get(is_durable)
-                if wire is None or wire.is_closed:
-                    wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0)))
-                    self.wires[is_durable] = await wire.open()
+            try:
+                async with asyncio.timeout(until - time.monotonic()), self.opening:
+                    wire = self.wires.get(is_durable)
+                    if wire is None or wire.is_closed:
+                        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
+                        self.wires[is_durable] = await wire.open()
+            except TimeoutError as error:
+                raise BrokerUnavailable(explain(self.url, error)) from error
         return wire
 
 
@@ -221,13 +225,10 @@ class AsyncBroker:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
         slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
-        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, 5.0)))
+        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
         try:
             await wire.open()
-            reply = await wire.call(
-                encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"),
-                slice_s + reach.patience(self.url, 5.0),
-            )
+            reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + LATE_S)
         except ServerError as error:
             if error.code in (*PASSING, "OOM"):
                 await asyncio.sleep(min(RECONNECT_S, timeout))
@@ -300,7 +301,7 @@ class AsyncBroker:
                 raise self._rule.missed(wire.confirm)
             return answers[0]
 
-        return command.parse(await self._converse(ask, is_durable=True))
+        return command.parse(await self._converse(ask, time.monotonic() + self.timeout, is_durable=True))
 
     async def _choose(self, wire: AsyncWire) -> bytes:
         if self._rule.needs_replica(await wire.call(ROLE)):
@@ -313,15 +314,21 @@ class AsyncBroker:
         return self._rule.disk
 
     async def _attempt(self, verb: Script | None, data: bytes) -> Reply:
-        return await self._converse(lambda wire: wire.call_script(verb, data) if verb else wire.call(data))
+        give_up = time.monotonic() + self.timeout
+        longest = reach.patience(self.url, ATTEMPT_S)
+        return await self._converse(
+            lambda wire: wire.call_script(verb, data, min(give_up, time.monotonic() + longest)), give_up
+        )
 
-    async def _converse(self, ask: Callable[[AsyncWire], Awaitable[Reply]], is_durable: bool = False) -> Reply:
-        give_up, pause = time.monotonic() + self.timeout, 0.01
+    async def _converse(
+        self, ask: Callable[[AsyncWire], Awaitable[Reply]], give_up: float, is_durable: bool = False
+    ) -> Reply:
+        pause = 0.01
         state = self._state()
         while True:
             failure: Exception
             try:
-                wire = await state.shared(is_durable)
+                wire = await state.shared(is_durable, give_up)
                 return await ask(wire)
             except ServerError as error:
                 if error.code == "OOM":

@@ -5,7 +5,6 @@ The verbs themselves are in `verbs.py`; here they meet connections. It owns no s
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable
 from typing import TypeVar
@@ -22,6 +21,8 @@ WAIT_SLICE_S = 20.0
 """Longest single block of a waiting `get()`; in between it looks again, in case the result's time ended unseen."""
 
 
+LATE_S = 1.0
+"""How much later than it was told the server may answer that nothing came: then the connection is given up."""
 RECONNECT_S = 0.1
 """Pause of a waiting `get()` that cannot wait at the broker: no connection, a failover, a full broker."""
 
@@ -34,7 +35,6 @@ class Broker:
         self.exchange = Exchange(url, timeout)
         self.durable = Durable(self.exchange)
         self.opened: set[str] = set()
-        self._opening = threading.Lock()
 
     @property
     def masked_url(self) -> str:
@@ -50,12 +50,11 @@ class Broker:
 
         Raises LayoutMismatch when an incompatible release owns the keys.
         """
-        if queue not in self.opened:
-            with self._opening:
-                self.exchange.request(encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)))
-                layout = self.exchange.request(encode("HGET", keys.key(self.prefix(queue), "META"), "layout"))
-                check_layout(layout)
-                self.opened.add(queue)
+        if queue not in self.opened:  # several threads may do it at once: none waits for another's time limit
+            until = self.exchange.deadline()
+            self.exchange.request(encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)), until)
+            check_layout(self.exchange.request(encode("HGET", keys.key(self.prefix(queue), "META"), "layout"), until))
+            self.opened.add(queue)
         return self.prefix(queue)
 
     def run(self, command: verbs.Command[T]) -> T:
@@ -69,17 +68,9 @@ class Broker:
         return sorted(queue for app, _, queue in pairs if app == self.app)
 
     def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
-        """Looks for a task in several queues with one round trip; the first that knows it wins."""
-        names = list(dict.fromkeys(queues))
-        commands = [verbs.look(self.prefix(queue), id, waits) for queue in names]
-        wire = self.exchange.take()
-        replies = []
-        for command in commands:
-            try:
-                replies.append(wire.run(command))
-            except ServerError as error:
-                raise BrokerUnavailable(f"the broker at {self.masked_url} refused: {error}") from error
-        self.exchange.give(wire)
+        """Looks for a task in several queues; the first that knows it wins."""
+        names, until = list(dict.fromkeys(queues)), self.exchange.deadline()
+        replies = [self.exchange.run(verbs.look(self.prefix(queue), id, waits), until) for queue in names]
         found = [(queue, look) for queue, look in zip(names, replies, strict=True) if look.state != "unknown"]
         return found[0] if found else (names[0], verbs.Look("unknown", None, None, 0, ""))
 
@@ -97,7 +88,7 @@ class Broker:
             return None
         try:
             wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))
-            reply: bytes | None = wire.read(slice_s + reach.patience(self.url, 5.0))
+            reply: bytes | None = wire.read(slice_s + LATE_S)
         except ServerError as error:
             if error.code in reach.MOVED:
                 wire.close()

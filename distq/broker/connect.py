@@ -23,10 +23,14 @@ from urllib.parse import quote, urlsplit
 import hiredis
 
 from distq.broker import dial, reach
+from distq.broker.flight import Flight
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
 from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
 
+NEVER = float("inf")
+ATTEMPT_S = 5.0
+"""Longest time for one attempt of a call, which is tried again over another connection."""
 DEFAULT_URL = "redis://localhost:6379/0"
 T = TypeVar("T")
 
@@ -99,12 +103,13 @@ def mask(url: str) -> str:
 class Wire:
     """One connection, used by one thread.
 
-    1. connects, 2. writes bytes, 3. reads replies, each within `timeout` seconds unless told otherwise.
+    1. connects, 2. writes bytes, 3. reads replies, each within `timeout` seconds unless told otherwise, however slowly
+    it trickles: a time limit of the kernel alone begins again with each byte that comes.
     After any error but a ServerError it is closed: replies and requests can no longer be told apart.
     """
 
     def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
-        self._url, self._timeout = url, timeout
+        self._url, self.timeout = url, timeout
         try:
             self._sock = reach.connect(url, timeout, name)
         except (OSError, dial.Refused) as error:
@@ -113,7 +118,9 @@ class Wire:
         self._pid = os.getpid()
         self.confirm: bytes | None = None
         """The command by which durable calls wait on this connection, once it is known."""
-        self._limit: float | None = -1.0
+        self.until = NEVER
+        """When whatever is asked has to be answered (monotonic seconds), while an exchange says so."""
+        self._limit = -1.0
         self._set_limit(timeout)
 
     def __del__(self) -> None:
@@ -132,21 +139,63 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Writes; a broker that does not take it within the time limit is unavailable."""
-        try:
-            self._sock.sendall(data)
-        except OSError as error:
-            raise self._broken(error) from error
+        self._send(data, self._deadline())
 
     def read(self, timeout: float | None = None) -> Reply:
         """The next reply. Raises ServerError for an error reply, BrokerUnavailable when there is none in time."""
+        return self._read(self._deadline() if timeout is None else time.monotonic() + timeout)
+
+    def poll(self) -> Reply:
+        """The next reply, or False when it is not yet there as a whole: it does not wait. Raises as `read` does."""
+        reader = self._reader
+        try:
+            while (reply := reader.gets()) is False:
+                data = self._glance()
+                if data is None:
+                    return False
+                if not data:
+                    raise ConnectionResetError("closed by the broker")
+                reader.feed(data)
+        except (OSError, hiredis.ProtocolError) as error:
+            raise self._broken(error) from error
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    def _glance(self) -> bytes | None:
+        """What has arrived; None: nothing."""
+        if type(self._sock) is socket.socket:
+            try:
+                return self._sock.recv(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+        import ssl  # noqa: PLC0415 (who has such a connection has it already)
+
+        self._sock.settimeout(0)
+        try:
+            return self._sock.recv(65536)
+        except ssl.SSLWantReadError:
+            return None
+        finally:
+            self._sock.settimeout(self._limit)
+
+    def _send(self, data: bytes, until: float) -> None:
+        try:
+            self._bound(until)
+            sent = self._sock.send(data)
+            while sent < len(data):
+                self._bound(until)
+                sent += self._sock.send(memoryview(data)[sent:])
+        except OSError as error:
+            raise self._broken(error) from error
+
+    def _read(self, until: float) -> Reply:
         reader = self._reader
         reply = reader.gets()
         if reply is False:
-            limit = self._timeout if timeout is None else timeout
-            if limit != self._limit:
-                self._set_limit(limit)
             try:
                 while reply is False:
+                    self._bound(until)
                     data = self._sock.recv(65536)
                     if not data:
                         raise ConnectionResetError("closed by the broker")
@@ -158,13 +207,12 @@ class Wire:
             raise reply
         return reply
 
-    def request(self, data: bytes) -> Reply:
-        """Writes a command and reads its reply."""
-        try:
-            self._sock.sendall(data)
-        except OSError as error:
-            raise self._broken(error) from error
-        return self.read()
+    def request(self, data: bytes, until: float | None = None) -> Reply:
+        """Writes a command and reads its reply, both by this time (monotonic seconds) if it is given."""
+        if until is None:
+            until = self._deadline()
+        self._send(data, until)
+        return self._read(until)
 
     def run(self, command: Command[T]) -> T:
         """Calls a verb; makes the server know its script first if it does not."""
@@ -184,9 +232,10 @@ class Wire:
         """Ends the connection when the broker has seen that: from then on it hands nothing over on it."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-            self._set_limit(self._timeout)
+            until = time.monotonic() + self.timeout
+            self._bound(until)
             while self._sock.recv(65536):
-                continue
+                self._bound(until)
         self.close()
 
     def close(self) -> None:
@@ -199,6 +248,17 @@ class Wire:
     def _broken(self, error: Exception) -> BrokerUnavailable:
         self.close()
         return BrokerUnavailable(explain(self._url, error))
+
+    def _deadline(self) -> float:
+        return min(time.monotonic() + self.timeout, self.until)
+
+    def _bound(self, until: float) -> None:
+        """What follows must not take longer than until then, give or take a tenth: a limit near enough stays."""
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if not left <= self._limit <= 1.1 * left:
+            self._set_limit(1.05 * left + 1e-5)
 
     def _set_limit(self, seconds: float) -> None:
         """A time limit in the kernel: one system call less per read than Python's own, which polls first."""
@@ -225,7 +285,7 @@ def unavailable(url: str, error: Exception) -> BrokerUnavailable:
 class Exchange:
     """Connections that all threads of a process share, for calls that may be repeated.
 
-    A call that fails is sent again over a new connection until `timeout` seconds have passed; scripts recognize
+    A call that fails is sent again over a new connection until `timeout` seconds have passed, in all; scripts recognize
     what they have already done. After a fork the child opens connections of its own.
     """
 
@@ -234,33 +294,35 @@ class Exchange:
         self._idle: deque[Wire] = deque()
         self._pid = os.getpid()
 
-    def run(self, command: Command[T]) -> T:
-        """Calls a verb."""
-        return command.parse(self.run_script(command.verb, command.data))
+    def deadline(self) -> float:
+        """When a call that begins now has to be over (monotonic seconds)."""
+        return time.monotonic() + self.timeout
 
-    def run_script(self, verb: Script | None, data: bytes) -> Reply:
-        """The same for a call in wire form. None: it calls no script."""
+    def run(self, command: Command[T], until: float | None = None) -> T:
+        """Calls a verb."""
+        return command.parse(self.run_script(command.verb, command.data, until))
+
+    def run_script(self, verb: Script | None, data: bytes, until: float | None = None) -> Reply:
+        """The same for a call in wire form. None: it calls no script. `until`: for calls that share a deadline."""
+        if until is None:
+            until = time.monotonic() + self.timeout
         try:
-            wire = self.take()
-            reply = wire.request(data)
+            wire = self.take(until)
+            reply = wire.request(data, min(until, time.monotonic() + wire.timeout))
             self._idle.append(wire)
             return reply
         except (BrokerUnavailable, ServerError) as error:
             if isinstance(error, ServerError):
                 self.give(wire)
-            return self._insist(partial(_run, verb, data), error)
+            return self._insist(partial(_run, verb, data), error, until)
 
     def call(self, ask: Callable[[Wire], Reply]) -> Reply:
         """The same for any conversation on one connection that may be repeated as a whole."""
+        until = self.deadline()
         try:
-            wire = self.take()
-            reply = ask(wire)
-            self.give(wire)
-            return reply
+            return self._ask(ask, until)
         except (BrokerUnavailable, ServerError) as error:
-            if isinstance(error, ServerError):
-                self.give(wire)
-            return self._insist(ask, error)
+            return self._insist(ask, error, until)
 
     def flight(self, verb: Script) -> Flight:
         """For many calls of a verb, one after the other."""
@@ -268,16 +330,17 @@ class Exchange:
 
     def start(self, verb: Script, data: bytes) -> Callable[[], Reply]:
         """Sends a call, and gives what waits for its reply, which must be called."""
+        until = self.deadline()
         try:
-            wire = self.take()
+            wire = self.take(until)
             wire.send(data)
         except BrokerUnavailable as error:
-            return partial(self._insist, partial(_run, verb, data), error)
+            return partial(self._insist, partial(_run, verb, data), error, until)
         return partial(self._finish, wire, data, verb)
 
-    def request(self, data: bytes) -> Reply:
+    def request(self, data: bytes, until: float | None = None) -> Reply:
         """Sends a plain command, which must be idempotent."""
-        return self.run_script(None, data)
+        return self.run_script(None, data, until)
 
     def read_all(self, commands: list[bytes]) -> list[Reply]:
         """Several reading commands in one round trip. Raises BrokerUnavailable, also for an error reply."""
@@ -293,82 +356,66 @@ class Exchange:
         self.give(wire)
         return replies
 
-    def take(self) -> Wire:
-        """A connection for the caller alone, until `give` or `close`."""
+    def take(self, until: float | None = None) -> Wire:
+        """A connection for the caller alone, until `give` or `close`; by this time, if a new one has to be made."""
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
         try:
             return self._idle.pop()
         except IndexError:
-            return Wire(self.url, timeout=reach.patience(self.url, min(self.timeout, 5.0)))
+            limit = reach.patience(self.url, min(self.timeout, ATTEMPT_S))
+            wire = Wire(self.url, timeout=limit if until is None else max(0.001, min(limit, until - time.monotonic())))
+            wire.timeout = limit
+            return wire
 
     def give(self, wire: Wire) -> None:
         """Returns a connection on which nothing is outstanding."""
+        wire.until = NEVER
         self._idle.append(wire)
 
     def _finish(self, wire: Wire, data: bytes, verb: Script) -> Reply:
+        until = self.deadline()
         try:
             reply = wire.read()
         except ServerError as error:
             self.give(wire)
-            return self._insist(partial(_run, verb, data), error)
+            return self._insist(partial(_run, verb, data), error, until)
         except BrokerUnavailable as error:
-            return self._insist(partial(_run, verb, data), error)
+            return self._insist(partial(_run, verb, data), error, until)
         self.give(wire)
         return reply
 
-    def _insist(self, ask: Callable[[Wire], Reply], error: Exception) -> Reply:
-        give_up, pause = time.monotonic() + self.timeout, 0.01
+    def _ask(self, ask: Callable[[Wire], Reply], until: float) -> Reply:
+        """One attempt of a conversation that has to be over by then; with BrokerUnavailable its connection is over."""
+        wire = self.take(until)
+        wire.until = until
+        try:
+            reply = ask(wire)
+        except ServerError:
+            self.give(wire)
+            raise
+        self.give(wire)
+        return reply
+
+    def _insist(self, ask: Callable[[Wire], Reply], error: Exception, until: float) -> Reply:
+        pause = 0.01
         while True:
             if isinstance(error, ServerError) and error.code != "NOSCRIPT":
                 if error.code == "OOM":
                     raise BrokerFull(f"the broker at {mask(self.url)} is full: {error}") from error
                 if error.code not in PASSING:
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
-            if time.monotonic() + pause > give_up:
+            if time.monotonic() + pause > until:
                 raise unavailable(self.url, error) from error
             if not (isinstance(error, ServerError) and error.code == "NOSCRIPT"):
                 self._idle.clear()
                 time.sleep(pause)
                 pause = min(pause * 2, 0.5)
             try:
-                wire = self.take()
-                reply = ask(wire)
-                self.give(wire)
-                return reply
+                return self._ask(ask, until)
             except (BrokerUnavailable, ServerError) as again:
-                if isinstance(again, ServerError):
-                    self.give(wire)
                 error = again
 
 
 def _run(verb: Script | None, data: bytes, wire: Wire) -> Reply:
     return wire.run_script(verb, data) if verb else wire.request(data)
-
-
-class Flight:
-    """Calls one after the other, each of which is on its way while the caller prepares the next.
-
-    The end of the `with` block waits for the last one, also when it is left by an error.
-    """
-
-    def __init__(self, exchange: Exchange, verb: Script) -> None:
-        self._exchange, self._verb = exchange, verb
-        self._land: Callable[[], Reply] | None = None
-
-    def send(self, data: bytes) -> None:
-        """Waits until the call before has been answered, and sends this one."""
-        self.land()
-        self._land = self._exchange.start(self._verb, data)
-
-    def land(self) -> None:
-        """Waits for the last answer."""
-        land, self._land = self._land, None
-        if land is not None:
-            land()
-
-    def __enter__(self) -> Flight:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.land()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
@@ -91,12 +92,17 @@ def dial(url: str, timeout: float, name: str) -> socket.socket:
 
 
 def ask(sock: socket.socket, data: bytes, number: int = 1) -> Reply:
-    """Sends commands on a connection that has no outstanding ones; the last reply. Raises OSError, or Refused."""
+    """Sends commands on a connection that has no outstanding ones; the last reply, within the socket's time limit,
+    however slowly it trickles. Raises OSError, or Refused."""
+    limit = sock.gettimeout() or 0.0
+    until = time.monotonic() + limit
     sock.sendall(data)
     replies = _Replies()
     for _ in range(number):
         while not replies.next():
+            sock.settimeout(max(0.001, until - time.monotonic()))
             replies.feed(sock.recv(4096))
+    sock.settimeout(limit)
     return replies.last
 
 

@@ -25,6 +25,8 @@ Answer = Callable[[Any], None]
 
 AGAIN_S = 1.0
 """Pause before what was refused, and has to be done, is sent again."""
+REST_S = 2.0
+"""Longest time for the rest of a reply that has begun to come."""
 SAY_AGAIN_S = 60.0
 LOST = (*PASSING, "NOAUTH", "WRONGPASS")
 """Refusals after which another connection may be luckier."""
@@ -53,6 +55,8 @@ class Link:
         self._sent_at: float | None = None
         self._retry_at, self._pause = 0.0, 0.02
         self.failing_since: float | None = None
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when the broker answers after it was away."""
 
     @property
     def is_idle(self) -> bool:
@@ -105,7 +109,10 @@ class Link:
             return
         command, answer, _ = self._commands[0]
         try:
-            reply = self._wire.read(2.0)
+            reply = self._wire.poll()
+            if reply is False:  # it has begun: `work` gives it up if the rest is long in coming
+                self._sent_at = min(self._sent_at, time.monotonic() + REST_S - self._silence_s)
+                return
         except ServerError as error:
             if error.code == "NOSCRIPT" and isinstance(command, Command):
                 self._load(command)
@@ -118,7 +125,7 @@ class Link:
             self._failed(error)
             return
         self._commands.popleft()
-        self._sent_at, self._pause, self.failing_since = None, 0.02, None
+        self._answered()
         answer(command.parse(reply) if isinstance(command, Command) else reply)
         self.work()
 
@@ -139,17 +146,20 @@ class Link:
             self._wire = None
 
     def _load(self, command: Command[Any]) -> None:
-        assert self._wire is not None
-        try:
-            self._wire.request(command.verb.load_command())
-            self._wire.send(command.data)
-            self._sent_at = time.monotonic()
-        except (BrokerUnavailable, ServerError) as error:
-            self._failed(error)
+        """The script first, then the command again."""
+        self._commands.appendleft(_Order(command.verb.load_command(), lambda reply: None, lambda: None))
+        self._sent_at = None
+        self.work()
+
+    def _answered(self) -> None:
+        was_away = self.failing_since is not None
+        self._sent_at, self._pause, self.failing_since = None, 0.02, None
+        if was_away:
+            self.on_return()
 
     def _refused(self, error: ServerError) -> None:
         order, now = self._commands.popleft(), time.monotonic()
-        self._sent_at, self._pause, self.failing_since = None, 0.02, None
+        self._answered()
         if now >= self._say_at.get(order.name, 0.0):
             self._say_at[order.name] = now + SAY_AGAIN_S
             logger.error("the broker refuses %s: %s", order.name, error)

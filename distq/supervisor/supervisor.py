@@ -165,7 +165,7 @@ class Supervisor:
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._link = Link(url, "distq-supervisor", silence_s=5.0)
         links = [self._link, Link(url, "distq-control", silence_s=BLOCK_S + 5.0)]
-        self._control = links[1]
+        self._link.on_return, self._control = self._broker_returned, links[1]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
         self._site = site
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
@@ -174,9 +174,7 @@ class Supervisor:
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch = Watch(site)
         isolation = Isolation(site, self._children)
-        self._services: list[Service] = [
-            self._children, isolation, self._leases, self._time, self._watch, self._audit
-        ]  # fmt: skip
+        self._services: list[Service] = [self._children, isolation, self._leases, self._time, self._watch, self._audit]
         if config.most_alone:
             links.append(Link(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
             self._services.append(Suspects(site, self._children, links[-1]))
@@ -193,6 +191,13 @@ class Supervisor:
         if self._metrics:
             self._metrics.start(site, self._selector)
             self._services.append(self._metrics)
+
+    def _broker_returned(self) -> None:
+        """It was away, and answers: connections of that time that nobody reset would be waited for in vain."""
+        self._children.poke_all(b"m")
+        for link in self._links:
+            if isinstance(link, Link) and link is not self._link:
+                link.connect_again()
 
     def _keeper_is(self, queue: int, host: str) -> None:
         """Who keeps the time of this queue: if nobody does, this supervisor offers itself."""

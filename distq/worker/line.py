@@ -247,8 +247,8 @@ class Line:
                 pause = min(pause * 2, 1.0)
 
     def hear(self) -> None:
-        """Takes the supervisor's calls out of the pipe ("m": another server is the right one now). Its end
-        means that the supervisor is gone, and so is the lease soon."""
+        """Takes the supervisor's calls out of the pipe ("m": the broker was away, or has moved, and what we have may be
+        a dead line). Its end means that the supervisor is gone, and so is the lease soon."""
         try:
             while said := os.read(self._poke, 64):
                 if b"m" in said:

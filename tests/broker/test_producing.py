@@ -110,17 +110,17 @@ def test_a_bulk_whose_reply_is_lost_is_sent_again_and_changes_nothing(
 ) -> None:
     """The broker has done it, and the connection ends before the client hears of it."""
     job.delay(0)
-    read, seen = Wire.read, []
+    read, seen = Wire._read, []
 
-    def lossy(wire: Wire, timeout: float | None = None) -> Any:
-        got = read(wire, timeout)
+    def lossy(wire: Wire, until: float) -> Any:
+        got = read(wire, until)
         seen.append(got)
         if len(seen) == reply:
             wire.close()
             raise BrokerUnavailable("lost on the wire")
         return got
 
-    monkeypatch.setattr(Wire, "read", lossy)
+    monkeypatch.setattr(Wire, "_read", lossy)
     handles = job.delay_many((n,) for n in range(1, NUMBER))
     assert len(seen) == 4
     assert arguments(room) == list(range(NUMBER))

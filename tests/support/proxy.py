@@ -253,7 +253,8 @@ class _Connection:
                         pieces = [data[start : start + fault.size] for start in range(0, len(data), fault.size)]
                         for piece in pieces[:-1]:
                             await self._write(piece)
-                            await asyncio.sleep(fault.pause)
+                            if self._proxy.stands(fault):
+                                await asyncio.sleep(fault.pause)
                         pieces = pieces[-1:]
                 for piece in pieces:
                     await self._write(piece)
