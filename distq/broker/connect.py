@@ -232,8 +232,7 @@ class Wire:
         """Ends the connection when the broker has seen that: from then on it hands nothing over on it."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-            until = time.monotonic() + self.timeout
-            self._bound(until)
+            self._bound(until := time.monotonic() + self.timeout)
             while self._sock.recv(65536):
                 self._bound(until)
         self.close()
