@@ -209,8 +209,7 @@ class Wire:
 
     def request(self, data: bytes, until: float | None = None) -> Reply:
         """Writes a command and reads its reply, both by this time (monotonic seconds) if it is given."""
-        if until is None:
-            until = self._deadline()
+        until = until or self._deadline()
         self._send(data, until)
         return self._read(until)
 
@@ -303,8 +302,7 @@ class Exchange:
 
     def run_script(self, verb: Script | None, data: bytes, until: float | None = None) -> Reply:
         """The same for a call in wire form. None: it calls no script. `until`: for calls that share a deadline."""
-        if until is None:
-            until = time.monotonic() + self.timeout
+        until = until or time.monotonic() + self.timeout
         try:
             wire = self.take(until)
             reply = wire.request(data, min(until, time.monotonic() + wire.timeout))
