@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from distq import message
+from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
-from distq.broker.connect import mask, resolve_url
 from distq.codec import Codec
 from distq.durations import seconds
 from distq.errors import ConfigurationError, DuplicateTask

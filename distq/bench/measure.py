@@ -20,7 +20,8 @@ from distq.bench.app import app, noop, stamp
 from distq.bench.bottleneck import Found
 from distq.bench.host import worker_host
 from distq.broker import inspect, keys
-from distq.broker.connect import Exchange, ServerError, Wire, mask
+from distq.broker.address import mask
+from distq.broker.connect import Exchange, ServerError, Wire
 from distq.broker.scripts import encode
 from distq.errors import DistqError
 from distq.result import Handle

@@ -18,8 +18,9 @@ from weakref import WeakKeyDictionary
 import hiredis
 
 from distq.broker import keys, reach, verbs
+from distq.broker.address import mask
 from distq.broker.broker import LATE_S, RECONNECT_S, WAIT_SLICE_S, check_layout
-from distq.broker.connect import ATTEMPT_S, PASSING, ServerError, explain, mask, unavailable
+from distq.broker.connect import ATTEMPT_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
 from distq.broker.scripts import Reply, Script, encode

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from distq.broker import keys, reach, verbs
-from distq.broker.connect import PASSING, Exchange, ServerError, Wire, mask
+from distq.broker.address import mask
+from distq.broker.connect import PASSING, Exchange, ServerError, Wire
 from distq.broker.durable import Durable
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable, LayoutMismatch

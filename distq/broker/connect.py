@@ -14,24 +14,22 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlsplit
 
 import hiredis
 
 from distq.broker import dial, reach
+from distq.broker.address import mask
 from distq.broker.flight import Flight
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
-from distq.errors import BrokerFull, BrokerUnavailable, ConfigurationError
+from distq.errors import BrokerFull, BrokerUnavailable
 
 NEVER = float("inf")
 ATTEMPT_S = 5.0
 """Longest time for one attempt of a call, which is tried again over another connection."""
-DEFAULT_URL = "redis://localhost:6379/0"
 T = TypeVar("T")
 
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
@@ -52,52 +50,6 @@ class ServerError(Exception):
         super().__init__(text)
         inside = _INSIDE.match(text)
         self.code = inside[1] if inside else text.split(" ", 1)[0].lstrip("-")
-
-
-def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The broker's address: the given one, else $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), else localhost.
-
-    Raises ConfigurationError for an address that cannot be one.
-    """
-    url = given or environ.get("DISTQ_BROKER") or environ.get("REDIS_URL")
-    if not url and environ.get("REDIS_ADDR"):
-        url = f"redis://{environ['REDIS_ADDR']}/0"
-    url = _with_password(url or DEFAULT_URL, environ)
-    if not isinstance(url, str) or urlsplit(url).scheme not in reach.SCHEMES:
-        raise ConfigurationError(
-            f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://…, "
-            "unix:///path or sentinel://host1,host2,host3/name"
-        )
-    try:
-        reach.check(url)
-    except ValueError as error:  # its text may show a piece of the password
-        why = "cannot be read: write / # ? @ in its password as %2F %23 %3F %40" if "@" in url else str(error)
-        raise ConfigurationError(f"broker {mask(url)!r}: {why}") from None
-    return url
-
-
-def _with_password(url: str, environ: Mapping[str, str]) -> str:
-    """Where it has none: that of $DISTQ_BROKER_PASSWORD, or in the file that $DISTQ_BROKER_PASSWORD_FILE names."""
-    password, file = environ.get("DISTQ_BROKER_PASSWORD"), environ.get("DISTQ_BROKER_PASSWORD_FILE")
-    if not (password or file) or not isinstance(url, str) or "://" not in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    who, _, hosts = place.rpartition("@")
-    if ":" in who:
-        return url
-    if not password:
-        try:
-            password = Path(str(file)).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"$DISTQ_BROKER_PASSWORD_FILE cannot be read: {error}") from None
-    return f"{scheme}://{who}:{quote(password, safe='')}@{hosts}{slash}{path}"
-
-
-def mask(url: str) -> str:
-    """The address without its password, for messages and logs."""
-    url = re.sub(r"(?s)(://[^:@/]*):.*@", r"\1:***@", url)  # to the last @: people forget to quote what is in it
-    return re.sub(r"(?i)([?&](?:ssl_|sentinel_)?password=)[^&]*", r"\1***", url)
 
 
 class Wire:
@@ -217,12 +169,12 @@ class Wire:
         """Calls a verb; makes the server know its script first if it does not."""
         return command.parse(self.run_script(command.verb, command.data))
 
-    def run_script(self, verb: Script, data: bytes) -> Reply:
-        """The same for a call in wire form."""
+    def run_script(self, verb: Script | None, data: bytes) -> Reply:
+        """The same for a call in wire form. None: it calls no script."""
         try:
             return self.request(data)
         except ServerError as error:
-            if error.code != "NOSCRIPT":
+            if verb is None or error.code != "NOSCRIPT":
                 raise
         self.request(verb.load_command())
         return self.request(data)
@@ -311,7 +263,7 @@ class Exchange:
         except (BrokerUnavailable, ServerError) as error:
             if isinstance(error, ServerError):
                 self.give(wire)
-            return self._insist(partial(_run, verb, data), error, until)
+            return self._insist(lambda wire: wire.run_script(verb, data), error, until)
 
     def call(self, ask: Callable[[Wire], Reply]) -> Reply:
         """The same for any conversation on one connection that may be repeated as a whole."""
@@ -332,7 +284,7 @@ class Exchange:
             wire = self.take(until)
             wire.send(data)
         except BrokerUnavailable as error:
-            return partial(self._insist, partial(_run, verb, data), error, until)
+            return partial(self._insist, lambda wire: wire.run_script(verb, data), error, until)
         return partial(self._finish, wire, data, verb)
 
     def request(self, data: bytes, until: float | None = None) -> Reply:
@@ -376,9 +328,9 @@ class Exchange:
             reply = wire.read()
         except ServerError as error:
             self.give(wire)
-            return self._insist(partial(_run, verb, data), error, until)
+            return self._insist(lambda wire: wire.run_script(verb, data), error, until)
         except BrokerUnavailable as error:
-            return self._insist(partial(_run, verb, data), error, until)
+            return self._insist(lambda wire: wire.run_script(verb, data), error, until)
         self.give(wire)
         return reply
 
@@ -412,7 +364,3 @@ class Exchange:
                 return self._ask(ask, until)
             except (BrokerUnavailable, ServerError) as again:
                 error = again
-
-
-def _run(verb: Script | None, data: bytes, wire: Wire) -> Reply:
-    return wire.run_script(verb, data) if verb else wire.request(data)

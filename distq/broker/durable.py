@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from distq.broker import keys, sentinel
-from distq.broker.connect import Exchange, ServerError, Wire, mask
+from distq.broker.address import mask
+from distq.broker.connect import Exchange, ServerError, Wire
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerError, NotDurable
 

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import typer
 
 from distq.bench.bottleneck import Found, judge
-from distq.broker.connect import Wire, resolve_url
+from distq.broker.address import resolve_url
+from distq.broker.connect import Wire
 from distq.cli import output, values
 from distq.cli.run import MOST_PROCESSES
 from distq.cli.target import TIMEOUT_S

@@ -10,7 +10,7 @@ import typer
 
 from distq.app import Distq
 from distq.broker import inspect, keys
-from distq.broker.connect import resolve_url
+from distq.broker.address import resolve_url
 from distq.broker.scripts import encode
 from distq.loader import load
 

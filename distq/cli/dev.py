@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from distq.broker.connect import mask, resolve_url
+from distq.broker.address import mask, resolve_url
 from distq.cli import output, values
 from distq.cli import run as running
 from distq.cli.host import PortUnavailable

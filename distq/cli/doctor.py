@@ -15,8 +15,9 @@ import typer
 
 from distq import __version__
 from distq.app import Distq
+from distq.broker.address import mask, resolve_url
 from distq.broker.checkup import Declared, check_queue
-from distq.broker.connect import Wire, mask, resolve_url
+from distq.broker.connect import Wire
 from distq.broker.health import Finding, examine, fitness
 from distq.broker.inspect import applications
 from distq.cli import output, run, target

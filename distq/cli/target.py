@@ -8,7 +8,8 @@ import sys
 import typer
 
 from distq.app import Distq
-from distq.broker.connect import Wire, mask, resolve_url
+from distq.broker.address import mask, resolve_url
+from distq.broker.connect import Wire
 from distq.broker.inspect import applications, in_use
 from distq.cli import complete, values
 from distq.errors import ConfigurationError, did_you_mean

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from distq.app import Distq
-from distq.broker.connect import mask
+from distq.broker.address import mask
 from distq.broker.scripts import digest, script
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from distq.broker.connect import resolve_url
+from distq.broker.address import resolve_url
 from distq.broker.scripts import all_scripts
 from distq.errors import ConfigurationError
 from tests.support.apps.failover import app, note
