@@ -13,6 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from distq.broker.connect import PASSING, ServerError, Wire
@@ -57,6 +58,9 @@ class Link:
         self.failing_since: float | None = None
         self.on_return: Callable[[], None] = lambda: None
         """Called when the broker answers after it was away."""
+        self.hears = partial(self.readable)
+        """What to call when the socket is readable: another object for each connection, since a new one may have the
+        number of the old one, of which a selector then knows nothing."""
 
     @property
     def is_idle(self) -> bool:
@@ -95,6 +99,7 @@ class Link:
         try:
             if self._wire is None:
                 self._wire = Wire(self._url, timeout=2.0, name=self._name)
+                self.hears = partial(self.readable)
             self._wire.send(command if isinstance(command, bytes) else command.data)
             self._sent_at = time.monotonic()
         except BrokerUnavailable as error:

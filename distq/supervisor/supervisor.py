@@ -252,9 +252,12 @@ class Supervisor:
         for link in self._links:
             number = link.fileno()
             if number is not None and number >= 0:
-                wanted[number] = link.readable
+                wanted[number] = link.hears
         for key in list(self._selector.get_map().values()):
-            if getattr(key.data, "__self__", None) in self._links and wanted.pop(key.fd, None) != key.data:
+            if (
+                getattr(getattr(key.data, "func", None), "__self__", None) in self._links
+                and wanted.pop(key.fd, None) != key.data
+            ):
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from distq.broker import sentinel
@@ -34,7 +35,8 @@ class Connection(Protocol):
     def fileno(self) -> int | None: ...  # noqa: D102
     def deadline(self) -> float: ...  # noqa: D102
     def work(self) -> None: ...  # noqa: D102
-    def readable(self) -> None: ...  # noqa: D102
+    @property
+    def hears(self) -> Callable[[], None]: ...  # noqa: D102
 
 
 def switches(url: str, links: Sequence[Link], poke_all: Callable[[bytes], None]) -> list[Connection]:
@@ -52,6 +54,7 @@ class Switches:
         self._listen_at, self._once_more_at = 0.0, NEVER
         self._was_failing = False
         self._is_deaf = False
+        self.hears = partial(self.readable)
 
     def fileno(self) -> int | None:
         """The socket, while there is one."""
@@ -103,7 +106,7 @@ class Switches:
             try:
                 self._wire = Wire(place, timeout=sentinel.ASK_S, name="distq-switches")
                 self._wire.request(encode("SUBSCRIBE", *CHANNELS))
-                self._is_deaf = False
+                self.hears, self._is_deaf = partial(self.readable), False
                 return
             except (BrokerUnavailable, ServerError) as error:
                 self._wire, why = None, error
