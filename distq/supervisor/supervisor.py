@@ -250,14 +250,11 @@ class Supervisor:
         """Registers the sockets of the links, which change when a link connects again."""
         wanted: dict[int, Callable[[], None]] = {}
         for link in self._links:
-            number = link.fileno()
-            if number is not None and number >= 0:
+            if (number := link.fileno()) is not None and number >= 0:
                 wanted[number] = link.hears
         for key in list(self._selector.get_map().values()):
-            if (
-                getattr(getattr(key.data, "func", None), "__self__", None) in self._links
-                and wanted.pop(key.fd, None) != key.data
-            ):
+            owner = getattr(getattr(key.data, "func", None), "__self__", None)
+            if owner in self._links and wanted.pop(key.fd, None) != key.data:
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)
