@@ -224,7 +224,10 @@ def judge(evidence: Evidence) -> dict[str, list[str]]:
     for id, call in evidence.acked.items():
         ending, runs = evidence.endings.get(id), evidence.runs.get(id, [])
         if ending is None:
-            say("stuck" if id in evidence.live else "lost", call)
+            meanwhile = [
+                fault for fault in evidence.faults if fault.begun - 2 <= call.at + call.delay <= fault.ended + 5
+            ]
+            say("stuck" if id in evidence.live else "lost", f"{call}, {runs}, near {meanwhile}")
         else:
             for text in _disagreements(evidence, call, ending, runs):
                 say("ended otherwise than its runs say", f"{text}: {call}, {ending}, {runs}")

@@ -171,9 +171,11 @@ class Stage:
         return wrong + [f"{worker.name} does not end" for worker in [*self.workers, *self.over] if not worker.is_over]
 
     def tracebacks(self) -> list[str]:
-        """Logs in which there is one."""
-        logs = sorted(self._folder.glob("*.log"))
-        return [log.name for log in logs if "Traceback" in log.read_text(errors="replace")]
+        """Each log in which there is one, from there on."""
+        logs = {log.name: log.read_text(errors="replace") for log in sorted(self._folder.glob("*.log"))}
+        return [
+            f"{name}: {text[text.index('Traceback') :][-2000:]}" for name, text in logs.items() if "Traceback" in text
+        ]
 
 
 def _free_port() -> int:

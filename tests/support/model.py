@@ -174,7 +174,7 @@ class Model:
         return limit.tokens(self.now) if isinstance(limit, Limit) else math.inf
 
     def next_time(self) -> int | None:
-        """The earliest future time: something is due or over, or a limit of a type that somebody knows has its token."""
+        """The earliest future time: something is due or over, or a limit, whose type somebody knows, has its token."""
         times = [time for life in self.live() for time in (life.due, life.deadline) if time is not None]
         known = {type for types in self.announced.values() for type in types}
         waiting = {lane for level in LEVELS for lane in self.lanes_at(level)} & known
