@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from tests.support.eventually import eventually
 from tests.support.proxy import Blackhole, Chop, CutReply, CutRequest, Delay, Proxy, Refuse, Stall
 
 
@@ -77,3 +80,26 @@ def test_connections_are_turned_away_and_cut(proxy: Proxy, client: Any) -> None:
             client.ping()
         assert client.ping()
     assert proxy.cut("nobody") == 0
+
+
+@pytest.mark.parametrize("fault", [Chop(match="INCR", size=2), Stall(match="INCR", after=3, seconds=0.05)])
+def test_a_fault_that_several_requests_met_doubles_no_reply(proxy: Proxy, url: str, fault: Chop | Stall) -> None:
+    address = urlsplit(proxy.url)
+    assert address.hostname
+    with redis.Redis.from_url(url) as direct, socket.create_connection((address.hostname, address.port or 0)) as raw:
+        raw.settimeout(5)
+        with proxy.fault(fault):
+            direct.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+            for number in (1, 2):
+                raw.sendall(b"INCR n\r\n")
+                eventually(lambda number=number: fault.met == number, "it has met the request")  # type: ignore[misc]
+            direct.execute_command("CLIENT", "UNPAUSE")
+            direct.delete("nothing")
+            said = b""
+            while said.count(b"\r\n") < 2:
+                said += raw.recv(100)
+        raw.sendall(b"PING\r\n")
+        while not said.endswith(b"+PONG\r\n"):
+            said += raw.recv(100)
+        direct.delete("n")
+    assert said == b":1\r\n:2\r\n+PONG\r\n"

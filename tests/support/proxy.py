@@ -240,7 +240,7 @@ class _Connection:
         with suppress(OSError):
             while data := await self._broker.read(CHUNK):
                 await self._held("replies")
-                faults, self._next = self._next, []
+                faults, self._next = list(dict.fromkeys(self._next)), []  # pipelined requests may have met one twice
                 pieces = [data]
                 for fault in faults:
                     if isinstance(fault, CutReply):
@@ -250,7 +250,8 @@ class _Connection:
                         pieces = [data[fault.after :]]
                         await self._stalled(fault)
                     if isinstance(fault, Chop):
-                        pieces = [data[start : start + fault.size] for start in range(0, len(data), fault.size)]
+                        rest = b"".join(pieces)
+                        pieces = [rest[start : start + fault.size] for start in range(0, len(rest), fault.size)]
                         for piece in pieces[:-1]:
                             await self._write(piece)
                             if self._proxy.stands(fault):
