@@ -290,6 +290,7 @@ class AsyncBroker:
         async def ask(wire: AsyncWire) -> Reply:
             if wire.confirm is None:
                 wire.confirm = await self._choose(wire)
+                await wire.call(command.verb.load_command())  # else the time to confirm would go by behind a NOSCRIPT
             answers = await wire.call_all(data + wire.confirm, 3, self._rule.limit_s)
             if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
                 await wire.call(command.verb.load_command())
@@ -326,8 +327,8 @@ class AsyncBroker:
     ) -> Reply:
         pause = 0.01
         state = self._state()
+        failure: Exception | None = None
         while True:
-            failure: Exception
             try:
                 wire = await state.shared(is_durable, give_up)
                 return await ask(wire)
@@ -338,9 +339,10 @@ class AsyncBroker:
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
                 if error.code in reach.MOVED:
                     wire.close()
-                failure = error
+                failure = failure if isinstance(failure, NotDurable) else error
             except BrokerUnavailable as error:
-                failure = error
+                if not isinstance(failure, NotDurable):  # what that says stays true until somebody answers
+                    failure = error
             if time.monotonic() + pause > give_up:
                 raise unavailable(self.url, failure) from failure
             await asyncio.sleep(pause)

@@ -25,7 +25,7 @@ from distq.broker.address import mask
 from distq.broker.flight import Flight
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
-from distq.errors import BrokerFull, BrokerUnavailable
+from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
 
 NEVER = float("inf")
 ATTEMPT_S = 5.0
@@ -363,4 +363,5 @@ class Exchange:
             try:
                 return self._ask(ask, until)
             except (BrokerUnavailable, ServerError) as again:
-                error = again
+                if not isinstance(error, NotDurable):  # what that says stays true until somebody answers
+                    error = again

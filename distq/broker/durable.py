@@ -37,6 +37,7 @@ class Durable:
     def _ask(self, data: bytes, verb: Script, wire: Wire) -> Reply:
         if wire.confirm is None:
             wire.confirm = self._choose(wire)
+            wire.request(verb.load_command())  # else the time to confirm would go by behind a NOSCRIPT
         answers = _answers(wire, data + wire.confirm, self._rule.limit_s)
         if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
             wire.request(verb.load_command())
