@@ -1,6 +1,6 @@
 """Isolated tasks: they were lost with their host for the second time, when each ran alone in its process, but beside
 others on that host. One of them may be what kills whole hosts, so it runs while its host runs nothing else: then the
-next death of that is surely its own. docs/decisions/0034.
+next death of that is surely its own. docs/decisions/0027.
 """
 
 from __future__ import annotations
