@@ -26,7 +26,7 @@ def resolve_url(given: str | None, environ: Mapping[str, str] = os.environ) -> s
     if not isinstance(url, str) or urlsplit(url).scheme not in reach.SCHEMES:
         raise ConfigurationError(
             f"broker {mask(str(url))!r} is no address of a broker: use redis://host:port/0, rediss://…, "
-            "unix:///path or sentinel://host1,host2,host3/name"
+            "unix:///path, sentinel://host1,host2,host3/name or cluster://host1,host2,host3"
         )
     try:
         reach.check(url)

@@ -1,4 +1,5 @@
-"""The same door for asyncio: one shared connection per event loop, on which calls are pipelined in order.
+"""The same door for asyncio: one shared connection per event loop, on which calls are pipelined in order; in a cluster,
+one per place.
 
 Enqueues made in the same turn of the loop travel in one script call. A cancelled caller never shifts replies: its
 reply is still read, and thrown away.
@@ -17,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 import hiredis
 
-from distq.broker import keys, reach, verbs
+from distq.broker import cluster, keys, reach, verbs
 from distq.broker.address import mask
 from distq.broker.broker import LATE_S, RECONNECT_S, WAIT_SLICE_S, check_layout
 from distq.broker.connect import ATTEMPT_S, PASSING, ServerError, explain, unavailable
@@ -151,8 +152,8 @@ class _Loop:
 
     def __init__(self, url: str, timeout: float) -> None:
         self.url, self.timeout = url, timeout
-        self.wires: dict[bool, AsyncWire] = {}
-        """One for all calls, one for durable ones: those wait, and what is behind them too."""
+        self.wires: dict[tuple[str, bool], AsyncWire] = {}
+        """One for all calls to a place, one for durable ones: those wait, and what is behind them too."""
         self.opening, self.sealing = asyncio.Lock(), asyncio.Lock()
         self.batches: dict[_Like, _Batch] = {}
         self.running: set[asyncio.Task[None]] = set()
@@ -164,16 +165,18 @@ class _Loop:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
-    async def shared(self, is_durable: bool, until: float) -> AsyncWire:
-        """The connection, by this time: whoever waits for another caller to open it waits no longer than itself."""
-        wire = self.wires.get(is_durable)
+    async def shared(self, place: str, is_durable: bool, until: float) -> AsyncWire:
+        """The connection to what this address names, by this time: whoever waits for another caller to open it waits no
+        longer than itself."""
+        which = place, is_durable
+        wire = self.wires.get(which)
         if wire is None or wire.is_closed:
             try:
                 async with asyncio.timeout(until - time.monotonic()), self.opening:
-                    wire = self.wires.get(is_durable)
+                    wire = self.wires.get(which)
                     if wire is None or wire.is_closed:
-                        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
-                        self.wires[is_durable] = await wire.open()
+                        wire = AsyncWire(place, reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
+                        self.wires[which] = await wire.open()
             except TimeoutError as error:
                 raise BrokerUnavailable(explain(self.url, error)) from error
         return wire
@@ -226,7 +229,7 @@ class AsyncBroker:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
         slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
-        wire = AsyncWire(self.url, reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
+        wire = AsyncWire(cluster.place(self.url, place), reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
         try:
             await wire.open()
             reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + LATE_S)
@@ -243,7 +246,7 @@ class AsyncBroker:
         return cast("bytes | None", reply)
 
     def close(self) -> None:
-        """Closes the connection of the running loop."""
+        """Closes the connections of the running loop."""
         state = self._loops.pop(asyncio.get_running_loop(), None)
         for wire in state.wires.values() if state else ():
             wire.close()
@@ -303,7 +306,8 @@ class AsyncBroker:
                 raise self._rule.missed(wire.confirm)
             return answers[0]
 
-        return command.parse(await self._converse(ask, time.monotonic() + self.timeout, is_durable=True))
+        place = cluster.place_of(self.url, data)
+        return command.parse(await self._converse(place, ask, time.monotonic() + self.timeout, is_durable=True))
 
     async def _choose(self, wire: AsyncWire) -> bytes:
         if self._rule.needs_replica(await wire.call(ROLE)):
@@ -319,18 +323,20 @@ class AsyncBroker:
         give_up = time.monotonic() + self.timeout
         longest = reach.patience(self.url, ATTEMPT_S)
         return await self._converse(
-            lambda wire: wire.call_script(verb, data, min(give_up, time.monotonic() + longest)), give_up
+            cluster.place_of(self.url, data),
+            lambda wire: wire.call_script(verb, data, min(give_up, time.monotonic() + longest)),
+            give_up,
         )
 
     async def _converse(
-        self, ask: Callable[[AsyncWire], Awaitable[Reply]], give_up: float, is_durable: bool = False
+        self, place: str, ask: Callable[[AsyncWire], Awaitable[Reply]], give_up: float, is_durable: bool = False
     ) -> Reply:
         pause = 0.01
         state = self._state()
         failure: Exception | None = None
         while True:
             try:
-                wire = await state.shared(is_durable, give_up)
+                wire = await state.shared(place, is_durable, give_up)
                 return await ask(wire)
             except ServerError as error:
                 if error.code == "OOM":
@@ -338,6 +344,7 @@ class AsyncBroker:
                 if error.code not in (*PASSING, "NOSCRIPT"):
                     raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
                 if error.code in reach.MOVED:
+                    cluster.forget(self.url)
                     wire.close()
                 failure = failure if isinstance(failure, NotDurable) else error
             except BrokerUnavailable as error:

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from distq.broker import keys, reach, verbs
 from distq.broker.address import mask
-from distq.broker.connect import PASSING, Exchange, ServerError, Wire
+from distq.broker.connect import PASSING, ServerError
 from distq.broker.durable import Durable
 from distq.broker.scripts import encode
+from distq.broker.spread import exchange
 from distq.errors import BrokerUnavailable, LayoutMismatch
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Broker:
 
     def __init__(self, app: str, url: str, timeout: float) -> None:
         self.app, self.url, self.timeout = app, url, timeout
-        self.exchange = Exchange(url, timeout)
+        self.exchange = exchange(url, timeout)
         self.durable = Durable(self.exchange)
         self.opened: set[str] = set()
 
@@ -71,9 +72,9 @@ class Broker:
     def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues; the first that knows it wins."""
         names, until = list(dict.fromkeys(queues)), self.exchange.deadline()
-        replies = [self.exchange.run(verbs.look(self.prefix(queue), id, waits), until) for queue in names]
-        found = [(queue, look) for queue, look in zip(names, replies, strict=True) if look.state != "unknown"]
-        return found[0] if found else (names[0], verbs.Look("unknown", None, None, 0, ""))
+        looks = [self.exchange.run(verbs.look(self.prefix(queue), id, waits), until) for queue in names]
+        found = [(queue, look) for queue, look in zip(names, looks, strict=True) if look.state != "unknown"]
+        return found[0] if found else (names[0], looks[0])
 
     def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice).
@@ -82,8 +83,9 @@ class Broker:
         """
         slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
+        exchange = self.exchange.at(place)
         try:
-            wire = self.exchange.take()
+            wire = exchange.take()
         except BrokerUnavailable:
             time.sleep(min(RECONNECT_S, timeout))
             return None
@@ -94,7 +96,7 @@ class Broker:
             if error.code in reach.MOVED:
                 wire.close()
             else:
-                self.exchange.give(wire)
+                exchange.give(wire)
             if error.code in (*PASSING, "OOM"):
                 time.sleep(min(RECONNECT_S, timeout))
                 return None
@@ -104,12 +106,8 @@ class Broker:
         except BaseException:
             wire.close()
             raise
-        self.exchange.give(wire)
+        exchange.give(wire)
         return reply
-
-    def connect(self, name: str) -> Wire:
-        """A connection for the caller alone."""
-        return Wire(self.url, timeout=self.timeout, name=name)
 
 
 def check_layout(found: bytes | None) -> None:

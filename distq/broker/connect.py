@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 import hiredis
 
-from distq.broker import dial, reach
+from distq.broker import cluster, dial, reach
 from distq.broker.address import mask
 from distq.broker.flight import Flight
 from distq.broker.scripts import Reply, Script
@@ -32,7 +32,8 @@ ATTEMPT_S = 5.0
 """Longest time for one attempt of a call, which is tried again over another connection."""
 T = TypeVar("T")
 
-PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF")
+PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF",
+           *cluster.MOVED)  # fmt: skip
 
 _IN_SCRIPT = re.compile(r"@user_script: *\d+: -?([A-Z]+ .*)$", re.S)
 
@@ -156,6 +157,8 @@ class Wire:
             except (OSError, hiredis.ProtocolError) as error:
                 raise self._broken(error) from error
         if isinstance(reply, ServerError):
+            if reply.code in cluster.MOVED:
+                cluster.forget(self._url)
             raise reply
         return reply
 
@@ -304,6 +307,10 @@ class Exchange:
             raise BrokerUnavailable(f"the broker at {mask(self.url)} refused: {error}") from error
         self.give(wire)
         return replies
+
+    def at(self, key: str) -> Exchange:
+        """The exchange that has connections to where this key is: itself, where there is one place only."""
+        return self
 
     def take(self, until: float | None = None) -> Wire:
         """A connection for the caller alone, until `give` or `close`; by this time, if a new one has to be made."""

@@ -25,6 +25,15 @@ KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """A peer that is gone without a word is noticed within 45 s, by the kernel."""
 
 
+class Question(NamedTuple):
+    """What to ask over a new connection, to find out whether it is the right one."""
+
+    url: str
+    """Of a single server."""
+    command: bytes
+    limit_s: float
+
+
 class Refused(Exception):
     """The broker does not let us in, or redis-py has a reason of its own; its text is for people."""
 

@@ -32,7 +32,7 @@ class Durable:
     def run_script(self, prefix: str, verb: Script, data: bytes) -> Reply:
         """The reply, when it is certain. Raises NotDurable when nobody confirms it in time, and BrokerError when nobody
         ever could: then nothing was sent."""
-        return self._exchange.call(partial(self._ask, data + touch(prefix), verb))
+        return self._exchange.at(prefix).call(partial(self._ask, data + touch(prefix), verb))
 
     def _ask(self, data: bytes, verb: Script, wire: Wire) -> Reply:
         if wire.confirm is None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distq.broker import keys
+from distq.broker import cluster, keys
 from distq.broker.broker import check_layout
 from distq.broker.connect import PASSING, ServerError, Wire
 from distq.broker.scripts import Reply, encode, script
@@ -46,10 +46,15 @@ class Finding(NamedTuple):
         return f"{self.text}; {self.hint}" if self.hint else self.text
 
 
-def warnings(wire: Wire, prefixes: Iterable[str], url: str, connections: int) -> list[str]:
-    """What a worker host says at its start, a line each. Raises what `examine` does."""
-    found = examine(wire, prefixes, url, connections)
-    return [str(finding) for finding in found if finding.level in ("warning", "problem")]
+def warnings(url: str, prefixes: Sequence[str], connections: int) -> list[str]:
+    """What a worker host says at its start, a line each, of each server that has one of these queues. Raises
+    BrokerUnavailable, and what `examine` does."""
+    found: list[Finding] = []
+    for place, queues in cluster.grouped(url, prefixes).items():
+        wire = Wire(place, timeout=3.0, name="distq-supervisor")
+        found += examine(wire, [prefixes[queue] for queue in queues], url, connections)
+        wire.close()
+    return list(dict.fromkeys(str(finding) for finding in found if finding.level in ("warning", "problem")))
 
 
 class Server(NamedTuple):

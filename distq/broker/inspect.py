@@ -15,9 +15,9 @@ import msgpack
 
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
-from distq.broker.connect import Exchange
 from distq.broker.ledger import by_type, tally
 from distq.broker.scripts import encode
+from distq.broker.spread import exchange
 from distq.message import PRIORITIES, Message, parse
 
 PAGE = 200
@@ -132,7 +132,7 @@ def whole(value: object) -> int:
 def applications(url: str, timeout: float) -> dict[str, list[str]]:
     """What exists on a broker: application -> queues."""
     found: dict[str, list[str]] = {}
-    for member in Exchange(url, timeout).request(encode("SMEMBERS", keys.KNOWN_QUEUES)):
+    for member in exchange(url, timeout).request(encode("SMEMBERS", keys.KNOWN_QUEUES)):
         app, slash, queue = member.decode("utf-8", "replace").partition("/")
         if slash:
             found.setdefault(app, []).append(queue)
@@ -144,7 +144,7 @@ def in_use(url: str, timeout: float, known: dict[str, list[str]]) -> list[str]:
     names = ("LEASES", "TASKS", "DEAD")
     pairs = [(app, keys.prefix(app, queue)) for app, queues in known.items() for queue in queues]
     commands = [encode("EXISTS", *(keys.key(prefix, name) for name in names)) for _, prefix in pairs]
-    counts = Exchange(url, timeout).read_all(commands)
+    counts = exchange(url, timeout).read_all(commands)
     return list(dict.fromkeys(app for (app, _), count in zip(pairs, counts, strict=True) if count))
 
 

@@ -1,21 +1,26 @@
-"""Opens a connection to the server that has the data: the one that the address names, or that sentinels name."""
+"""Opens a connection to the server that has the data: the one that the address names, or that
+sentinels or the nodes of a cluster name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from distq.broker import dial, sentinel
+from distq.broker import cluster, dial, sentinel
 
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Generator
 
-SCHEMES = ("redis", "rediss", "unix", *sentinel.SCHEMES)
+    from distq.broker.dial import Question
+    from distq.broker.scripts import Reply
+
+SCHEMES = ("redis", "rediss", "unix", *sentinel.SCHEMES, *cluster.SCHEMES)
 
 QUICK_S = 2.0
 """Where another server can take over, one that is silent for so long is left: a stopped one never says no."""
 
-MOVED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
+MOVED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING", *cluster.MOVED)
 """Refusals of a server that is not the primary, or not any more: the next connection may lead to another one."""
 
 
@@ -23,20 +28,29 @@ def check(url: str) -> None:
     """Raises ValueError for an address that cannot be read."""
     if sentinel.is_sentinel(url):
         sentinel.read(url)
+    elif cluster.is_cluster(url):
+        cluster.read(url)
     else:
         dial.check(url)
 
 
 def patience(url: str, most: float) -> float:
     """How long to wait for a reply, at most `most` seconds, before the connection is made anew."""
-    return min(most, QUICK_S) if sentinel.is_sentinel(url) else most
+    return min(most, QUICK_S) if sentinel.is_sentinel(url) or cluster.is_cluster(url) else most
+
+
+def _search(url: str) -> Generator[Question, Reply | Exception, None] | None:
+    """What finds the server; None: the address names it."""
+    if sentinel.is_sentinel(url):
+        return sentinel.search(url)
+    return cluster.search(url) if cluster.is_cluster(url) else None
 
 
 def connect(url: str, timeout: float, name: str) -> socket.socket:
     """A connection on which commands can be sent; its time limit is `timeout` seconds. Raises OSError, or Refused."""
-    if not sentinel.is_sentinel(url):
+    search = _search(url)
+    if search is None:
         return dial.dial(url, timeout, name)
-    search = sentinel.search(url)
     question = next(search)
     while True:
         sock = None
@@ -61,9 +75,9 @@ async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.St
     """The same for the running event loop."""
     import asyncio  # noqa: PLC0415 (only who is in an event loop has it already)
 
-    if not sentinel.is_sentinel(url):
+    search = _search(url)
+    if search is None:
         return await dial.dial_async(url, timeout, name)
-    search = sentinel.search(url)
     question = next(search)
     while True:
         streams = None

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from distq.broker.dial import Refused, check, reason
+from distq.broker.dial import Question, Refused, check, reason
 from distq.broker.scripts import Reply, encode
 
 SCHEMES = {"sentinel": "redis", "sentinels": "rediss"}
@@ -25,15 +25,6 @@ ROLE_S = 1.0
 """The same for the server that is said to be the primary: one that is stopped still accepts connections."""
 
 _PLACE = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
-
-
-class Question(NamedTuple):
-    """What to ask, over a new connection."""
-
-    url: str
-    """Of a single server."""
-    command: bytes
-    limit_s: float
 
 
 class Sentinels(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distq.broker import keys
-from distq.broker.link import Link
+from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.supervisor.isolation import Isolation
 from distq.supervisor.service import Site
@@ -13,15 +13,18 @@ BLOCK_S = 25
 
 
 class Control:
-    """Hears that the time must be looked at (`tick`), and that isolated tasks wait."""
+    """Hears, of queues that share a place, that the time must be looked at (`tick`), and that isolated tasks wait."""
 
-    def __init__(self, site: Site, link: Link, timekeeper: Timekeeper, isolation: Isolation) -> None:
+    def __init__(
+        self, site: Site, queues: list[int], link: Links, timekeeper: Timekeeper, isolation: Isolation
+    ) -> None:
         self._link, self._time, self._isolation = link, timekeeper, isolation
-        self._places = {keys.key(prefix, "CONTROL", site.host): queue for queue, prefix in enumerate(site.prefixes)}
+        self._places = {keys.key(site.prefixes[queue], "CONTROL", site.host): queue for queue in queues}
+        self._isolated = [place for place, queue in isolation.places.items() if queue in queues]
 
     def listen(self) -> None:
         """Waits for the next order."""
-        isolated = self._isolation.places if self._isolation.listens else ()
+        isolated = self._isolated if self._isolation.listens else ()
         self._link.submit(encode("BZPOPMIN", *self._places, *isolated, BLOCK_S), self._heard)
 
     def _heard(self, reply: list[bytes] | None) -> None:

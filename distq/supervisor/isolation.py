@@ -37,7 +37,9 @@ class Isolation(Service):
         self._gives_up_at = self._rests_until = NEVER
         self._patience_s = PATIENCE_S
         self._is_wanted = self._is_running = False
-        self.places = {keys.key(prefix, "WAKE_GROUP", keys.ISOLATED): prefix for prefix in site.prefixes}
+        self.places = {
+            keys.key(prefix, "WAKE_GROUP", keys.ISOLATED): queue for queue, prefix in enumerate(site.prefixes)
+        }
 
     @property
     def listens(self) -> bool:
@@ -53,6 +55,8 @@ class Isolation(Service):
         """One waits."""
         if self.listens:
             self._is_wanted, self._gives_up_at = True, time.monotonic() + self._patience_s
+        else:  # another connection was faster
+            self._tell_others()
 
     def work(self, now: float) -> None:
         """Goes on as far as it can."""

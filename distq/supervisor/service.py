@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
-from distq.broker.link import Link
+from distq.broker.links import Links
 from distq.config import WorkerConfig
 from distq.worker.board import Board
 
@@ -18,7 +18,7 @@ class Site:
 
     config: WorkerConfig
     board: Board
-    link: Link
+    link: Links
     host: str
     prefixes: list[str]
     types: list[str]

@@ -19,10 +19,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from distq.broker import keys, verbs
-from distq.broker.connect import Wire
+from distq.broker import cluster, keys, verbs
 from distq.broker.health import warnings
-from distq.broker.link import Link
+from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
@@ -144,11 +143,9 @@ class Supervisor:
 
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
-            wire = Wire(facts["url"], timeout=3.0, name="distq-supervisor")
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
-            for warning in warnings(wire, prefixes, facts["url"], self._config.connections):
+            for warning in warnings(facts["url"], prefixes, self._config.connections):
                 logger.warning("%s", warning)
-            wire.close()
         except BrokerUnavailable as error:
             self._complain(
                 f"{error}\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
@@ -163,9 +160,9 @@ class Supervisor:
         config, shared = self._config, self._shared
         self._first_facts = facts
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
-        self._link = Link(url, "distq-supervisor", silence_s=5.0)
-        links = [self._link, Link(url, "distq-control", silence_s=BLOCK_S + 5.0)]
-        self._link.on_return, self._control = self._broker_returned, links[1]
+        self._link = Links(url, "distq-supervisor", silence_s=5.0, on_return=self._broker_returned)
+        self._control = Links(url, "distq-control", silence_s=BLOCK_S + 5.0)
+        self._connections = [self._link, self._control]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
         self._site = site
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
@@ -176,14 +173,16 @@ class Supervisor:
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [self._children, isolation, self._leases, self._time, self._watch, self._audit]
         if config.most_alone:
-            links.append(Link(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
-            self._services.append(Suspects(site, self._children, links[-1]))
-        self._links: list[Connection] = [*links, *switches(url, links, self._children.poke_all)]
+            self._connections.append(Links(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
+            groups = list(cluster.grouped(url, prefixes).values())
+            self._services.append(Suspects(site, self._children, self._connections[-1], groups))
+        self._switches = switches(url, self._connections, self._children.poke_all)
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         threads = f" of {config.threads} threads" if config.threads > 1 else ""
         logger.info("%s; %d processes%s", announcement(facts), config.processes, threads)
-        Control(site, self._control, self._time, isolation).listen()
+        for queues in cluster.grouped(url, prefixes).values():
+            Control(site, queues, self._control, self._time, isolation).listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
             self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
@@ -195,9 +194,8 @@ class Supervisor:
     def _broker_returned(self) -> None:
         """It was away, and answers: connections of that time that nobody reset would be waited for in vain."""
         self._children.poke_all(b"m")
-        for link in self._links:
-            if isinstance(link, Link) and link is not self._link:
-                link.connect_again()
+        for links in self._connections[1:]:
+            links.connect_again()
 
     def _keeper_is(self, queue: int, host: str) -> None:
         """Who keeps the time of this queue: if nobody does, this supervisor offers itself."""
@@ -236,6 +234,10 @@ class Supervisor:
                 key.data()
             self._say_when_ready()
 
+    @property
+    def _links(self) -> list[Connection]:
+        return [*(link for links in self._connections for link in links.all), *self._switches]
+
     def _pause(self) -> float | None:
         due = min(
             self._give_up_at,
@@ -249,12 +251,13 @@ class Supervisor:
     def _watch_sockets(self) -> None:
         """Registers the sockets of the links, which change when a link connects again."""
         wanted: dict[int, Callable[[], None]] = {}
-        for link in self._links:
+        links = self._links
+        for link in links:
             if (number := link.fileno()) is not None and number >= 0:
                 wanted[number] = link.hears
         for key in list(self._selector.get_map().values()):
             owner = getattr(getattr(key.data, "func", None), "__self__", None)
-            if owner in self._links and wanted.pop(key.fd, None) != key.data:
+            if owner in links and wanted.pop(key.fd, None) != key.data:
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)
@@ -382,7 +385,8 @@ class Supervisor:
         self._control.close()
         give_up = time.monotonic() + LAST_WORDS_S
         while not self._link.is_idle and time.monotonic() < give_up:
-            self._link.work()
+            for link in self._links:
+                link.work()
             self._watch_sockets()
             for key, _ in self._selector.select(0.05):
                 key.data()

@@ -8,9 +8,10 @@ others lends it a seat: never more tasks run than -p × -t. docs/decisions/0026.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from distq.broker import keys, verbs
-from distq.broker.link import Link
+from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.supervisor.children import Children
 from distq.supervisor.processes import next_pause
@@ -31,8 +32,11 @@ class Suspects(Service):
     3. has a process forked, which runs suspects until there is none, and then returns the seat.
     """
 
-    def __init__(self, site: Site, children: Children, link: Link) -> None:
+    def __init__(self, site: Site, children: Children, link: Links, groups: list[list[int]]) -> None:
         self._site, self._children, self._link = site, children, link
+        self._groups = groups
+        """Of queues for which one connection waits."""
+        self._listening: set[int] = set()
         processes = site.config.processes
         self._owners = site.board.slots[:processes]
         self._places = site.board.slots[processes : processes + site.config.most_alone]
@@ -42,7 +46,7 @@ class Suspects(Service):
         """Whose seat it is, by the place that has it."""
         self._newest: tuple[Slot, int] | None = None
         """The place whose process has not fetched yet, and how often those before it had."""
-        self._is_listening = self._is_wanted = self._is_over = False
+        self._is_wanted = self._is_over = False
         self._requests = 0
         self._listen_at, self._call_at, self._pause = 0.0, NEVER, 0.0
 
@@ -63,18 +67,27 @@ class Suspects(Service):
         if now >= self._call_at:
             self._call_others()
         if now >= self._listen_at and self._may_listen():
-            self._is_listening = True
-            places = [keys.key(prefix, "WAKE_ALONE") for prefix in self._site.prefixes]
-            self._link.submit(encode("BZPOPMIN", *places, BLOCK_S), self._heard)
+            for group, queues in enumerate(self._groups):
+                if group not in self._listening:
+                    self._listening.add(group)
+                    places = [keys.key(self._site.prefixes[queue], "WAKE_ALONE") for queue in queues]
+                    self._link.submit(encode("BZPOPMIN", *places, BLOCK_S), partial(self._heard, group))
 
     def _may_listen(self) -> bool:
         """A marker that we take is gone for the others, until a step or we ourselves set it again."""
-        is_busy = self._is_listening or self._is_wanted or self._newest is not None
+        return len(self._listening) < len(self._groups) and self._may_begin()
+
+    def _may_begin(self) -> bool:
+        is_busy = self._is_wanted or self._newest is not None
         return not is_busy and len(self._lender) < len(self._places)
 
-    def _heard(self, reply: list[bytes] | None) -> None:
-        self._is_listening = False
-        if reply is not None and not self._is_over:
+    def _heard(self, group: int, reply: list[bytes] | None) -> None:
+        self._listening.discard(group)
+        if reply is None or self._is_over:
+            return
+        if not self._may_begin():  # another group was faster
+            self._mark_again()
+        else:
             self._is_wanted, self._call_at = True, time.monotonic() + PATIENCE_S
             self._requests += 1
             self._ask(self._requests)
@@ -118,6 +131,10 @@ class Suspects(Service):
 
     def _call_others(self) -> None:
         self._call_at = NEVER
+        self._mark_again()
+
+    def _mark_again(self) -> None:
+        """For somebody else."""
         for prefix in self._site.prefixes:
             self._site.link.submit(verbs.restore(prefix, ()), lambda number: None, lambda: None)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from distq.broker import sentinel
 from distq.broker.connect import ServerError, Wire
-from distq.broker.link import Link
+from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable
 
@@ -39,7 +39,7 @@ class Connection(Protocol):
     def hears(self) -> Callable[[], None]: ...  # noqa: D102
 
 
-def switches(url: str, links: Sequence[Link], poke_all: Callable[[bytes], None]) -> list[Connection]:
+def switches(url: str, links: Sequence[Links], poke_all: Callable[[bytes], None]) -> list[Connection]:
     """One, if there are sentinels; `links[0]` is the connection that is in use all the time."""
     return [Switches(url, links, poke_all)] if sentinel.is_sentinel(url) else []
 
@@ -47,7 +47,7 @@ def switches(url: str, links: Sequence[Link], poke_all: Callable[[bytes], None])
 class Switches:
     """A connection to one sentinel, on which it tells of failovers."""
 
-    def __init__(self, url: str, links: Sequence[Link], poke_all: Callable[[bytes], None]) -> None:
+    def __init__(self, url: str, links: Sequence[Links], poke_all: Callable[[bytes], None]) -> None:
         self._url, self._links, self._poke_all = url, tuple(links), poke_all
         self._name = sentinel.read(url).name
         self._wire: Wire | None = None
@@ -95,7 +95,7 @@ class Switches:
     def _is_ours(self, message: list[bytes]) -> bool:
         return message[0] == b"message" and self._name.encode() in message[2].split()
 
-    def _all_again(self, links: Sequence[Link]) -> None:
+    def _all_again(self, links: Sequence[Links]) -> None:
         for link in links:
             link.connect_again()
         self._poke_all(b"m")

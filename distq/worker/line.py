@@ -14,7 +14,7 @@ import select
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from distq.broker import dial, keys, reach, verbs
+from distq.broker import cluster, dial, keys, reach, verbs
 from distq.broker.connect import ServerError, Wire
 from distq.broker.scripts import Script, encode
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
@@ -49,14 +49,21 @@ class Line:
         poke: int,
         order: Callable[[], int],
     ) -> None:
-        self._url, self._prefixes = url, list(prefixes)
+        self._prefixes = list(prefixes)
         self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
         self._types, self._digest, self._limits = list(types), digest, list(limits)
         self._poke, self._order = poke, order
-        self._wire: Wire | None = None
         self._reply_s = reach.patience(url, REPLY_S)
-        self._ahead: verbs.Command[verbs.Step] | None = None
+        self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
+        self._is_spread = len(set(self._places)) > 1
+        self._block_s = BLOCK_S * len(set(self._places))
+        """With more connections that wait, each waits longer: an idle worker sends no more for it."""
+        self._wires: dict[str, Wire] = {}
+        """One for all queues, or in a cluster one for each."""
+        self._ahead: tuple[int, verbs.Command[verbs.Step]] | None = None
         self._ears: dict[int, Wire] = {}
+        self._ids: dict[int, int] = {}
+        """What the broker calls the connections on which this worker listens."""
         self._listening: dict[int, float] = {}
         self._takes: verbs.Takes = "all"
         self.drops = 0
@@ -74,36 +81,38 @@ class Line:
         self.name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
-        for prefix, limits in zip(self._prefixes, self._limits, strict=True):
+        for queue, (prefix, limits) in enumerate(zip(self._prefixes, self._limits, strict=True)):
             command = verbs.register(
                 prefix, self.name, self._host, self._lease_ms, self._digest, self._info, takes, self._types, limits
             )  # fmt: skip
-            word, value = self._insist(command)
+            word, value = self._insist(queue, command)
             if word == "layout":
                 raise LayoutMismatch(f"the broker's keys have layout {value}, this release knows layout {keys.LAYOUT}")
 
     def step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> verbs.Step:
         """Settles and reserves in one round trip."""
-        return self._insist(self._next_step(queue, want, room, verdicts))
+        return self._insist(queue, self._next_step(queue, want, room, verdicts))
 
     def begin_step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> None:
         """Sends a step; `end_step` reads the answer. Nothing else is sent to the broker in between."""
-        self._ahead = self._next_step(queue, want, room, verdicts)
+        command = self._next_step(queue, want, room, verdicts)
+        self._ahead = queue, command
         try:
-            self._connected().send(self._ahead.data)
+            self._connected(queue).send(command.data)
         except (BrokerUnavailable, ServerError) as error:
-            self._failed(error, self._ahead.verb)
+            self._failed(error, command.verb)
 
     def end_step(self) -> verbs.Step:
         """The answer to the step that was begun."""
-        command, self._ahead = self._ahead, None
-        assert command is not None
-        if self._wire is not None:
+        assert self._ahead is not None
+        (queue, command), self._ahead = self._ahead, None
+        wire = self._wires.get(self._places[queue])
+        if wire is not None:
             try:
-                return command.parse(self._wire.read(self._reply_s))
+                return command.parse(wire.read(self._reply_s))
             except (BrokerUnavailable, ServerError) as error:
                 self._failed(error, command.verb)
-        return self._insist(command)
+        return self._insist(queue, command)
 
     @property
     def is_ahead(self) -> bool:
@@ -120,10 +129,12 @@ class Line:
         With one queue the step is already behind the blocking pop, in the same write: the server runs it the instant
         that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
         """
+        if self._is_spread:
+            return self._wait_everywhere(), None
         block = self._block(self._prefixes)
         command = self._next_step(0, want, room, NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
-            wire = self._connected()
+            wire = self._connected(0)
             wire.send(block + (command.data if command else b""))
             while self._until_readable(wire):
                 marker = wire.read(self._reply_s)
@@ -139,39 +150,89 @@ class Line:
         # The step may have been run all the same: the broker is asked again, unless leave() gives everything back.
         if command is None or self._order() != RUN:
             return None, None
-        return 0, self._insist(command)
+        return 0, self._insist(0, command)
+
+    def _wait_everywhere(self) -> int | None:
+        """The same in a cluster, where no command touches two queues: on a connection for each.
+
+        Only an idle worker may take markers. So when one has come, the other connections stop to wait before anything
+        runs; and if a marker has come there, too, a step sets it again.
+        """
+        told: list[int] = []
+        called = False
+        while not (told or called):
+            numbers = self.listen(range(len(self._prefixes)))
+            if not numbers:
+                return None
+            readable, _, _ = select.select([self._poke, *numbers], [], [], self._block_s + REPLY_S)
+            called = self._poke in readable or not readable
+            answers = [self._answer(number) for number in numbers if number in readable]
+            told = [queue for queues, is_marked in answers if is_marked for queue in queues]
+        first, *others = dict.fromkeys([*told, *self._hush()]) or (None,)
+        for queue in others:
+            if queue is not None:
+                self.step(queue, 0, 0, NO_VERDICTS)
+        return first
+
+    def _hush(self) -> list[int]:
+        """Ends all listening; the queues of which a marker has come meanwhile."""
+        told: list[int] = []
+        give_up = time.monotonic() + self._reply_s
+        try:
+            while self._listening:
+                queues = list(self._listening)
+                for queue in queues:
+                    self._connected(queue).send(encode("CLIENT", "UNBLOCK", self._ids[queue]))
+                woken = {queue: self._connected(queue).read(self._reply_s) for queue in queues}
+                for queue in queues:
+                    ear = self._ears[queue]
+                    if woken[queue] or select.select([ear.fileno()], [], [], 0.001)[0]:
+                        told += [queue] if ear.read(self._reply_s) is not None else []
+                        del self._listening[queue]
+                if self._listening and time.monotonic() > give_up:  # they are not where the steps go
+                    told += self.stop_listening()
+        except (BrokerUnavailable, ServerError) as error:
+            self._failed(error)
+            return list(range(len(self._prefixes)))
+        return told
 
     def listen(self, queues: Iterable[int]) -> list[int]:
         """Waits for a marker of each of these queues, each on a connection of its own beside the steps; those that it
         listens to already too. Answers the numbers to select on: none while the broker is away."""
         try:
             now = time.monotonic()
-            for queue in [queue for queue, since in self._listening.items() if now > since + BLOCK_S + REPLY_S]:
+            for queue in [queue for queue, since in self._listening.items() if now > since + self._block_s + REPLY_S]:
                 del self._listening[queue]  # it had to answer by now
                 self._ears.pop(queue).close()
             for queue in queues:
                 if queue not in self._ears:
-                    self._ears[queue] = Wire(self._url, timeout=self._reply_s, name="distq-worker")
+                    self._ears[queue] = ear = Wire(self._places[queue], timeout=self._reply_s, name="distq-worker")
+                    if self._is_spread:
+                        self._ids[queue] = ear.request(encode("CLIENT", "ID"))
                 if queue not in self._listening:
                     self._ears[queue].send(self._block([self._prefixes[queue]]))
                     self._listening[queue] = now
             return [self._ears[queue].fileno() for queue in self._listening]
-        except BrokerUnavailable as error:
+        except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
             return []
 
     def heard(self, number: int) -> list[int]:
         """The queues in which there may be something, since this number is readable."""
+        return self._answer(number)[0]
+
+    def _answer(self, number: int) -> tuple[list[int], bool]:
+        """The queues that are not listened to any more, and whether that is for a marker."""
         queue = next((queue for queue in self._listening if self._ears[queue].fileno() == number), None)
         if queue is None:
-            return []
+            return [], False
         try:
-            self._ears[queue].read(self._reply_s)
+            marker = self._ears[queue].read(self._reply_s)
             del self._listening[queue]
-            return [queue]
+            return [queue], marker is not None
         except (BrokerUnavailable, ServerError) as error:
             self._failed(error)
-            return list(range(len(self._prefixes)))
+            return list(range(len(self._prefixes))), True
 
     def stop_listening(self) -> list[int]:
         """Afterwards no marker comes to this worker. Answers the queues of which one may just have come: it is gone for
@@ -186,18 +247,17 @@ class Line:
     def leave(self) -> None:
         """Gives everything back and ends the name, in each queue."""
         self.stop_listening()
-        for prefix in self._prefixes:
+        for queue, prefix in enumerate(self._prefixes):
             left = 1
             while left:
-                left = self._insist(verbs.recover(prefix, self.name, "left")).left
+                left = self._insist(queue, verbs.recover(prefix, self.name, "left")).left
         self.drop()
 
     def drop(self) -> None:
         """Closes all connections; the next call opens a new one."""
-        for wire in (self._wire, *self._ears.values()):
-            if wire is not None:
-                wire.close()
-        self._wire = None
+        for wire in (*self._wires.values(), *self._ears.values()):
+            wire.close()
+        self._wires.clear()
         self._ears.clear()
         self._listening.clear()
         self.drops += 1
@@ -213,7 +273,7 @@ class Line:
         if self._takes not in ("all", "only"):
             markers.pop()
         wakes = [keys.key(prefix, name, suffix) for prefix in prefixes for name, suffix in markers]
-        return encode("BZPOPMIN", *wakes, f"{BLOCK_S:.0f}")
+        return encode("BZPOPMIN", *wakes, f"{self._block_s:.0f}")
 
     def _queue_of(self, marker: list[bytes]) -> int:
         key = marker[0].decode()
@@ -222,20 +282,22 @@ class Line:
     def _until_readable(self, wire: Wire) -> bool:
         """False: the supervisor called, or the broker has been silent for longer than it may be."""
         number = wire.fileno()
-        readable, _, _ = select.select([number, self._poke], [], [], BLOCK_S + REPLY_S)
+        readable, _, _ = select.select([number, self._poke], [], [], self._block_s + REPLY_S)
         return number in readable
 
-    def _connected(self) -> Wire:
-        if self._wire is None:
-            self._wire = Wire(self._url, timeout=self._reply_s, name="distq-worker")
-        return self._wire
+    def _connected(self, queue: int) -> Wire:
+        place = self._places[queue]
+        wire = self._wires.get(place)
+        if wire is None:
+            wire = self._wires[place] = Wire(place, timeout=self._reply_s, name="distq-worker")
+        return wire
 
-    def _insist(self, command: verbs.Command[verbs.T]) -> verbs.T:
+    def _insist(self, queue: int, command: verbs.Command[verbs.T]) -> verbs.T:
         """Runs a command until the broker has answered it, or the supervisor wants the worker to end."""
         pause = 0.02
         while True:
             try:
-                answer = self._connected().run(command)
+                answer = self._connected(queue).run(command)
                 self._answered()
                 return answer
             except (BrokerUnavailable, ServerError) as error:
