@@ -13,9 +13,7 @@ from distq.broker.verbs import Command
 class Links:
     """Links of one name; each command goes over that to where its keys are, in the order of its place."""
 
-    def __init__(
-        self, url: str, name: str, *, silence_s: float, on_return: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, url: str, name: str, *, silence_s: float, on_return: Callable[[], None] = lambda: None) -> None:
         self._url, self._name, self._silence_s, self._on_return = url, name, silence_s, on_return
         self._places: dict[str, Link] = {}
 

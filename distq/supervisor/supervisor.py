@@ -146,13 +146,9 @@ class Supervisor:
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
             for warning in warnings(facts["url"], prefixes, self._config.connections):
                 logger.warning("%s", warning)
-        except BrokerUnavailable as error:
-            self._complain(
-                f"{error}\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
-            )
-            return False
         except BrokerError as error:
-            self._complain(str(error))
+            hint = "\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
+            self._complain(f"{error}{hint if isinstance(error, BrokerUnavailable) else ''}")
             return False
         return True
 
@@ -249,7 +245,7 @@ class Supervisor:
         return None if due == NEVER else max(0.0, due - time.monotonic())
 
     def _watch_sockets(self) -> None:
-        """Registers the sockets of the links, which change when a link connects again."""
+        """Registers the sockets of the links, which change when one connects again."""
         wanted: dict[int, Callable[[], None]] = {}
         links = self._links
         for link in links:

@@ -1,4 +1,4 @@
-"""A cluster of real servers of one's own on 127.0.0.1: primaries that share the slots, and replicas of them if wanted."""
+"""A cluster of real servers on 127.0.0.1: primaries that share the slots, and replicas of them if wanted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Node:
         """What the others call it."""
         return str(self.say("CLUSTER", "MYID").decode())
 
-    def say(self, *command: str | int) -> Any:
+    def say(self, *command: bytes | str | int) -> Any:
         """A command to this node, and nowhere else."""
         return self.client.execute_command(*command)
 
