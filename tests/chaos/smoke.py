@@ -8,6 +8,7 @@ What the tasks wrote down themselves is the evidence, not what the broker says: 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -167,9 +168,10 @@ def kill_child(host: Host, chance: random.Random, account: Account) -> None:
     alive = host.children
     if alive:
         victim, before = chance.choice(alive), time.monotonic()
-        os.kill(victim, signal.SIGKILL)
-        account.killed[victim] = (before, time.monotonic())
-        account.faults += 1
+        with contextlib.suppress(ProcessLookupError):  # it may just have been replaced
+            os.kill(victim, signal.SIGKILL)
+            account.killed[victim] = (before, time.monotonic())
+            account.faults += 1
 
 
 def kill_host(host: Host, account: Account) -> None:

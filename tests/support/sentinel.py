@@ -115,8 +115,17 @@ class Group:
         return [server for server in self.servers if server is not primary]
 
     def fail_over(self) -> None:
-        """As a person does it, with everything in order."""
-        self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", NAME)
+        """As a person does it, with everything in order: no other one is under way, and a replica is good for it."""
+
+        def is_accepted() -> bool:
+            try:
+                return bool(self.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", NAME))
+            except redis.ResponseError as error:
+                if str(error).split()[0] in ("INPROG", "NOGOODSLAVE"):
+                    return False
+                raise
+
+        eventually(is_accepted, "the sentinel begins a failover", 30.0)
 
     def await_writable(self, other_than: Server, within: float = 30.0) -> tuple[Server, float]:
         """The new primary, and when it was first seen to take writes (monotonic seconds)."""
