@@ -15,6 +15,7 @@ import typer
 
 from distq import __version__
 from distq.app import Distq
+from distq.broker import cluster
 from distq.broker.address import mask, resolve_url
 from distq.broker.checkup import Declared, check_queue
 from distq.broker.connect import Wire
@@ -152,8 +153,9 @@ def _queues(application: Distq | None, url: str, name: str | None) -> Iterator[S
 
 def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:
     try:
-        wire = Wire(app.url, timeout=target.TIMEOUT_S, name="distq-cli")
-        unfit = fitness(wire, app.broker.prefix(queue))
+        prefix = app.broker.prefix(queue)
+        wire = Wire(cluster.place(app.url, prefix), timeout=target.TIMEOUT_S, name="distq-cli")
+        unfit = fitness(wire, prefix)
         wire.close()
         return unfit or check_queue(app.broker, queue, declared)
     except BrokerError as error:
