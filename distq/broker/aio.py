@@ -20,8 +20,8 @@ import hiredis
 
 from distq.broker import cluster, keys, reach, verbs
 from distq.broker.address import mask
-from distq.broker.broker import LATE_S, RECONNECT_S, WAIT_SLICE_S, check_layout
-from distq.broker.connect import ATTEMPT_S, PASSING, ServerError, explain, unavailable
+from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
+from distq.broker.connect import ATTEMPT_S, LATE_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
 from distq.broker.scripts import Reply, Script, encode
@@ -197,7 +197,7 @@ class AsyncBroker:
 
     async def run(self, command: verbs.Command[T]) -> T:
         """Runs a verb; sends it again if the reply was lost."""
-        return command.parse(await self._attempt(command.verb, command.data))
+        return command.parse(await self._attempt(command.verb, command.data, self._deadline()))
 
     async def enqueue(
         self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
@@ -216,7 +216,13 @@ class AsyncBroker:
         future = batch.add(id, message)
         if batch.is_full:
             del state.batches[like]
-        return await future
+        if not is_durable:
+            return await future
+        try:
+            # Its batch may have waited for the one before. The tenth: what the batch itself has to say comes first.
+            return await asyncio.wait_for(future, 1.1 * self.timeout)
+        except TimeoutError as error:
+            raise BrokerUnavailable(explain(self.url, error)) from error
 
     async def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues at once; the first that knows it wins."""
@@ -268,12 +274,15 @@ class AsyncBroker:
         async with state.sealing if is_durable else nullcontext():
             if state.batches.get(like) is batch:  # it may have become full meanwhile
                 del state.batches[like]
+            until = self._deadline()
             try:
                 if queue not in state.opened:
-                    await self._open(queue)
+                    await self._open(queue, until)
                     state.opened.add(queue)
                 command = verbs.enqueue(batch.front, batch.ids, batch.messages)
-                created = await (self._seal(queue, command) if is_durable else self.run(command))
+                verb, data = command.verb, command.data
+                reply = await (self._seal(queue, verb, data, until) if is_durable else self._attempt(verb, data, until))
+                created = command.parse(reply)
             except Exception as error:
                 for future in batch.futures:
                     if not future.done():
@@ -283,21 +292,28 @@ class AsyncBroker:
             if not future.done():
                 future.set_result(new)
 
-    async def _open(self, queue: str) -> None:
-        await self._attempt(None, encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)))
-        check_layout(await self._attempt(None, encode("HGET", keys.key(self.prefix(queue), "META"), "layout")))
+    def _deadline(self) -> float:
+        """When a call that begins now has to be over (monotonic seconds)."""
+        return time.monotonic() + self.timeout
 
-    async def _seal(self, queue: str, command: verbs.Command[T]) -> T:
-        data = command.data + touch(self.prefix(queue))
+    async def _open(self, queue: str, until: float) -> None:
+        await self._attempt(None, encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)), until)
+        check_layout(await self._attempt(None, encode("HGET", keys.key(self.prefix(queue), "META"), "layout"), until))
+
+    async def _seal(self, queue: str, verb: Script, data: bytes, until: float) -> Reply:
+        data, load = data + touch(self.prefix(queue)), verb.load_command()
+
+        def left() -> float:
+            return min(self._rule.limit_s, until - time.monotonic())
 
         async def ask(wire: AsyncWire) -> Reply:
             if wire.confirm is None:
-                wire.confirm = await self._choose(wire)
-                await wire.call(command.verb.load_command())  # else the time to confirm would go by behind a NOSCRIPT
-            answers = await wire.call_all(data + wire.confirm, 3, self._rule.limit_s)
+                wire.confirm = await self._choose(wire, left)
+                await wire.call(load, left())  # else the time to confirm would go by behind a NOSCRIPT
+            answers = await wire.call_all(data + wire.confirm, 3, left())
             if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
-                await wire.call(command.verb.load_command())
-                answers = await wire.call_all(data + wire.confirm, 3, self._rule.limit_s)
+                await wire.call(load, left())
+                answers = await wire.call_all(data + wire.confirm, 3, left())
             for answer in answers:
                 if isinstance(answer, ServerError):
                     raise answer
@@ -307,25 +323,24 @@ class AsyncBroker:
             return answers[0]
 
         place = cluster.place_of(self.url, data)
-        return command.parse(await self._converse(place, ask, time.monotonic() + self.timeout, is_durable=True))
+        return await self._converse(place, ask, until, is_durable=True)
 
-    async def _choose(self, wire: AsyncWire) -> bytes:
-        if self._rule.needs_replica(await wire.call(ROLE)):
+    async def _choose(self, wire: AsyncWire, left: Callable[[], float]) -> bytes:
+        if self._rule.needs_replica(await wire.call(ROLE, left())):
             return self._rule.replica
         try:
-            await wire.call(PROBE)
+            await wire.call(PROBE, left())
         except ServerError as error:
             self._rule.cannot(error)
             raise
         return self._rule.disk
 
-    async def _attempt(self, verb: Script | None, data: bytes) -> Reply:
-        give_up = time.monotonic() + self.timeout
+    async def _attempt(self, verb: Script | None, data: bytes, until: float) -> Reply:
         longest = reach.patience(self.url, ATTEMPT_S)
         return await self._converse(
             cluster.place_of(self.url, data),
-            lambda wire: wire.call_script(verb, data, min(give_up, time.monotonic() + longest)),
-            give_up,
+            lambda wire: wire.call_script(verb, data, min(until, time.monotonic() + longest)),
+            until,
         )
 
     async def _converse(

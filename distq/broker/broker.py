@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from distq.broker import keys, reach, verbs
 from distq.broker.address import mask
-from distq.broker.connect import PASSING, ServerError
+from distq.broker.connect import LATE_S, PASSING, ServerError
 from distq.broker.durable import Durable
 from distq.broker.scripts import encode
 from distq.broker.spread import exchange
@@ -22,9 +22,6 @@ T = TypeVar("T")
 WAIT_SLICE_S = 20.0
 """Longest single block of a waiting `get()`; in between it looks again, in case the result's time ended unseen."""
 
-
-LATE_S = 1.0
-"""How much later than it was told the server may answer that nothing came: then the connection is given up."""
 RECONNECT_S = 0.1
 """Pause of a waiting `get()` that cannot wait at the broker: no connection, a failover, a full broker."""
 

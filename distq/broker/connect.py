@@ -30,6 +30,8 @@ from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
 NEVER = float("inf")
 ATTEMPT_S = 5.0
 """Longest time for one attempt of a call, which is tried again over another connection."""
+LATE_S = 1.0
+"""How much later than it was told the server may answer that nothing came: then the connection is given up."""
 T = TypeVar("T")
 
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF",
@@ -96,7 +98,7 @@ class Wire:
 
     def read(self, timeout: float | None = None) -> Reply:
         """The next reply. Raises ServerError for an error reply, BrokerUnavailable when there is none in time."""
-        return self._read(self._deadline() if timeout is None else time.monotonic() + timeout)
+        return self._read(self._deadline() if timeout is None else min(time.monotonic() + timeout, self.until))
 
     def poll(self) -> Reply:
         """The next reply, or False when it is not yet there as a whole: it does not wait. Raises as `read` does."""

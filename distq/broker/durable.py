@@ -10,7 +10,7 @@ from functools import partial
 
 from distq.broker import keys, sentinel
 from distq.broker.address import mask
-from distq.broker.connect import Exchange, ServerError, Wire
+from distq.broker.connect import LATE_S, Exchange, ServerError, Wire
 from distq.broker.scripts import Reply, Script, encode
 from distq.errors import BrokerError, NotDurable
 
@@ -66,11 +66,11 @@ class Rule:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
-        confirm_s = min(timeout, CONFIRM_S)
+        confirm_s = min(timeout / 2, CONFIRM_S)  # so that "not confirmed" can still be heard in time
         self.replica = encode("WAIT", 1, round(confirm_s * 1000))
         self.disk = encode("WAITAOF", 1, 0, round(confirm_s * 1000))
-        self.limit_s = confirm_s + 5.0
-        """For the reply to one of these two."""
+        self.limit_s = confirm_s + LATE_S
+        """For the reply to one of these two: a server that has stopped gives none."""
         self._has_replicas = sentinel.is_sentinel(url)
 
     def needs_replica(self, role: Reply) -> bool:

@@ -46,6 +46,8 @@ CALLS: dict[str, Callable[[Distq, Handle[Any]], object]] = {
     "a given id": lambda app, known: app.tasks["job"].options(id="given").delay(1),
     "delay_many": lambda app, known: app.tasks["job"].delay_many([(1,), (2,)]),
     "adelay": lambda app, known: asyncio.run(_gather(app)),
+    "durable": lambda app, known: app.tasks["job"].options(durable=True).delay(1),
+    "durable, in a loop": lambda app, known: asyncio.run(_durable(app)),
     "status": lambda app, known: known.status(),
     "status of any queue": lambda app, known: app.result("someone").status(),
     "get": lambda app, known: known.get(timeout=30),
@@ -58,6 +60,15 @@ async def _gather(app: Distq) -> None:
     """Calls of one loop that open a connection do not wait for each other's time limits."""
     calls = [app.tasks["job"].options(priority=n).adelay(1) for n in (0, 1, 2)]
     errors = await asyncio.gather(*calls, return_exceptions=True)
+    raise next(error for error in errors if isinstance(error, BaseException))
+
+
+async def _durable(app: Distq) -> None:
+    """The second one goes with the next batch, which waits for the first; each has its own time limit."""
+    job = app.tasks["job"].options(durable=True)
+    first = asyncio.create_task(job.adelay(1))
+    await asyncio.sleep(LIMIT_S / 4)
+    errors = await asyncio.gather(first, job.adelay(2), return_exceptions=True)
     raise next(error for error in errors if isinstance(error, BaseException))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from distq import Distq, NotDurable
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy, Stall
 from tests.support.sentinel import Server, free_ports
 
 
@@ -137,6 +139,31 @@ def test_what_nobody_confirms_is_said_and_said_again_it_makes_no_second_task(tmp
         handles = again if way == "delay_many" else [again]
         assert handles[0].id == caught.value.id == pickle.loads(pickle.dumps(caught.value)).id
         assert enqueued(primary) == enqueued(replica) == len(handles) == (1500 if way == "delay_many" else 1)
+
+
+@pytest.mark.parametrize("way", ["delay", "adelay"])
+def test_a_server_that_stops_before_it_confirms_is_waited_for_no_longer_than_the_call_may_take(
+    tmp_path: Path, way: str
+) -> None:
+    with servers(tmp_path, [], []) as [primary, _], Proxy(f"redis://127.0.0.1:{primary.port}/0") as proxy:
+        app = application(primary, timeout=0.5)
+        app.rebind(proxy.url)
+        job = app.tasks["job"].options(durable=True)
+
+        def once() -> Any:
+            return runner.run(job.adelay(1)) if way == "adelay" else job.delay(1)
+
+        with asyncio.Runner() as runner:
+            once()  # its connection knows how to wait
+            begun = time.monotonic()
+            time.sleep(app.timeout)
+            late_s = time.monotonic() - begun - app.timeout
+            with proxy.fault(Stall(match="WAIT", after=len("*1 $7 created +OK") + 5)):
+                begun = time.monotonic()
+                with pytest.raises(BrokerUnavailable):
+                    once()
+                assert time.monotonic() - begun < 1.8 * app.timeout + 10 * late_s
+            runner.run(_closed(app))
 
 
 async def _closed(app: Distq) -> None:
