@@ -150,7 +150,8 @@ def test_a_call_that_is_repeated_is_one_task_also_if_the_first_copy_is_over_alre
         with proxy.fault(*fault):
             job.delay(1)
         with proxy.fault(lost(match=sha, times=2)):
-            assert job.options(id="order-17").delay(2).id == "order-17"
+            handle = job.options(id="order-17").delay(2)
+        assert (handle.id, handle.created) == ("order-17", True), "the lost reply said so"
         with proxy.fault(lost(match=sha, times=2)):
             job.delay_many([(n,) for n in range(3, 10)])
         with proxy.fault(lost(match=sha, times=2)):

@@ -383,7 +383,7 @@ class Machine(RuleBasedStateMachine):
         """What was new, within the time in which producers repeat a call; a purge of the dead forgets them at once."""
         items, data, at = self.last_enqueue
         if at == self.model.now and all(item.id in self.model.lives for item in items):
-            assert self._send(data, len(items)) == ["duplicate"] * len(items)
+            assert self._send(data, len(items)) == ["created" if item.token else "duplicate" for item in items]
 
     def _step_again(self, worker: Worker, want: int, verdicts: list[bytes]) -> None:
         if worker.number == 0:

@@ -4,7 +4,7 @@
 -- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
 --   or for any number of them a msgpack array: id, message, id, message, …
 --   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
--- returns one word for all messages, or one for each: "created" | "duplicate"
+-- returns one word for all messages, or one for each: "created" | "duplicate"; a resend with a token gets its first answer
 -- uses clock head limit wake ready shelves results endings
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
@@ -80,10 +80,14 @@ local function known_among(ids)
   return known
 end
 
--- Under which entry does a new task of this id of the user's live? nil: the id is alive, or the call is a repetition.
+-- Did this very call make a task of this id of the user's before?
+local function was_sent(id)
+  return token and redis.call('GET', SENT .. id) == token
+end
+
+-- Under which entry does a new task of this id of the user's live? nil: the id is alive.
 local function entry_of(id)
   if redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1 then return nil end
-  if redis.call('GET', SENT .. id) == token then return nil end
   for _, priority in ipairs(LEVELS) do
     if redis.call('SISMEMBER', GHOSTS .. priority, id) == 1 then
       return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
@@ -133,9 +137,10 @@ for i = 1, number do given[i] = messages[2 * i - 1] end
 local known = token and {} or known_among(given)
 local words, ids, entries, fields = {}, {}, {}, {}
 for i, id in ipairs(given) do
-  local entry = id
-  if known[id] then entry = nil elseif token then entry = entry_of(id) end
-  words[i] = entry and 'created' or 'duplicate'
+  local entry, sent = id, not known[id] and was_sent(id)
+  if known[id] or sent then entry = nil elseif token then entry = entry_of(id) end
+  words[i] = (entry or sent) and 'created' or 'duplicate'
+  known[id] = known[id] or sent
   if entry then
     known[id] = true
     ids[#ids + 1], entries[#entries + 1] = id, entry
