@@ -27,6 +27,7 @@ class Host:
         journal_place: Path,
         folder: Path = ROOT,
         more: Mapping[str, str] | None = None,
+        errors: int = subprocess.STDOUT,
     ) -> None:
         self._log_place = log
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("DISTQ_", "REDIS_"))}
@@ -34,7 +35,7 @@ class Host:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "distq", *command],
-                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
                 start_new_session=True,
             )  # fmt: skip
         self.tracebacks_allowed = False
