@@ -2,8 +2,9 @@
 
 For the supervisor, which must notice dead children while the broker hangs. After a failure it connects again, with
 growing pauses, and sends everything unanswered again, in order: its verbs recognize what they have already done. What
-the broker refuses for good (a key of the wrong type, no memory) must not hold up what is behind it: it is logged, and
-dropped, or tried again later if it has to be done.
+the broker refuses for good (a key of the wrong type, a missing right) must not hold up what is behind it: it is logged,
+and dropped, or tried again later if it has to be done. What has to be done in one queue keeps its order even so: a
+worker's later verdicts, or its end, must not overtake its earlier verdicts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import compress
+from operator import not_
 from typing import Any, NamedTuple
 
 from distq.broker.connect import PASSING, ServerError, Wire
@@ -43,6 +46,12 @@ class _Order(NamedTuple):
     def name(self) -> str:
         return self.command.verb.name if isinstance(self.command, Command) else "a command"
 
+    @property
+    def queue(self) -> bytes:
+        """The hash tag of its keys."""
+        data = self.command.data if isinstance(self.command, Command) else self.command
+        return data[data.find(b"{") : data.find(b"}") + 1]
+
 
 class Link:
     """One connection with a queue of commands, one outstanding at a time."""
@@ -51,7 +60,9 @@ class Link:
         self._url, self._name, self._silence_s = url, name, silence_s
         self._wire: Wire | None = None
         self._commands: deque[_Order] = deque()
-        self._later: deque[tuple[float, _Order]] = deque()
+        self._later: dict[bytes, list[_Order]] = {}
+        """By queue: what was refused and has to be done, and what has to be done after it."""
+        self._again_at: dict[bytes, float] = {}
         self._say_at: dict[str, float] = {}
         self._sent_at: float | None = None
         self._retry_at, self._pause = 0.0, 0.02
@@ -76,12 +87,16 @@ class Link:
 
         If the broker refuses it for good, `refused` is called; without one it is tried again until it is done.
         """
-        self._commands.append(_Order(command, answer, refused))
+        order = _Order(command, answer, refused)
+        if refused is None and order.queue in self._later:
+            self._later[order.queue].append(order)
+        else:
+            self._commands.append(order)
         self.work()
 
     def deadline(self) -> float:
         """When `work` wants to be called again even if nothing is readable (monotonic seconds)."""
-        later = self._later[0][0] if self._later else float("inf")
+        later = min(self._again_at.values(), default=float("inf"))
         if not self._commands:
             return later
         return min(later, self._retry_at if self._sent_at is None else self._sent_at + self._silence_s)
@@ -91,8 +106,9 @@ class Link:
         now = time.monotonic()
         if self._sent_at is not None and now > self._sent_at + self._silence_s:
             self._failed(BrokerUnavailable("no answer in time"))
-        while self._later and self._later[0][0] <= now:
-            self._commands.append(self._later.popleft()[1])
+        for queue in [queue for queue, at in self._again_at.items() if at <= now]:
+            del self._again_at[queue]
+            self._commands.extend(self._later.pop(queue))
         if not self._commands or self._sent_at is not None or now < self._retry_at:
             return
         command = self._commands[0].command
@@ -146,6 +162,7 @@ class Link:
         """Drops the connection and everything that was not answered."""
         self._commands.clear()
         self._later.clear()
+        self._again_at.clear()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
@@ -169,7 +186,11 @@ class Link:
             self._say_at[order.name] = now + SAY_AGAIN_S
             logger.error("the broker refuses %s: %s", order.name, error)
         if order.refused is None:
-            self._later.append((now + AGAIN_S, order))
+            queue, others = order.queue, list(self._commands)
+            behind = [other.refused is None and other.queue == queue for other in others]
+            self._later[queue] = [order, *compress(others, behind)]
+            self._commands = deque(compress(others, map(not_, behind)))
+            self._again_at[queue] = now + AGAIN_S
         else:
             order.refused()
         self.work()

@@ -97,7 +97,7 @@ class Leases(Service):
         """Notices an idle worker that holds something, and the second time in a row tells it."""
         words = slot.words
         fetches = words[board.FETCHES]
-        if held <= 0 or words[board.STATE] != board.IDLE:
+        if held <= 0 or words[board.STATE] != board.IDLE or self._site.settling[name]:
             self._idle_since.pop((queue, name), None)
         elif self._idle_since.get((queue, name)) != fetches:
             self._idle_since[queue, name] = fetches
@@ -110,7 +110,7 @@ class Leases(Service):
     ) -> None:
         """Notices a busy worker that is said to hold more than it does, and the second time takes that back."""
         now = slot.holds(name, queue)
-        if before is None or now is None or now[0] != before[0]:
+        if before is None or now is None or now[0] != before[0] or self._site.settling[name]:
             return
         step, entries = now
         if held <= len(entries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -25,6 +26,8 @@ class Site:
     digest: str
     numbers: count[int] = field(default_factory=lambda: count(1))
     """For `settle`: rising over the life of the supervisor."""
+    settling: Counter[str] = field(default_factory=Counter)
+    """By worker: how often its verdicts are on their way from here. For the broker it holds what they are about."""
 
 
 class Service:

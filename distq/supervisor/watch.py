@@ -78,10 +78,12 @@ class Watch(Service):
         kept = [*held.started, *(held.flying or ())] if flies else []
 
         def settled(answer: verbs.Settled) -> None:
+            site.settling[name] -= 1
             if answer.word == "ok" and answer.step < flying:
                 self._again[slot.index] = (name, time.monotonic() + AGAIN_S)
 
         command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts, flying, kept)
+        site.settling[name] += 1
         site.link.submit(command, settled)
 
     def _look_again(self, now: float) -> None:

@@ -273,3 +273,24 @@ def test_after_a_bad_day_workers_deliver_what_they_held_and_consume_again(
     assert [handle.get(timeout=20) for handle in everything] == [handle.id for handle in everything]
     assert sorted(line.id for line in journal.starts()) == sorted(handle.id for handle in everything), "each once"
     assert [host.tree for host in weather.hosts] == pids, "the processes stay"
+
+
+def test_verdicts_that_the_broker_refuses_for_a_while_are_kept_by_the_supervisor(
+    weather: Weather, journal: Journal, tmp_path: Path
+) -> None:
+    """It has taken them from a worker that a slow task holds up; the worker is idle long before they arrive."""
+    [work.delay().get(timeout=20) for _ in range(20)]  # a quick type: several are fetched together
+    everything: list[Handle[str]] = []
+    for turn in range(2):
+        gate = tmp_path / f"gate-{turn}"
+        pair = work.delay_many([("",), (str(gate),)])
+        started(journal, pair)
+        with forbidden(weather):
+            time.sleep(0.1)  # the watch gives them to the broker, which refuses
+            gate.touch()
+            ended(journal, pair)
+        everything += pair
+    assert [handle.get(timeout=20) for handle in everything] == [handle.id for handle in everything]
+    wanted = sorted(handle.id for handle in everything)
+    assert sorted(line.id for line in journal.starts() if line.id in wanted) == wanted, "each once"
+    assert "the broker refuses settle" in weather.hosts[0].log()

@@ -1,0 +1,64 @@
+"""The supervisor's connection: what the broker refuses holds up nobody else, and keeps its order."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from distq.broker import verbs
+from distq.broker.link import Link
+from distq.broker.scripts import encode
+from distq.broker.verdicts import Verdicts
+from tests.support.eventually import eventually
+from tests.support.room import Room, completed
+
+
+@pytest.fixture
+def link(room: Room) -> Iterator[Link]:
+    link = Link(room.url, "test", silence_s=5.0)
+    yield link
+    link.close()
+
+
+def drive(link: Link, until: Callable[[], object]) -> None:
+    """What a selector loop does."""
+
+    def is_over() -> bool:
+        link.work()
+        if (number := link.fileno()) is not None and select.select([number], [], [], 0.01)[0]:
+            link.readable()
+        return bool(until())
+
+    eventually(is_over, "the link has done it")
+
+
+def test_what_has_to_be_done_keeps_its_order_when_it_is_refused_and_the_rest_does_not_wait(
+    room: Room, link: Link
+) -> None:
+    """A verdict that was refused is not overtaken by a later one, nor by the end of its worker: it would be lost."""
+    ids = [room.enqueue() for _ in range(3)]
+    worker = room.register()
+    room.step(worker)
+    room.redis.delete(room.key("WAKE"))
+    room.redis.set(room.key("WAKE"), "somebody broke it")
+    said: list[str] = []
+
+    def settle(number: int) -> None:
+        command = verbs.settle(room.prefix, worker.name, number, Verdicts(1, completed(ids[number - 1])))
+        link.submit(command, lambda answer: said.append(f"settle {number} {answer.word}"))
+
+    settle(1)
+    settle(2)
+    link.submit(encode("PING"), lambda reply: said.append("ping"), lambda: None)
+    drive(link, lambda: said)
+    assert said == ["ping"]
+    room.redis.delete(room.key("WAKE"))
+    settle(3)
+    link.submit(verbs.recover(room.prefix, worker.name, "died"), lambda answer: said.append(f"recover {answer.word}"))
+    link.submit(encode("PING"), lambda reply: said.append("pong"), lambda: None)
+    drive(link, lambda: len(said) == 6)
+    assert said == ["ping", "pong", "settle 1 ok", "settle 2 ok", "settle 3 ok", "recover ok"]
+    assert [room.where(id) for id in ids] == ["completed"] * 3
+    assert link.is_idle
