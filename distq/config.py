@@ -42,6 +42,12 @@ class WorkerConfig:
         return min(self.processes * self.threads - 1, max(self.processes, 8)) if self.threads > 1 else 0
 
     @property
+    def pause_s(self) -> float:
+        """Longest pause before the supervisor connects again: when the broker returns after long, all hosts must have
+        renewed their leases before any has seen the others silent for two fifths of one."""
+        return self.lease_ms / 10_000
+
+    @property
     def connections(self) -> int:
         """About how many this host keeps open: one per process, one more where handlers enqueue, and its own."""
         return 2 * (self.processes + self.most_alone) + 3

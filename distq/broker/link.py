@@ -31,6 +31,8 @@ AGAIN_S = 1.0
 """Pause before what was refused, and has to be done, is sent again."""
 REST_S = 2.0
 """Longest time for the rest of a reply that has begun to come."""
+MOST_PAUSE_S = 1.0
+"""Longest pause before it connects again."""
 SAY_AGAIN_S = 60.0
 LOST = (*PASSING, "NOAUTH", "WRONGPASS")
 """Refusals after which another connection may be luckier."""
@@ -56,8 +58,9 @@ class _Order(NamedTuple):
 class Link:
     """One connection with a queue of commands, one outstanding at a time."""
 
-    def __init__(self, url: str, name: str, *, silence_s: float) -> None:
+    def __init__(self, url: str, name: str, *, silence_s: float, pause_s: float = MOST_PAUSE_S) -> None:
         self._url, self._name, self._silence_s = url, name, silence_s
+        self._most_pause_s = min(pause_s, MOST_PAUSE_S)
         self._wire: Wire | None = None
         self._commands: deque[_Order] = deque()
         self._later: dict[bytes, list[_Order]] = {}
@@ -205,4 +208,4 @@ class Link:
             self._wire = None
         self._sent_at = None
         self._retry_at = now + self._pause * random.uniform(0.5, 1.0)
-        self._pause = min(self._pause * 2, 1.0)
+        self._pause = min(self._pause * 2, self._most_pause_s)

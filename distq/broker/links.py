@@ -6,15 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from distq.broker import cluster
-from distq.broker.link import Answer, Link
+from distq.broker.link import MOST_PAUSE_S, Answer, Link
 from distq.broker.verbs import Command
 
 
 class Links:
     """Links of one name; each command goes over that to where its keys are, in the order of its place."""
 
-    def __init__(self, url: str, name: str, *, silence_s: float, on_return: Callable[[], None] = lambda: None) -> None:
-        self._url, self._name, self._silence_s, self._on_return = url, name, silence_s, on_return
+    def __init__(
+        self, url: str, name: str, *, silence_s: float, pause_s: float = MOST_PAUSE_S,
+        on_return: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._url, self._name, self._on_return = url, name, on_return
+        self._silence_s, self._pause_s = silence_s, pause_s
         self._places: dict[str, Link] = {}
 
     @property
@@ -42,7 +46,7 @@ class Links:
         place = cluster.place_of(self._url, command if isinstance(command, bytes) else command.data)
         link = self._places.get(place)
         if link is None:
-            link = self._places[place] = Link(place, self._name, silence_s=self._silence_s)
+            link = self._places[place] = Link(place, self._name, silence_s=self._silence_s, pause_s=self._pause_s)
             link.on_return = self._on_return
         link.submit(command, answer, refused)
 

@@ -156,7 +156,7 @@ class Supervisor:
         config, shared = self._config, self._shared
         self._first_facts = facts
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
-        self._link = Links(url, "distq-supervisor", silence_s=5.0, on_return=self._broker_returned)
+        self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
         self._control = Links(url, "distq-control", silence_s=BLOCK_S + 5.0)
         self._connections = [self._link, self._control]
         site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
@@ -187,7 +187,7 @@ class Supervisor:
             self._metrics.start(site, self._selector)
             self._services.append(self._metrics)
 
-    def _broker_returned(self) -> None:
+    def _returned(self) -> None:
         """It was away, and answers: connections of that time that nobody reset would be waited for in vain."""
         self._children.poke_all(b"m")
         for links in self._connections[1:]:

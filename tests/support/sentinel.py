@@ -38,20 +38,26 @@ class Server:
         self, port: int, folder: Path, lines: Sequence[str], *options: str, password: str | None = None
     ) -> None:
         self.port = port
-        self._folder, self._options = folder, options
+        self._folder = folder
+        self.options = list(options)
+        """Of the command line; a test may add some before it starts the server again."""
         folder.mkdir(parents=True)
         (folder / "conf").write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines, ""]))
         self.client: Any = redis.Redis(port=port, protocol=2, password=password)
         self.start()
 
     def start(self) -> None:
-        """Starts it (again), with what it has written into its settings meanwhile."""
+        """Starts it (again), with what it has written into its settings meanwhile, and waits until it answers."""
+        self.start_only()
+        eventually(self.is_up, f"the server on port {self.port} answers")
+
+    def start_only(self) -> None:
+        """The same without waiting."""
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [find_server(), str(self._folder / "conf"), *self._options],
+                [find_server(), str(self._folder / "conf"), *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        eventually(self.is_up, f"the server on port {self.port} answers")
 
     def is_up(self) -> bool:
         with suppress(redis.RedisError):
