@@ -36,7 +36,7 @@ from distq.errors import (
 )
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
-from distq.outcome import Reject, Retry, Snooze
+from distq.outcome import Interrupted, Reject, Retry, Snooze
 from distq.result import Handle
 from distq.task import Task
 
@@ -52,6 +52,7 @@ __all__ = [
     "DistqError",
     "DuplicateTask",
     "Handle",
+    "Interrupted",
     "LayoutMismatch",
     "LoadError",
     "Middleware",

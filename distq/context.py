@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from distq import memory
 from distq.codec import Call
-from distq.errors import DistqError
+from distq.errors import ConfigurationError, DistqError
 from distq.message import CREATED, PRIORITIES, Message, parse
 
 if TYPE_CHECKING:
     from distq.task import Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+EVERY = 100
+"""So many rows are done before it is remembered how far a task is."""
 
 Meter = Callable[[str, float], None]
 """(status, seconds): counts one ended attempt of a type."""
@@ -69,6 +77,11 @@ class Context:
         return self._entry.partition(b" ")[0].decode()
 
     @property
+    def entry(self) -> bytes:
+        """What the broker's lists hold of this task."""
+        return self._entry
+
+    @property
     def message(self) -> Message:
         """The call as it travelled."""
         return parse(self._raw)
@@ -115,8 +128,58 @@ class Context:
         """Whether an error now would use up the retries."""
         return self.attempt > self.task.retries_of(self.headers)
 
+    # -- resumable tasks ---------------------------------------------------------------------------------------------
+
+    def step(self, name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Calls the function once in the life of this task: what it returned is remembered, and when the task runs
+        again it is returned without a call. Each step has a name of its own.
+
+        A process that is killed between the call and the note of it calls again. Between two steps a worker that ends
+        interrupts the task, and another one goes on (`Interrupted`).
+        """
+        return memory.step(memory.memory_of(self), name, lambda: function(*args, **kwargs))
+
+    async def astep(self, name: str, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """`step` with an `async def` function."""
+        return await memory.astep(memory.memory_of(self), name, lambda: function(*args, **kwargs))
+
+    def resume(
+        self,
+        rows: Iterable[T] | Callable[[Any], Iterable[T]],
+        *,
+        key: Callable[[T], Any] | None = None,
+        every: int = EVERY,
+        name: str = "rows",
+    ) -> Iterator[T]:
+        """The rows that this task was not yet done with when it ran before. It is done with one when it asks for the
+        next.
+
+        They come in the same order each time; with `key`, in rising order of it, and between runs some may come or go.
+        Instead of rows, a function that is called with the key of the last row that was done (at first None), and gives
+        those behind it. How far the task has come is remembered after so many rows as `every` says, when it is
+        interrupted, and when it fails.
+        """
+        return memory.resume(memory.memory_of(self), name, rows, key, _number(every))
+
+    def aresume(
+        self,
+        rows: AsyncIterable[T] | Callable[[Any], AsyncIterable[T]],
+        *,
+        key: Callable[[T], Any] | None = None,
+        every: int = EVERY,
+        name: str = "rows",
+    ) -> AsyncIterator[T]:
+        """`resume` for `async for`."""
+        return memory.aresume(memory.memory_of(self), name, rows, key, _number(every))
+
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} attempt {self.attempt}>"
+
+
+def _number(every: object) -> int:
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ConfigurationError(f"every={every!r:.80}: give a number of rows, at least 1")
+    return every
 
 
 CURRENT: ContextVar[Context | None] = ContextVar("distq.current", default=None)

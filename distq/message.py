@@ -24,6 +24,9 @@ VERSION = 1
 HAS_RECORDS = 2
 """Flag: the task was replayed, so that there are records of attempts before its first."""
 
+HAS_MEMORY = 128
+"""Flag: something is kept beside the task that it remembers from run to run."""
+
 MOST_DELIVERIES = 15
 """The largest `max_deliveries` that a message can carry: 4 bits of its flags. 0: as the host says."""
 

@@ -6,6 +6,8 @@ A handler returns, raises, or raises one of three directives:
     raise Reject("why")       to the dead letters at once
     raise Snooze(60)          again later; costs no attempt
 
+A fourth one, `Interrupted`, is raised by distq itself inside of a resumable task.
+
 The retry policy is a middleware: it turns an error into `Retry` while attempts are left. Without it every error is
 final. So the engine knows no policy, only this table.
 """
@@ -60,6 +62,11 @@ class Snooze(Directive):
         self.delay_s = min(seconds(delay, "delay"), MAX_DELAY_S)
 
 
+class Interrupted(Directive):
+    """Raised by distq, between two steps or rows of a resumable task whose worker ends, or has lost it. The task goes
+    back in front, at no cost, and another worker goes on. Let it pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What happens to a task after an attempt."""
@@ -77,6 +84,8 @@ def decide(error: BaseException) -> Verdict:
         return Verdict("retry", round((error.delay_s or 0) * 1000), error.__cause__ or error, error.reason)
     if isinstance(error, Snooze):
         return Verdict("snooze", round(error.delay_s * 1000))
+    if isinstance(error, Interrupted):
+        return Verdict("release")
     if isinstance(error, Reject):
         return Verdict("bury", 0, error.__cause__ or error, error.reason)
     return Verdict("bury", 0, error)

@@ -6,7 +6,7 @@ import logging
 
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Reject, Retry, Snooze
+from distq.outcome import Interrupted, Reject, Retry, Snooze
 
 logger = logging.getLogger("distq.task")
 
@@ -23,13 +23,15 @@ class LogAttempts(Middleware):
         return logger.isEnabledFor(logging.DEBUG)
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> None:
-        """A retry at WARNING, a snooze at INFO, a dead task at ERROR."""
+        """A retry at WARNING, a snooze or an interruption at INFO, a dead task at ERROR."""
         cause = error.__cause__ or error
         if isinstance(error, Retry):
             text = "retry in %.3g s after %s: %s"
             _log(logging.WARNING, context, seconds, text, error.delay_s or 0, _name(cause), cause)
         elif isinstance(error, Snooze):
             _log(logging.INFO, context, seconds, "snoozed for %.3g s", error.delay_s)
+        elif isinstance(error, Interrupted):
+            _log(logging.INFO, context, seconds, "interrupted (%s): it goes on in another worker", error)
         elif isinstance(error, Reject):
             _log(logging.ERROR, context, seconds, "dead: %s: %s", _name(cause), error.reason or cause)
         else:

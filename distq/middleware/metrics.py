@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Retry, Snooze
+from distq.outcome import Interrupted, Retry, Snooze
 
 
 class Metrics(Middleware):
@@ -16,6 +16,6 @@ class Metrics(Middleware):
             context.meter("success", seconds)
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> None:
-        """Counts what the attempt ends with."""
-        if context.meter is not None:
+        """Counts what the attempt ends with; one that is interrupted goes on elsewhere, and ends there."""
+        if context.meter is not None and not isinstance(error, Interrupted):
             context.meter("retry" if isinstance(error, Retry | Snooze) else "failed", seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from distq.backoff import delay_ms
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Reject, Retry, Snooze
+from distq.outcome import Interrupted, Reject, Retry, Snooze
 
 
 class RetryPolicy(Middleware):
@@ -13,7 +13,7 @@ class RetryPolicy(Middleware):
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException:
         """`Retry` with its delay, `Reject` when a wished retry is not left, or the error itself."""
-        if isinstance(error, Reject | Snooze):
+        if isinstance(error, Reject | Snooze | Interrupted):
             return error
         rule = context.task.rule_for(error, context.headers)
         is_left = context.attempt <= rule.retries

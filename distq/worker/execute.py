@@ -26,12 +26,23 @@ from distq.broker.verdicts import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
-from distq.message import HAS_RECORDS, NEVER_SAID, VERSION, Message, own_max_deliveries, parse, sent_head, untyped
+from distq.message import (
+    HAS_MEMORY,
+    HAS_RECORDS,
+    NEVER_SAID,
+    VERSION,
+    Message,
+    own_max_deliveries,
+    parse,
+    sent_head,
+    untyped,
+)
 from distq.middleware import final_error, onion
 from distq.outcome import Reject, Verdict, decide, record
 from distq.task import Task
 from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
+from distq.worker.desk import Seat
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,6 +57,9 @@ _COMPLETED = b"\x94\xa9completed"  # msgpack: ["completed", value, finished at m
 _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BdB8s")
 _FLOAT = 0xCB
+
+COMPLETE, AGAIN = b"complete", b"complete_again"
+"""AGAIN: there are records of attempts, or a memory."""
 
 MAX_KINDS = 1000
 LEFT_S = 1.0
@@ -98,6 +112,12 @@ def end_of_a_forked_child() -> NoReturn:
     os._exit(code & 0xFF)
 
 
+def again(completes: bytes) -> bytes:
+    """The verdict of a kind of messages, for one that has used its memory."""
+    word, *rest = completes.split(b"\r\n")[2].split(b" ", 2)
+    return verdict_kind(AGAIN, rest[1], int(rest[0])) if word == COMPLETE else completes
+
+
 class Kind(NamedTuple):
     """What messages with the same head have in common: it is worked out for the first of them."""
 
@@ -122,7 +142,14 @@ Outcome = tuple[str, bytes, int]
 class Executor:
     """Runs messages of one application in one thread, one at a time."""
 
-    def __init__(self, app: Distq, worker: Callable[[], str], meter: Callable[[str], Meter] | None) -> None:
+    def __init__(
+        self,
+        app: Distq,
+        worker: Callable[[], str],
+        meter: Callable[[str], Meter] | None,
+        desk: Seat | None = None,
+    ) -> None:
+        self._desk = desk
         self._app, self._worker, self._meter = app, worker, meter
         self._tasks = app.tasks
         self._known = {
@@ -174,13 +201,15 @@ class Executor:
             seconds = (end_ns - start_ns) / 1e9
             for hook in self._succeeded:
                 hook(context, seconds)
+            if self._desk is not None and self._desk.used_by is context:
+                completes = again(completes)
             return type, verdict_like(completes, entry, blob), end_ns
         except BaseException as error:
             if FORKS.is_child:
                 end_of_a_forked_child()
             end_ns = monotonic_ns()
             seconds = (end_ns - start_ns) / 1e9
-            decided = decide(final_error(self._failed, context, error, seconds))
+            decided = self._decided(context, error, seconds)
             return type, self._after_error(entry, kind.type, kind.attempt, decided, seconds), end_ns
 
     def run_checked(self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int) -> Outcome:
@@ -192,6 +221,8 @@ class Executor:
     def rest(self) -> None:
         """Nothing runs: `current()` ends, and what the last attempt was called with may be freed."""
         CURRENT.set(None)
+        if self._desk is not None:
+            self._desk.forget()
 
     def _packed(self, value: Any) -> bytes:
         """A result. One that cannot be stored is final: another attempt would end the same way."""
@@ -236,9 +267,10 @@ class Executor:
         ttl_s = message.result_ttl_s
         if ttl_s == NEVER_SAID:
             ttl_s = task.result_ttl_s()
-        has_records = message.attempt or message.deliveries or message.flags & HAS_RECORDS
-        word = b"complete_again" if has_records else b"complete"
-        completes = verdict_kind(word, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS))
+        has_records = message.attempt or message.deliveries or message.flags & (HAS_RECORDS | HAS_MEMORY)
+        completes = verdict_kind(
+            AGAIN if has_records else COMPLETE, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS)
+        )
         is_old = version != task.declaration.version
         return self._note(raw, Kind(
             task, message.type, message.attempt + 1, len(raw) - len(message.body), completes, ttl_s > 0,
@@ -294,9 +326,15 @@ class Executor:
             self._runner = asyncio.Runner()
         return self._runner.run(_alone(coroutine), context=copy_context())  # else each sees the first one's current()
 
+    def _decided(self, context: Context, error: BaseException, seconds: float) -> Verdict:
+        decided = decide(final_error(self._failed, context, error, seconds))
+        if self._desk is not None:
+            self._desk.finish(context)
+        return decided
+
     def _after_error(self, entry: bytes, type: str, attempt: int, decided: Verdict, seconds: float) -> bytes:
-        if decided.word == "snooze":
-            return verdict(entry, b"snooze", type.encode(), decided.delay_ms, b"")
+        if decided.word in ("snooze", "release"):
+            return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, b"")
         at_ms = int(time() * 1000)
         kept = record(decided, attempt=attempt, at_ms=at_ms, seconds=seconds, worker=self._worker())
         return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, msgpack.packb(kept))

@@ -226,7 +226,7 @@ class Pool(Worker):
     # -- the threads -------------------------------------------------------------------------------------------------
 
     def _labour(self, seat: int) -> None:
-        runs = self._executor(self._meters)
+        runs = self._executor(self._meters, seat)
         try:
             self._run_tasks(seat, runs)
         except BaseException as error:

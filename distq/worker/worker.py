@@ -23,10 +23,12 @@ from distq.app import Distq
 from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
+from distq.memory import DESK
 from distq.message import names_of
 from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
+from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
 from distq.worker.line import Ended, Line
@@ -95,8 +97,11 @@ class Worker:
         """Which lanes it takes from, the name of all who do, and the limits that it declares per queue."""
         return self._post.types, self._post.digest, [limits_of(self._app, queue) for queue in self._post.queues]
 
-    def _executor(self, meters: Meters) -> Executor:
-        return Executor(self._app, lambda: self._line.name, meters)
+    def _executor(self, meters: Meters, seat: int) -> Executor:
+        """What runs messages in this thread."""
+        desk = Seat(self._post.board, self._slot, self._hand, seat)
+        DESK.set(desk)
+        return Executor(self._app, lambda: self._line.name, meters, desk)
 
     def _register(self) -> None:
         self._line.register(self.takes)
@@ -153,7 +158,7 @@ class Solo(Worker):
         self._is_done = False
         self._empty: set[int] = set()
         self._rechecked = time.monotonic()
-        self._runs = self._executor(Meters(post.slot, names_of(post.types)))
+        self._runs = self._executor(Meters(post.slot, names_of(post.types)), 0)
 
     def _work(self) -> None:
         back = NO_VERDICTS

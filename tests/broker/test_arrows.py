@@ -29,6 +29,7 @@ NO_MOVE = {
     "register",
     "renew",
     "resign",
+    "checkpoint",
 }
 
 

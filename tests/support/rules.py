@@ -6,7 +6,7 @@ from collections import Counter
 
 from distq.broker import keys, ledger
 from distq.broker.scripts import script
-from distq.message import parse
+from distq.message import HAS_MEMORY, parse
 from tests.support.room import LEVELS, Room
 
 
@@ -134,9 +134,20 @@ def check_shelves(room: Room) -> None:
     assert not answered & {room.key("ANSWER", id) for id in live}, "alive, and answered"
 
 
+def check_memories(room: Room) -> None:
+    """What is remembered belongs to a task that is alive, or dead and may be replayed, and its head says so."""
+    start = room.key("MEMORY")
+    for name in room.all_keys():
+        if name.startswith(start):
+            id = name.removeprefix(start)
+            raw = room.redis.hget(room.key("TASKS"), room.entry_of(id)) or room.redis.hget(room.key("DEAD"), id)
+            assert raw is not None, f"{name} belongs to nobody"
+            assert parse(raw).flags & HAS_MEMORY, f"{name}: the head of its task does not know of it"
+
+
 ALL = (
     check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger,
-    check_shelves,
+    check_shelves, check_memories,
 )  # fmt: skip
 
 

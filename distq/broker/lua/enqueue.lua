@@ -99,7 +99,7 @@ end
 -- For an id that may have lived before.
 local function begin_new_life(id, entry)
   if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
-  redis.call('DEL', ATTEMPTS .. id)
+  redis.call('DEL', ATTEMPTS .. id, MEMORY .. id)
   forget_dead(id)
   redis.call('SET', SENT .. id, token, 'PX', RESEND_WINDOW)
 end

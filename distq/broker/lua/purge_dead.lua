@@ -8,7 +8,7 @@ local deleted = 0
 for _, id in ipairs(ARGV) do
   if redis.call('HEXISTS', DEAD, id) == 1 then
     forget_dead(id)
-    redis.call('DEL', ATTEMPTS .. id)
+    redis.call('DEL', ATTEMPTS .. id, MEMORY .. id)
     forget_results({id})
     deleted = deleted + 1
   end

@@ -14,7 +14,10 @@ for i, id in ipairs(ARGV) do
     replies[i] = 'live'
   else
     local h = read_head(message)
+    local remembers = has_flag(h, HAS_MEMORY)
     h.attempt, h.deliveries, h.flags, h.expires = 0, 0, HAS_RECORDS + 4 * own_limit(h), 0
+    set_flag(h, HAS_MEMORY, remembers)
+    keep_memory(id, h, DEAD_AGE)
     local entry = id
     for _, level in ipairs(LEVELS) do
       if redis.call('SISMEMBER', GHOSTS .. level, id) == 1 then entry = id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1) end

@@ -18,6 +18,11 @@ local function write_attempt(id, record, ttl)
   redis.call('PEXPIRE', ATTEMPTS .. id, ttl)
 end
 
+-- What a task remembers outlives a dead one, so that a replay goes on where it was.
+local function keep_memory(entry, h, ttl)
+  if has_flag(h, HAS_MEMORY) then redis.call('PEXPIRE', MEMORY .. id_of(entry), ttl) end
+end
+
 -- The ledger is bounded: when it is full, new types are counted together, from their first event to their last.
 local function count(event, type, by)
   local field = event .. ' ' .. type
@@ -47,7 +52,7 @@ local function trim_dead()
   end
   for _, id in ipairs(old) do
     forget_dead(id)
-    redis.call('DEL', ATTEMPTS .. id)
+    redis.call('DEL', ATTEMPTS .. id, MEMORY .. id)
   end
 end
 
@@ -58,6 +63,7 @@ local function bury(entry, message, h, record)
   redis.call('HSET', DEAD, id, message)
   redis.call('ZADD', DEAD_LETTERS, now, id)
   write_attempt(id, record, DEAD_AGE)
+  keep_memory(entry, h, DEAD_AGE)
   keep({id, '\146\164dead' .. record}, result_ttl(h))
   count('dead', h.type, 1)
   trim_dead()
@@ -69,6 +75,7 @@ local function finish(entry, h, state, by)
   remove_task(entry, id)
   redis.call('ZREM', DEADLINES, entry)
   if redis.call('EXISTS', ATTEMPTS .. id) == 1 then redis.call('PEXPIRE', ATTEMPTS .. id, result_ttl(h)) end
+  if has_flag(h, HAS_MEMORY) then redis.call('DEL', MEMORY .. id) end
   keep({id, cmsgpack.pack({state, {by = by, at = now}})}, result_ttl(h))
   count(state, h.type, 1)
 end

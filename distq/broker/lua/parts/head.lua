@@ -1,12 +1,14 @@
 -- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
 --   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 | length u8 + type | body
---   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says), 64 isolated
+--   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says), 64 isolated,
+--   128 has a memory
 local HEAD = '>ddI4HBBBBB'
 local HEAD_SIZE = 27
 local SUSPECT = 1
 local HAS_RECORDS = 2 -- of attempts or deaths, although it counts none
 local ISOLATED = 64 -- a suspect that was lost with its host again, beside others: it runs while its host runs nothing else
+local HAS_MEMORY = 128 -- of steps that it has done, or of its progress
 local ISOLATION = '!isolated' -- the lane of those; no type is called so
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295

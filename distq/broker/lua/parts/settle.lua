@@ -2,7 +2,7 @@
 -- Three arguments each: entry, "verdict number type", blob. The second is the same for most verdicts of a batch, so that
 -- the server reads and keeps it once (docs/decisions/0012).
 --   complete          number: result ttl ms, blob: result           active -> completed
---   complete_again    the same, for a task that has records of earlier attempts
+--   complete_again    the same, for a task that has records of earlier attempts, or a memory
 --   retry             number: delay ms, blob: attempt record         active -> scheduled | queued, attempt + 1
 --   snooze            number: delay ms                               active -> scheduled | queued, costs no attempt
 --   bury              blob: attempt record                           active -> dead
@@ -18,6 +18,7 @@ local function make_moves()
     h.attempt = h.attempt + 1
     clear_of_suspicion(h)
     write_attempt(id_of(entry), blob, DEAD_AGE + number)
+    keep_memory(entry, h, DEAD_AGE + number)
     count('retried', h.type, 1)
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
@@ -25,6 +26,7 @@ local function make_moves()
 
   function MOVE.snooze(entry, message, h, number)
     clear_of_suspicion(h)
+    keep_memory(entry, h, DEAD_AGE + number)
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
   end
@@ -124,7 +126,10 @@ local function settle(worker, first)
         id = id_of(entry)
         redis.call('HDEL', GENERATIONS, id)
       end
-      if not kind.is_plain then redis.call('PEXPIRE', ATTEMPTS .. id, kind.number) end
+      if not kind.is_plain then
+        redis.call('PEXPIRE', ATTEMPTS .. id, kind.number)
+        redis.call('DEL', MEMORY .. id)
+      end
       results[size - 1], results[size], kind.size = id, blob, size
       number = number + 1
       done[number], completed[number] = entry, id

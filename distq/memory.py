@@ -1,0 +1,315 @@
+"""What a resumable task remembers: the results of its steps, and how far it has come with its rows.
+
+The logic is here, without I/O but for `Memory.tell` and `atell`, its two ways to the broker. Whoever calls a handler
+gives it a `Desk`; what is written there is in `broker/lua/checkpoint.lua`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+
+from distq.broker import memory
+from distq.broker.verbs import Command
+from distq.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConfigurationError,
+    DistqError,
+    NotSerializable,
+    PayloadTooLarge,
+)
+from distq.message import HAS_MEMORY, own_max_deliveries
+from distq.outcome import Interrupted, Reject
+
+if TYPE_CHECKING:
+    from distq.context import Context
+
+PATIENCE_S = 60.0
+"""A handler whose memory cannot be written waits so long for the broker."""
+PAUSE_S = 0.1
+GONE = "its worker has lost it"
+MAX_NAME = 200
+UNKNOWN: Any = object()
+"""Nothing is remembered of it."""
+
+R = TypeVar("R")
+
+
+class Desk(Protocol):
+    """What a worker does for the attempts that one of its threads runs."""
+
+    used_by: Context | None
+    """The last attempt that has used its memory, or has said how far it is."""
+    memory: Memory | None
+
+    def holder(self, context: Context) -> str | None:
+        """The name under which the worker holds this attempt; None: it does not any more."""
+
+    def is_ending(self) -> bool:
+        """Whether the worker shall end: what can go on elsewhere is to stop."""
+
+
+DESK: ContextVar[Desk | None] = ContextVar("distq.desk", default=None)
+
+
+class Rows:
+    """How far a task has come with one sequence of rows."""
+
+    def __init__(self, kept: Any, rows: Any, key: Callable[[Any], Any] | None) -> None:
+        self.count: int
+        self.last: Any
+        self.is_done: bool
+        self.count, self.last, self.is_done = (0, None, False) if kept is UNKNOWN else kept
+        self.saved = self.count
+        self._key = key
+        self.source: Any
+        """What to go through."""
+        if isinstance(rows, Iterable | AsyncIterable):
+            self.source, self._to_skip = rows, self.count
+        elif not callable(rows):
+            raise TypeError(f"resume() goes through rows, or a function that gives them, not through {rows!r:.80}")
+        elif key is None:
+            raise ConfigurationError("resume() with a function needs key=: it is called with the key of the last row")
+        else:
+            self.source, self._to_skip = () if self.is_done else rows(self.last), 0
+
+    def skips(self, row: Any) -> bool:
+        """Whether an earlier run was done with this row. With a key they rise, so it looks no more behind the first new
+        one."""
+        if not self._to_skip:
+            return False
+        if self._key is None:
+            self._to_skip -= 1
+            return True
+        if self._key(row) <= self.last:
+            return True
+        self._to_skip = 0
+        return False
+
+    def passed(self, row: Any) -> None:
+        """The task asks for the next one: it is done with this."""
+        self.count += 1
+        if self._key is not None:
+            self.last = self._key(row)
+
+
+class Memory:
+    """What one attempt remembers, and what it was told by those before it."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        self.context, self._desk, self._app = context, desk, context.task.app
+        self._prefix = self._app.broker.prefix(context.queue)
+        self._found: dict[bytes, bytes] | None = None
+        self._used: set[bytes] = set()
+        self._rows: dict[bytes, Rows] = {}
+        self._is_at_most_once = own_max_deliveries(context.message.flags) == 1
+
+    # -- to the broker and back --------------------------------------------------------------------------------------
+
+    def is_unread(self) -> bool:
+        """Whether it has to be asked what earlier runs have left: not if the task's head knows of no memory."""
+        if self._found is None and not self.context.message.flags & HAS_MEMORY:
+            self._found = {}
+        return self._found is None
+
+    def tell(self, pairs: dict[bytes, bytes]) -> None:
+        """Writes; without pairs it reads. Returns when it is done. Raises Interrupted, Reject, BrokerUnavailable."""
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._heard(self._app.broker.run(self._command(pairs)), pairs)
+            except BrokerUnavailable as error:
+                self._bear(error, give_up)
+                time.sleep(PAUSE_S)
+
+    async def atell(self, pairs: dict[bytes, bytes]) -> None:
+        """`tell` for asyncio."""
+        import asyncio  # noqa: PLC0415 (a third of what `import distq` would cost)
+
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._heard(await self._app.async_broker.run(self._command(pairs)), pairs)
+            except BrokerUnavailable as error:
+                self._bear(error, give_up)
+                await asyncio.sleep(PAUSE_S)
+
+    def _command(self, pairs: dict[bytes, bytes]) -> Command[tuple[str, dict[bytes, bytes]]]:
+        worker = self._desk.holder(self.context)
+        if worker is None:
+            raise Interrupted(GONE)
+        return memory.checkpoint(self._prefix, worker, self.context.entry, pairs)
+
+    def _heard(self, reply: tuple[str, dict[bytes, bytes]], pairs: dict[bytes, bytes]) -> None:
+        word, found = reply
+        if word == "gone":
+            raise Interrupted(GONE)
+        if word == "full":
+            raise self._too_much(f"{len(pairs)} more would be above {memory.MOST_BYTES} bytes")
+        if self._found is None:
+            self._found = found
+
+    def _bear(self, error: BrokerUnavailable, give_up: float) -> None:
+        """The broker may come back."""
+        if self._desk.is_ending():
+            raise Interrupted("its worker ends, without the broker") from error
+        if time.monotonic() > give_up:
+            raise error
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def field(self, kind: Literal["step", "rows"], name: str) -> tuple[bytes, str]:
+        """Where something of this name is remembered, and what it is called in errors."""
+        what = f"{'step' if kind == 'step' else 'resume()'} {name!r:.80}"
+        if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= MAX_NAME:
+            raise ConfigurationError(f"{what}: a name is text of at most {MAX_NAME} bytes")
+        return memory.field(kind, name), what
+
+    def begin(self, field: bytes, what: str) -> None:
+        """To be called when it is loaded, before something that it is to remember."""
+        if field in self._used:
+            raise ConfigurationError(f"{what} was there before in this attempt: give each a name of its own")
+        found = self._found or {}
+        if field not in found and len({*found, *self._used}) >= memory.MOST_FIELDS - 2:  # its size and its progress
+            raise self._too_much(f"{what} would be number {memory.MOST_FIELDS - 1}")
+        self._used.add(field)
+
+    def recall(self, field: bytes) -> Any:
+        """What an earlier run has left; UNKNOWN: nothing."""
+        raw = (self._found or {}).get(field)
+        return UNKNOWN if raw is None else self._app.codec.unpack(raw)
+
+    def stop_if_ending(self) -> None:
+        """Between two steps or rows. What must not begin twice is not stopped."""
+        if self._desk.is_ending() and not self._is_at_most_once:
+            raise Interrupted("its worker ends")
+
+    def packed(self, value: Any, what: str) -> bytes:
+        """A value to be remembered. The step has happened: another attempt would do it again, and end the same way."""
+        try:
+            return self._app.codec.result_packer()(value)
+        except NotSerializable as error:
+            raise Reject(f"{what}: its result cannot be remembered: {error}") from error
+
+    def _too_much(self, what: str) -> Reject:
+        reject = Reject(f"a task remembers at most {memory.MOST_FIELDS} steps and {memory.MOST_BYTES} bytes: {what}")
+        reject.__cause__ = PayloadTooLarge(reject.reason)
+        return reject
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def rows(self, field: bytes, rows: Any, key: Callable[[Any], Any] | None) -> Rows:
+        """These rows, and how far an earlier run has come with them."""
+        self._rows[field] = found = Rows(self.recall(field), rows, key)
+        return found
+
+    def position(self, field: bytes) -> dict[bytes, bytes]:
+        """What is to be written of it now."""
+        rows = self._rows[field]
+        rows.saved = rows.count
+        return {field: self.packed([rows.count, rows.last, rows.is_done], "resume()")}
+
+    def finish(self) -> None:
+        """The attempt has not completed: how far it came is written, if the broker is there."""
+        unsaved = [field for field, rows in self._rows.items() if rows.count != rows.saved]
+        with suppress(BrokerError, Interrupted, Reject):
+            if unsaved:
+                pairs = {name: value for field in unsaved for name, value in self.position(field).items()}
+                self._heard(self._app.broker.run(self._command(pairs)), pairs)
+
+
+def memory_of(context: Context) -> Memory:
+    """The memory of a running attempt. Raises DistqError outside of a worker, Interrupted behind the attempt's end."""
+    desk = DESK.get()
+    if desk is None:
+        raise DistqError("steps and rows are remembered in a worker only")
+    if desk.memory is None or desk.memory.context is not context:
+        if desk.holder(context) is None:
+            raise Interrupted(GONE)
+        desk.memory, desk.used_by = Memory(context, desk), context
+    return desk.memory
+
+
+# -- as handlers use it: for threads and for asyncio ------------------------------------------------------------------
+
+
+def step(memory: Memory, name: str, call: Callable[[], R]) -> R:
+    """Runs a step, or gives what an earlier run has remembered of it."""
+    field, what = memory.field("step", name)
+    if memory.is_unread():
+        memory.tell({})
+    memory.begin(field, what)
+    known = memory.recall(field)
+    if known is not UNKNOWN:
+        return cast("R", known)
+    memory.stop_if_ending()
+    value = call()
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(f"{what} is a coroutine: await current().astep(…)")
+    memory.tell({field: memory.packed(value, what)})
+    return value
+
+
+async def astep(memory: Memory, name: str, call: Callable[[], Awaitable[R]]) -> R:
+    """`step` for asyncio."""
+    field, what = memory.field("step", name)
+    if memory.is_unread():
+        await memory.atell({})
+    memory.begin(field, what)
+    known = memory.recall(field)
+    if known is not UNKNOWN:
+        return cast("R", known)
+    memory.stop_if_ending()
+    value = await call()
+    await memory.atell({field: memory.packed(value, what)})
+    return value
+
+
+def resume(memory: Memory, name: str, given: Any, key: Callable[[Any], Any] | None, every: int) -> Iterator[Any]:
+    """The rows with which no earlier run was done."""
+    field, what = memory.field("rows", name)
+    if memory.is_unread():
+        memory.tell({})
+    memory.begin(field, what)
+    rows = memory.rows(field, given, key)
+    if rows.is_done:
+        return
+    for row in rows.source:
+        if rows.skips(row):
+            continue
+        memory.stop_if_ending()
+        yield row
+        rows.passed(row)
+        if rows.count - rows.saved >= every:
+            memory.tell(memory.position(field))
+    rows.is_done = True
+    memory.tell(memory.position(field))
+
+
+async def aresume(
+    memory: Memory, name: str, given: Any, key: Callable[[Any], Any] | None, every: int
+) -> AsyncIterator[Any]:
+    """`resume` for asyncio."""
+    field, what = memory.field("rows", name)
+    if memory.is_unread():
+        await memory.atell({})
+    memory.begin(field, what)
+    rows = memory.rows(field, given, key)
+    if rows.is_done:
+        return
+    async for row in rows.source:
+        if rows.skips(row):
+            continue
+        memory.stop_if_ending()
+        yield row
+        rows.passed(row)
+        if rows.count - rows.saved >= every:
+            await memory.atell(memory.position(field))
+    rows.is_done = True
+    await memory.atell(memory.position(field))
