@@ -12,14 +12,15 @@ import pytest
 
 from distq import Distq, DistqError, Interrupted, current
 from distq.broker import memory
+from distq.broker.scripts import script
 from distq.codec import Codec
 from distq.context import Context
+from distq.memory import DESK
 from distq.worker import board
 from distq.worker.board import DRAIN, ORDER, Board
 from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand
-from distq.memory import DESK
 from tests.support.room import Room, Worker
 
 codec = Codec()
@@ -252,7 +253,7 @@ def test_what_must_not_begin_twice_is_not_interrupted(room: Room, bench: Callabl
     one = bench(job)
     raw_id = "default.00000000000000000001"
     room.wire.run_script(
-        __import__("distq.broker.scripts", fromlist=["script"]).script("enqueue"),
+        script("enqueue"),
         room.enqueue_many_bytes([raw_id], body=codec.pack_call((), {}), most=1),
     )
     one.run()
