@@ -34,6 +34,7 @@ from distq.errors import (
     UnknownQueue,
     UnknownTask,
 )
+from distq.memory import Progress
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
 from distq.outcome import Interrupted, Reject, Retry, Snooze
@@ -60,6 +61,7 @@ __all__ = [
     "NotSerializable",
     "Outgoing",
     "PayloadTooLarge",
+    "Progress",
     "Reject",
     "ResultNotKept",
     "ResultTimeout",

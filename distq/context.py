@@ -22,6 +22,9 @@ T = TypeVar("T")
 EVERY = 100
 """So many rows are done before it is remembered how far a task is."""
 
+TASK, TYPE = "distq_task", "distq_type"
+"""Attributes of each log record that a handler makes: the task's id and its type."""
+
 Meter = Callable[[str, float], None]
 """(status, seconds): counts one ended attempt of a type."""
 
@@ -127,6 +130,14 @@ class Context:
     def is_last_attempt(self) -> bool:
         """Whether an error now would use up the retries."""
         return self.attempt > self.task.retries_of(self.headers)
+
+    # -- long tasks: how far they are --------------------------------------------------------------------------------
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Says how far this attempt is; `handle.progress()` shows it soon. Cheap: call it as often as you like."""
+        desk = memory.DESK.get()
+        if desk is not None:
+            desk.report(self, done, total, text)
 
     # -- resumable tasks ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ import select
 import stat
 import sys
 import time
+from typing import Literal, cast
 
+from distq.context import TASK, TYPE
 from distq.errors import ConfigurationError, did_you_mean
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -24,11 +26,17 @@ def configure(level: str, format: str) -> None:
     if format not in FORMATS:
         raise ConfigurationError(f"--log-format {format}: give text or json{did_you_mean(format, FORMATS)}")
     handler = _to_standard_error()
-    handler.setFormatter(_json_formatter() if format == "json" else _Text())
+    handler.setFormatter(formatter(cast("Literal['text', 'json']", format)))
     logger = logging.getLogger("distq")
     logger.handlers[:] = [handler]
     logger.setLevel(name)
     logger.propagate = False
+
+
+def formatter(format: Literal["text", "json"] = "text") -> logging.Formatter:
+    """The form of distq's own lines, for handlers of yours: text, or JSON (extra `json`). With the id of the task that
+    says something."""
+    return _json_formatter() if format == "json" else _Text()
 
 
 def _to_standard_error() -> logging.Handler:
@@ -123,7 +131,8 @@ class _Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
+        id = getattr(record, TASK, "")
+        return one_line(super().formatMessage(record) + (f" [{id}]" if id else ""))
 
 
 def _json_formatter() -> logging.Formatter:
@@ -133,5 +142,11 @@ def _json_formatter() -> logging.Formatter:
         raise ConfigurationError("--log-format json needs the extra: pip install 'distq[json]'") from None
     return JsonFormatter(
         "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
-        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        rename_fields={
+            "asctime": "time",
+            "levelname": "level",
+            "name": "logger",
+            TASK: "task_id",
+            TYPE: "task_type",
+        },
     )

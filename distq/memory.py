@@ -11,7 +11,10 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, cast
+
+from msgpack import UnpackException, unpackb
 
 from distq.broker import memory
 from distq.broker.verbs import Command
@@ -49,6 +52,9 @@ class Desk(Protocol):
 
     def holder(self, context: Context) -> str | None:
         """The name under which the worker holds this attempt; None: it does not any more."""
+
+    def report(self, context: Context, done: float, total: float | None, text: str) -> None:
+        """Shows how far an attempt is, if it still runs."""
 
     def is_ending(self) -> bool:
         """Whether the worker shall end: what can go on elsewhere is to stop."""
@@ -221,6 +227,26 @@ class Memory:
             if unsaved:
                 pairs = {name: value for field in unsaved for name, value in self.position(field).items()}
                 self._heard(self._app.broker.run(self._command(pairs)), pairs)
+
+
+class Progress(NamedTuple):
+    """How far a task is, as its handler has said."""
+
+    done: float
+    total: float | None
+    text: str
+    at: datetime
+    """When it said so, by the clock of its host (UTC)."""
+
+
+def progress_in(raw: bytes | None) -> Progress | None:
+    """What was said; None: nothing, or nothing that can be read."""
+    try:
+        done, total, text, at = unpackb(raw or b"")
+        is_sound = isinstance(done, int | float) and isinstance(total, int | float | None) and isinstance(text, str)
+        return Progress(done, total, text, datetime.fromtimestamp(at, UTC)) if is_sound else None
+    except (ValueError, TypeError, OverflowError, OSError, UnpackException):
+        return None
 
 
 def memory_of(context: Context) -> Memory:

@@ -91,10 +91,14 @@ def decide(error: BaseException) -> Verdict:
     return Verdict("bury", 0, error)
 
 
-def record(verdict: Verdict, *, attempt: int, at_ms: int, seconds: float, worker: str) -> dict[str, object]:
-    """What is kept of an ended attempt: plain, bounded data for `attempts:<id>` and for the dead letters."""
+def record(
+    verdict: Verdict, *, attempt: int, at_ms: int, seconds: float, worker: str, log: str = ""
+) -> dict[str, object]:
+    """What is kept of an ended attempt: plain, bounded data for `attempts:<id>` and for the dead letters. `log`: the
+    last lines that it has logged."""
     error = verdict.error
     name = "" if error is None else clip(_name(type(error)), MAX_TYPE)
+    logged = {"log": log} if log else {}
     return {
         "outcome": "rejected" if isinstance(error, Reject) else "raised",
         "type": name,
@@ -105,6 +109,7 @@ def record(verdict: Verdict, *, attempt: int, at_ms: int, seconds: float, worker
         "seconds": round(seconds, 6),
         "worker": worker,
         "retry_in_ms": verdict.delay_ms if verdict.word == "retry" else None,
+        **logged,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from distq.broker import verbs
+from distq.broker import memory, verbs
 from distq.context import CURRENT
 from distq.errors import (
     DistqError,
@@ -17,6 +17,7 @@ from distq.errors import (
     TaskFailed,
     UnknownTask,
 )
+from distq.memory import Progress, progress_in
 from distq.message import NEVER_SAID, parse, untyped
 from distq.states import State
 
@@ -69,6 +70,18 @@ class Handle(Generic[R]):
     def cancel(self) -> bool:
         """Ends the task if it still waits (queued, scheduled). False: it runs already, or has ended, or is unknown."""
         return self._app.broker.run(verbs.cancel(self._prefix(), self.id, "handle")) == "cancelled"
+
+    def progress(self) -> Progress | None:
+        """How far the task is, as its handler has last said with `current().progress()`. None if it has not, and when
+        it has ended, other than dead."""
+        return progress_in(self._app.broker.exchange.request(memory.progress(self._prefix(), self.id)))
+
+    async def aprogress(self) -> Progress | None:
+        """`progress()` for asyncio."""
+        if self.queue is None:
+            await self._alook()
+        prefix = self._app.broker.prefix(cast("str", self.queue))
+        return progress_in(await self._app.async_broker.request(memory.progress(prefix, self.id)))
 
     async def astatus(self) -> State:
         """`status()` for asyncio."""

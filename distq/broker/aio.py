@@ -199,6 +199,10 @@ class AsyncBroker:
         """Runs a verb; sends it again if the reply was lost."""
         return command.parse(await self._attempt(command.verb, command.data, self._deadline()))
 
+    async def request(self, data: bytes) -> Reply:
+        """Sends a plain command, which must be idempotent."""
+        return await self._attempt(None, data, self._deadline())
+
     async def enqueue(
         self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
     ) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from distq.broker.scripts import Reply, encode_items, script
+from distq.broker.keys import key
+from distq.broker.scripts import Reply, encode, encode_items, script
 from distq.broker.verbs import Command
 
 MOST_FIELDS = 1000
@@ -29,6 +30,11 @@ def checkpoint(
     flat = [item for pair in pairs.items() for item in pair]
     items = encode_items((worker, entry, MOST_FIELDS, MOST_BYTES, *flat))
     return Command(verb, verb.command_head(prefix.encode(), 4 + len(flat)) + items, _parse)
+
+
+def progress(prefix: str, id: str) -> bytes:
+    """Asks how far a task is, as a plain command."""
+    return encode("HGET", key(prefix, "MEMORY", id), PROGRESS)
 
 
 def _parse(reply: Sequence[Reply]) -> tuple[str, dict[bytes, bytes]]:

@@ -9,10 +9,12 @@ import typer
 
 from distq.app import Distq
 from distq.broker import inspect
+from distq.broker.inspect import whole
 from distq.broker.verbs import Look
 from distq.cli import output
 from distq.durations import format_duration
 from distq.message import parse
+from distq.result import Handle
 
 MOST_SHOWN = 2000
 """Characters of one value; --json shows all."""
@@ -28,6 +30,7 @@ def describe(found: Distq, id: str) -> dict[str, Any]:
         facts["due_at_ms"] = look.due_ms
     if look.worker:
         facts["worker"] = look.worker
+    facts |= _of_progress(handle)
     facts |= _of_ending(found, look)
     facts["attempts"] = inspect.attempts(found.broker, queue, id)
     return facts
@@ -42,6 +45,20 @@ def _of_message(found: Distq, look: Look) -> dict[str, Any]:
     except ValueError as error:
         return {"corrupt": str(error)}
     return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+
+
+def _of_progress(handle: Handle[Any]) -> dict[str, Any]:
+    said = handle.progress()
+    if said is None:
+        return {}
+    return {"progress": {**said._asdict(), "at": whole(said.at.timestamp() * 1000)}}
+
+
+def _show_progress(said: Mapping[str, Any]) -> None:
+    done, total, text = said["done"], said["total"], said["text"]
+    of = "" if total is None else f" of {total:,}"
+    share = f" ({done / total:.0%})" if total else ""
+    _line("progress", f"{done:,}{of}{share}{text and f': {text}'}, at {output.moment(said['at'])}")
 
 
 def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
@@ -69,10 +86,12 @@ def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, A
 
 def show(facts: dict[str, Any]) -> None:
     """The same for people."""
-    attempts, error = facts.pop("attempts"), facts.pop("error", None)
+    attempts, error, progress = facts.pop("attempts"), facts.pop("error", None), facts.pop("progress", None)
     for key, value in facts.items():
         if value not in (None, "", [], {}, 0) or key == "result":
             _line(key, value)
+    if progress:
+        _show_progress(progress)
     if error:
         _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])
         for line in str(error["traceback"] or "").splitlines():
@@ -83,6 +102,9 @@ def show(facts: dict[str, Any]) -> None:
         ]
         typer.echo()
         output.table("", ("attempt", "ended", "outcome", "error"), rows, numbers=("attempt",))
+    if attempts and attempts[-1].get("outcome") != "killed" and attempts[-1].get("log"):
+        typer.echo()
+        _show_lines("logged", str(attempts[-1]["log"]))
     deaths = [attempt for attempt in attempts if attempt.get("outcome") == "killed"]
     if deaths:
         typer.echo()
@@ -104,9 +126,13 @@ def _show_death(record: Mapping[str, Any], shown: str) -> None:
             text = f"{other.get('id')}, for {other.get('seconds')} s, in thread {other.get('thread')}"
             _line("" if number else "beside", text)
     traceback = str(record.get("traceback", ""))
-    for name, text in (("logged", str(record.get("log", ""))), ("traceback", "" if traceback == shown else traceback)):
-        for number, line in enumerate(text.splitlines()):
-            _line("" if number else name, line)
+    _show_lines("logged", str(record.get("log", "")))
+    _show_lines("traceback", "" if traceback == shown else traceback)
+
+
+def _show_lines(name: str, text: str) -> None:
+    for number, line in enumerate(text.splitlines()):
+        _line("" if number else name, line)
 
 
 def _line(key: str, value: Any) -> None:

@@ -17,12 +17,12 @@ import msgpack
 from distq import worker
 from distq.outcome import clip
 from distq.worker.board import Ran, Slot
+from distq.worker.notes import last_lines
 
 _OURS = os.path.join(os.path.dirname(worker.__file__), "")
 """Frames from here on are not the handler's."""
 MOST_BESIDE = 20
 """Of the tasks that ran in the same process so many are named."""
-MOST_LINES = 20
 MOST_DUMP = 4_000
 """Characters of the traceback that a crash in C code leaves."""
 MUCH = 0.5
@@ -80,7 +80,7 @@ def _of(one: Ran, ran: Iterable[Ran]) -> dict[str, Any]:
         "seconds": _seconds(one, now_ns),
         "thread": one.seat + 1,
         "beside": beside[:MOST_BESIDE],
-        "log": "\n".join(one.log.decode("utf-8", "replace").splitlines()[-MOST_LINES:]),
+        "log": last_lines(one.log),
     }
 
 

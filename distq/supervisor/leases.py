@@ -20,6 +20,7 @@ from typing import NamedTuple
 from distq.broker import verbs
 from distq.broker.verdicts import NO_VERDICTS
 from distq.supervisor.autopsy import lost
+from distq.supervisor.host import Identity
 from distq.supervisor.service import Service, Site
 from distq.worker import board
 
@@ -135,6 +136,13 @@ class Leases(Service):
             if now - seen[worker].first >= 0.4 * self._lease_s:
                 self.recover(queue, worker, until)
         self._seen[queue] = seen
+
+    def find_orphans(self, queue: int, ours: Identity, present: list[verbs.Present]) -> None:
+        """Workers of a supervisor that lived on this machine and is gone: no need to wait for their lease."""
+        for worker in present:
+            identity = Identity.from_text(worker.info)
+            if identity is not None and identity.is_gone_from(ours):
+                self.recover(queue, worker.name, "")
 
     def recover(self, queue: int, worker: str, until: str) -> None:
         """Takes back what a lost worker holds; the broker refuses while its lease runs or if it was renewed."""

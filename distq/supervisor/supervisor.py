@@ -34,6 +34,7 @@ from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.processes import next_pause, prepare_to_fork, reap_orphans
+from distq.supervisor.reports import Reports
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.suspects import Suspects
 from distq.supervisor.switches import Connection, switches
@@ -165,9 +166,11 @@ class Supervisor:
         self._time = Timekeeper(site)
         self._audit = Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
-        self._watch = Watch(site)
+        self._watch, self._reports = Watch(site), Reports(site)
         isolation = Isolation(site, self._children)
-        self._services: list[Service] = [self._children, isolation, self._leases, self._time, self._watch, self._audit]
+        self._services: list[Service] = [
+            self._children, isolation, self._leases, self._time, self._watch, self._reports, self._audit,
+        ]  # fmt: skip
         if config.most_alone:
             self._connections.append(Links(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
             groups = list(cluster.grouped(url, prefixes).values())
@@ -182,7 +185,9 @@ class Supervisor:
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])
             self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
-            self._link.submit(verbs.workers(prefix), partial(self._find_orphans, queue), lambda: None)
+            self._link.submit(
+                verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None
+            )
         if self._metrics:
             self._metrics.start(site, self._selector)
             self._services.append(self._metrics)
@@ -198,13 +203,6 @@ class Supervisor:
         self._audit.is_keeper[queue] = host == self._shared.host
         if not host:
             self._time.tick(queue)
-
-    def _find_orphans(self, queue: int, present: list[verbs.Present]) -> None:
-        """Workers of a supervisor that lived on this machine and is gone: no need to wait for their lease."""
-        for worker in present:
-            identity = host.Identity.from_text(worker.info)
-            if identity is not None and identity.is_gone_from(self._identity):
-                self._leases.recover(queue, worker.name, "")
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -299,11 +297,13 @@ class Supervisor:
         self._children.kill_all()
 
     def _ring(self) -> None:
-        """A child has registered ("r"), or begun a batch of several ("b")."""
+        """A child has registered ("r"), begun a batch of several ("b"), or says how far a task is ("p")."""
         with contextlib.suppress(BlockingIOError):
             rung = os.read(self._shared.bell[0], 4096)
             if b"b" in rung:
                 self._watch.ring()
+            if b"p" in rung:
+                self._reports.ring()
 
     def _hear(self) -> None:
         """Lines from the template."""

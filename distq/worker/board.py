@@ -10,6 +10,8 @@ The supervisor reads it when a child dies, hangs or is slow; it costs the broker
     verdicts  what is finished but not settled: first what a step on its way carries
     meters    counters that go on when the child is replaced
     logs      per thread: since when what it is about has run, its length, and the last lines that were logged meanwhile
+    reports   per thread: how often it was written (odd: just now), since when what it is about has run, its length, and
+              how far that task is
 
 Each entry and each verdict stands behind its length and its queue. The child's side is `distq.worker.hand`.
 
@@ -48,8 +50,13 @@ LOG_BYTES = 4096
 """Of the last lines that a task has logged."""
 LOG_HEAD = struct.Struct("=QI")
 LOG_ROOM = LOG_HEAD.size + LOG_BYTES
+REPORT_WORDS = 128
+"""Of 8 bytes: three of them in front."""
+REPORT_BYTES = 8 * (REPORT_WORDS - 3)
+TRIES = 200
 _PARTS = (
-    WORDS * 8, MAX_SEATS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, METER_BYTES, MAX_SEATS * LOG_ROOM
+    WORDS * 8, MAX_SEATS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, METER_BYTES,
+    MAX_SEATS * LOG_ROOM, MAX_SEATS * REPORT_WORDS * 8,
 )  # fmt: skip
 SLOT_BYTES = -(-sum(_PARTS) // 4096) * 4096
 HEAD_BYTES = 4096
@@ -70,7 +77,7 @@ EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
 NONE, KNOWN, UNKNOWN = range(3)
 
 # words of the head
-ORDER, WATCHING, WANTED = range(3)
+ORDER, WATCHING, WANTED, REPORTING = range(4)
 
 # orders to all children
 RUN, DRAIN, QUIT = range(3)
@@ -88,6 +95,15 @@ class Ran(NamedTuple):
     """By the monotonic clock."""
     log: bytes
     """The last lines that it had logged."""
+
+
+class Report(NamedTuple):
+    """How far a task is."""
+
+    worker: str
+    queue: int
+    entry: bytes
+    raw: bytes
 
 
 def _split(raw: bytes, frame: struct.Struct) -> Iterator[tuple[int, bytes]]:
@@ -128,9 +144,9 @@ class Slot:
         self.index = index
         ends = [sum(_PARTS[: part + 1]) for part in range(len(_PARTS))]
         parts = [view[end - size : end] for size, end in zip(_PARTS, ends, strict=True)]
-        words, seats, since, self._name, self.entries, self.verdicts, meters, logs = parts
+        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports = parts
         self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
-        self._logs = logs
+        self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock: Lock = get_context("fork").Lock()
@@ -251,6 +267,45 @@ class Slot:
         room = self.log(seat)
         whose, size = LOG_HEAD.unpack_from(room)
         return bytes(room[LOG_HEAD.size : LOG_HEAD.size + size]) if whose == self.since[seat] else b""
+
+    def report(self, seat: int, raw: bytes) -> None:
+        """How far the task of this thread is. Only the thread itself calls it."""
+        words, at = self._report_words, seat * REPORT_WORDS
+        words[at] |= 1
+        words[at + 1], words[at + 2] = self.since[seat], len(raw)
+        start = 8 * (at + 3)
+        self._reports[start : start + len(raw)] = raw
+        words[at] += 1
+
+    def reported(self, seat: int) -> int:
+        """How often this thread has said how far it is; odd while it writes."""
+        return self._report_words[seat * REPORT_WORDS]
+
+    def read_report(self, seat: int) -> Report | None:
+        """How far the task of this thread is; None: it has ended, or this cannot be said at this moment."""
+        if not self.lock.acquire(block=False):
+            return None
+        try:
+            entries, index = self._entries(), self.seats[seat]
+            since, raw = self._read_report(seat)
+            if since != self.since[seat] or not 0 < index <= len(entries):
+                return None
+            queue, entry = entries[index - 1]
+            return Report(self.name, queue, entry, raw)
+        finally:
+            self.lock.release()
+
+    def _read_report(self, seat: int) -> tuple[int, bytes]:
+        """Since when what it is about has run, and what was said. Who says something all the time is
+        writing most of the time, so this looks more than once."""
+        words, room, at = self._report_words, self._reports, seat * REPORT_WORDS
+        start = 8 * (at + 3)
+        for _ in range(TRIES):
+            before = words[at]
+            since, raw = words[at + 1], room[start : start + words[at + 2]].tobytes()
+            if words[at] == before and not before % 2:
+                return since, raw
+        return 0, b""
 
     def _entries(self) -> list[tuple[int, bytes]]:
         """(queue, entry) of what it holds, and has begun."""

@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+from time import time
+
+from msgpack import Packer
+
 from distq.context import Context
 from distq.memory import Memory
-from distq.worker.board import ORDER, RUN, Board, Slot
+from distq.worker.board import ORDER, REPORTING, RUN, Board, Slot
 from distq.worker.hand import VOID, Hand
+from distq.worker.notes import last_lines
+
+MOST_TEXT = 200
+"""Characters of what is said beside the numbers."""
 
 
 class Seat:
     """The desk of one thread (`distq.memory.Desk`)."""
 
-    def __init__(self, board: Board, slot: Slot, hand: Hand, seat: int) -> None:
-        self._head, self._slot, self._hand, self._seat = board.head, slot, hand, seat
+    def __init__(self, board: Board, slot: Slot, hand: Hand, seat: int, ring: Callable[[bytes], None]) -> None:
+        self._head, self._slot, self._hand, self._seat, self._ring = board.head, slot, hand, seat, ring
+        self._reporting = Lock()
+        self._pack = Packer(unicode_errors="replace").pack
         self.used_by: Context | None = None
         self.memory: Memory | None = None
 
     def holder(self, context: Context) -> str | None:
-        """The name under which the worker holds this attempt; None: it does not any more. The fence tells attempts of
-        one task apart, and both change under the lock of the slot."""
+        """The name under which the worker holds this attempt; None: it does not any more. Both change under the lock of
+        the slot."""
         with self._slot.lock:
-            item = self._hand.running[self._seat]
-            is_held = item is not None and (item[0], item[2]) == (context.entry, context.fence) and item[3] != VOID
-            return self._slot.name if is_held else None
+            return self._slot.name if self._runs(context) else None
+
+    def _runs(self, context: Context) -> bool:
+        """The fence tells attempts of one task apart."""
+        item = self._hand.running[self._seat]
+        return item is not None and item[2] == context.fence and item[0] == context.entry and item[3] != VOID
 
     def is_ending(self) -> bool:
         """Whether the supervisor wants the worker to end."""
         return bool(self._head[ORDER] != RUN)
 
+    def report(self, context: Context, done: float, total: float | None, text: str) -> None:
+        """Onto the board, from where the supervisor sends it; it is called if it does not look. Handlers call this
+        often, and it takes a microsecond."""
+        with self._reporting:  # a handler may have threads of its own
+            if not self._runs(context):
+                return
+            self.used_by = context
+            self._slot.report(self._seat, self._pack((done, total, text[:MOST_TEXT], time())))
+        if not self._head[REPORTING]:
+            self._ring(b"p")
+
     def finish(self, context: Context) -> None:
         """An attempt has ended without a result."""
         if self.memory is not None and self.memory.context is context:
             self.memory.finish()
+
+    @property
+    def log(self) -> str:
+        """The last lines that the running task has logged."""
+        return last_lines(self._slot.logged(self._seat))
 
     def forget(self) -> None:
         """Nothing runs."""

@@ -336,5 +336,6 @@ class Executor:
         if decided.word in ("snooze", "release"):
             return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, b"")
         at_ms = int(time() * 1000)
-        kept = record(decided, attempt=attempt, at_ms=at_ms, seconds=seconds, worker=self._worker())
+        log = self._desk.log if self._desk is not None else ""
+        kept = record(decided, attempt=attempt, at_ms=at_ms, seconds=seconds, worker=self._worker(), log=log)
         return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, msgpack.packb(kept))

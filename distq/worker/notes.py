@@ -12,7 +12,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from distq.context import CURRENT
+from distq.context import CURRENT, TASK, TYPE
 from distq.worker.board import LOG_BYTES, LOG_HEAD, Slot
 
 MOST_OF_A_LINE = 500
@@ -20,6 +20,15 @@ MOST_OF_A_LINE = 500
 
 SEAT: ContextVar[int] = ContextVar("distq.seat", default=0)
 """Which of the worker's threads this is."""
+
+
+MOST_LINES = 20
+"""Of them so many are kept with an attempt."""
+
+
+def last_lines(raw: bytes) -> str:
+    """Of what is in the room of a thread."""
+    return "\n".join(raw.decode("utf-8", "replace").splitlines()[-MOST_LINES:])
 
 
 class Notes:
@@ -56,7 +65,8 @@ class Notes:
 
 
 def keep_what_is_logged(slot: Slot) -> None:
-    """From now on, whatever a handler says through `logging`, to any logger that is enabled for it, is noted.
+    """From now on, whatever a handler says through `logging`, to any logger that is enabled for it, is noted, and says
+    of which task it is.
 
     It sees records when they are made: a handler at the root logger would keep `logging.basicConfig()` from working.
     """
@@ -64,7 +74,10 @@ def keep_what_is_logged(slot: Slot) -> None:
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
-        if CURRENT.get() is not None and not record.name.startswith("distq."):
+        context = CURRENT.get()
+        if context is not None and not record.name.startswith("distq."):
+            setattr(record, TASK, context.id)
+            setattr(record, TYPE, context.type)
             try:
                 notes.record(record)
             except (ValueError, IndexError, struct.error):  # nobody's log may fail for it

@@ -99,7 +99,7 @@ class Worker:
 
     def _executor(self, meters: Meters, seat: int) -> Executor:
         """What runs messages in this thread."""
-        desk = Seat(self._post.board, self._slot, self._hand, seat)
+        desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
         return Executor(self._app, lambda: self._line.name, meters, desk)
 

@@ -39,7 +39,7 @@ def test_a_task_that_is_ended_at_50_random_moments_has_each_effect_once(
     chance.shuffle(ways)
     repeated_by_term = 0
     for number, way in enumerate(ways):
-        eventually(lambda number=number: len(journal.starts()) > number, "it runs")
+        await_run(journal, number + 1)
         time.sleep(chance.uniform(0, 0.02))  # the moment, not a wait
         host, again = end(host, way, start, journal)
         repeated_by_term += again
@@ -54,6 +54,10 @@ def test_a_task_that_is_ended_at_50_random_moments_has_each_effect_once(
     assert repeated_by_term == 0, "and a TERM none"
     with capsys.disabled():
         print(f"\n{KILLS} × KILL, {TERMS} × TERM: {STEPS} effects, {repeats} steps were begun a second time")
+
+
+def await_run(journal: Journal, number: int) -> None:
+    eventually(lambda: len(journal.starts()) >= number, f"run {number} begins")
 
 
 def end(host: Host, way: signal.Signals, start: Start, journal: Journal) -> tuple[Host, int]:

@@ -37,7 +37,8 @@ class Bench:
         self.slot = self.board.slots[0]
         self.slot.clear()
         self.hand = Hand(self.slot)
-        self.desk = Seat(self.board, self.slot, self.hand, 0)
+        self.rung: list[bytes] = []
+        self.desk = Seat(self.board, self.slot, self.hand, 0, self.rung.append)
         DESK.set(self.desk)
         self.runs = Executor(self.app, lambda: self.worker.name, None, self.desk)
         self.begin_anew()
