@@ -34,6 +34,7 @@ from distq.errors import (
     UnknownQueue,
     UnknownTask,
 )
+from distq.lifecycle import AsyncResource, Resource
 from distq.memory import Progress
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
@@ -44,6 +45,7 @@ from distq.task import Task
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncResource",
     "BrokerError",
     "BrokerFull",
     "BrokerUnavailable",
@@ -63,6 +65,7 @@ __all__ = [
     "PayloadTooLarge",
     "Progress",
     "Reject",
+    "Resource",
     "ResultNotKept",
     "ResultTimeout",
     "Retry",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
@@ -13,6 +14,7 @@ from distq.broker.broker import Broker
 from distq.codec import Codec
 from distq.durations import seconds
 from distq.errors import ConfigurationError, DuplicateTask
+from distq.lifecycle import AsyncResource, Hook, Lifecycle, Resource
 from distq.middleware import Link, check
 from distq.middleware.logging import LogAttempts
 from distq.middleware.metrics import Metrics
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 DEFAULT_MIDDLEWARE: tuple[Link, ...] = (LogAttempts(), Metrics(), RetryPolicy())
 """Outermost first. What an application appends runs inside of these, nearest to the handler."""
@@ -95,6 +98,7 @@ class Distq:
         for link in middleware:
             check(link)
         self.codec = Codec()
+        self.lifecycle = Lifecycle()
 
     # -- declaring ---------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,31 @@ class Distq:
             self.codec.register_annotations(known)
         self.tasks[declared.type] = task
         return task
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def on_worker_start(self, function: Hook, /) -> Hook:
+        """Declares a function that each worker process calls before its first task. If it raises, the process is not
+        used, and another one is tried after a pause."""
+        return self.lifecycle.add_hook(self.lifecycle.starts, function, "on_worker_start")
+
+    def on_worker_stop(self, function: Hook, /) -> Hook:
+        """Declares a function that each worker process calls when it ends in order. The last declared comes first."""
+        return self.lifecycle.add_hook(self.lifecycle.stops, function, "on_worker_stop")
+
+    @overload
+    def resource(self, function: Callable[[], AsyncIterator[T]], /) -> AsyncResource[T]: ...
+    @overload
+    def resource(self, function: Callable[[], AbstractAsyncContextManager[T]], /) -> AsyncResource[T]: ...
+    @overload
+    def resource(self, function: Callable[[], Iterator[T]], /) -> Resource[T]: ...
+    @overload
+    def resource(self, function: Callable[[], AbstractContextManager[T]], /) -> Resource[T]: ...
+    def resource(self, function: Callable[[], Any], /) -> Any:
+        """Declares what each process opens once, when it is first called for, and closes at its end: a generator
+        function that yields it, or what gives a context manager. An `async` one is awaited, and opened once for each
+        event loop."""
+        return self.lifecycle.add_resource(function)
 
     # -- calling -----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,8 @@ class Children(Service):
         self._start_at = [0.0 if slot < site.config.processes else NEVER for slot in range(slots)]
         self._pause = [0.0] * slots
         self._born = [0.0] * slots
+        self._fetches = [0] * slots
+        """What each slot had fetched before its child was born."""
         self._asked: set[int] = set()
         self.is_ending = False
         self.only: int | None = None
@@ -81,6 +83,7 @@ class Children(Service):
                 os.lseek(self._dumps[slot], 0, os.SEEK_SET)
                 os.ftruncate(self._dumps[slot], 0)
                 self._asked.add(slot)
+                self._fetches[slot] = self._site.board.slots[slot].words[board.FETCHES]
                 if slot >= self._site.config.processes:
                     self._start_at[slot] = NEVER
                 with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
@@ -101,7 +104,7 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
-        has_worked = place.words[board.FETCHES] > 0
+        has_worked = place.words[board.FETCHES] > self._fetches[slot]
         if place.words[board.STATE] != board.LEFT:
             self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
         place.words[board.STATE] = board.EMPTY

@@ -188,13 +188,26 @@ class _Template:
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)
             keep_what_is_logged(post.slot)
-            self._worker(slot, post).run()
-            code = 0
+            code = self._live(self._worker(slot, post))
         except BaseException:
             logger.exception("worker failed")
         finally:
             _flush()
             os._exit(code)
+
+    def _live(self, worker: Worker) -> int:
+        """The worker's life, and what the application does before and after it; the exit code."""
+        lifecycle = self._app.lifecycle
+        try:
+            lifecycle.start()
+        except BaseException:
+            logger.exception("on_worker_start failed: this process is not used, and another one is tried later")
+            return 1
+        try:
+            worker.run()
+        finally:
+            lifecycle.stop()
+        return 0
 
     def _worker(self, slot: int, post: Post) -> Worker:
         config = self._shared.config

@@ -26,6 +26,7 @@ from distq.broker.verdicts import verdict, verdict_kind, verdict_like
 from distq.codec import DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
+from distq.lifecycle import KEPT
 from distq.message import (
     HAS_MEMORY,
     HAS_RECORDS,
@@ -89,7 +90,7 @@ async def _alone(coroutine: Any) -> Any:
     try:
         return await coroutine
     finally:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
+        left = asyncio.all_tasks() - {asyncio.current_task(), *KEPT}
         for task in left:
             task.cancel()
         if left:
@@ -309,6 +310,8 @@ class Executor:
     def close(self) -> None:
         """Ends the event loop of `async def` handlers, if there was one."""
         if self._runner is not None:
+            if self._app.lifecycle.has_loops:
+                self._runner.run(self._app.lifecycle.aclose())
             self._runner.close()
 
     def _call(self, context: Context) -> Any:

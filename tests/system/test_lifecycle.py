@@ -1,0 +1,106 @@
+"""What worker processes do at their start and end, and what they open: each its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.host import Host
+from tests.system.conftest import Start
+
+
+class Life:
+    """What the processes have noted."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def of(self, pid: int) -> list[str]:
+        pairs = (line.split(" ", 1) for line in self.lines())
+        return [text for its, text in pairs if int(its) == pid]
+
+    def lines(self) -> list[str]:
+        return self.place.read_text().splitlines() if self.place.exists() else []
+
+
+@pytest.fixture
+def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Life:
+    place = tmp_path / "life"
+    monkeypatch.setenv("LIFE", str(place))
+    return Life(place)
+
+
+@pytest.fixture
+def lifecycle(life: Life, url: str) -> object:
+    from tests.support.apps import lifecycle
+
+    lifecycle.app.rebind(url)
+    return lifecycle
+
+
+def results(lifecycle: object, name: str, number: int) -> list[Any]:
+    handles = lifecycle.app.tasks[name].delay_many([()] * number)  # type: ignore[attr-defined]
+    return [handle.get(timeout=30) for handle in handles]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_each_process_begins_and_ends_with_what_it_has_opened(
+    start: Start, life: Life, lifecycle: object, threads: int
+) -> None:
+    host = start("lifecycle", "-t", str(threads), processes=2)
+    host.tracebacks_allowed = True
+    children = host.children
+    for pid, connection, _ in results(lifecycle, "use", 200):
+        assert connection == f"connection {pid}"
+    assert host.terminate() == 0
+    for pid in children:
+        noted = life.of(pid)
+        assert noted[0] == "start"
+        assert sorted(noted) == ["close", "open", "start", f"stop with connection {pid}"]
+        assert noted[-1] == "close"
+    assert host.log().count("on_worker_stop fail failed") == 2
+    assert "close" not in life.of(host_template(life)), "nobody closes what is the template's"
+
+
+def host_template(life: Life) -> int:
+    """Who has opened something without being a worker (beside this test)."""
+    starts = {line.split()[0] for line in life.lines() if line.endswith("start")}
+    (pid,) = {int(line.split()[0]) for line in life.lines()} - {int(pid) for pid in starts} - {os.getpid()}
+    return pid
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_async_resource_lives_on_its_loop_with_its_tasks(
+    start: Start, life: Life, lifecycle: object, threads: int
+) -> None:
+    host = start("lifecycle", "-t", str(threads), processes=1)
+    host.tracebacks_allowed = True
+    found = results(lifecycle, "ause", 20)
+    assert all(after > before for before, after in found), "its own task goes on behind the handler that has opened it"
+    assert host.terminate() == 0
+    counted = Counter(line.split()[1] for line in life.lines())
+    assert 1 <= counted["aopen"] <= threads
+    assert counted["aclose"] == counted["aopen"]
+
+
+def test_a_process_whose_start_fails_is_not_used_and_tried_again_with_pauses(
+    start: Start, life: Life, lifecycle: object
+) -> None:
+    host: Host = start("lifecycle", processes=1)
+    host.tracebacks_allowed = True
+    results(lifecycle, "use", 1)
+    refuse = Path(f"{life.place}.refuse")
+    refuse.touch()
+    os.kill(host.children[0], signal.SIGKILL)
+    handle = lifecycle.app.tasks["use"].delay()  # type: ignore[attr-defined]
+    host.await_log("on_worker_start failed: this process is not used", times=3)
+    assert handle.status() == "queued"
+    starts = sum(line.endswith("start") for line in life.lines())
+    assert starts <= 6, "no hot loop, also where processes have worked before"
+    refuse.unlink()
+    assert handle.get(timeout=30)[0] == host.children[0]
