@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 
-from distq.broker import keys
+from distq.broker import keys, memory
 from distq.codec import Codec
 from tests.cli.conftest import Shell, know
-from tests.support.room import Room, buried, completed, retried
+from tests.support.room import Room, buried, completed, retried, verdict
 
 
 def shown(distq: Shell, id: str) -> dict[str, str]:
@@ -47,6 +48,33 @@ def test_show_a_running_task_and_who_runs_it(distq: Shell, shop: Room) -> None:
     id, worker = shop.enqueue(), shop.register()
     shop.hold(worker, id)
     assert (shown(distq, id)["status"], shown(distq, id)["worker"]) == ("running", worker.name)
+
+
+def test_show_how_far_a_running_task_is(distq: Shell, shop: Room) -> None:
+    id, worker = shop.enqueue(), shop.register()
+    shop.hold(worker, id)
+    raw = msgpack.packb([2500, 10_000, "indexing\x1b[31m", 1_764_000_000.0])
+    shop.run(memory.checkpoint(shop.prefix, worker.name, id.encode(), {memory.PROGRESS: raw}))
+    assert shown(distq, id)["progress"].startswith("2,500 of 10,000 (25%): indexing\\x1b[31m, at 2025-11-24 ")
+    said = {"done": 2500, "total": 10_000, "text": "indexing\x1b[31m", "at": 1_764_000_000_000}
+    assert distq("tasks", "show", id, "--json").json["progress"] == said
+    shop.run(memory.checkpoint(shop.prefix, worker.name, id.encode(), {memory.PROGRESS: b"\xc1 what somebody wrote"}))
+    assert "progress" not in shown(distq, id)
+
+
+def test_show_what_a_failed_attempt_had_logged(distq: Shell, shop: Room) -> None:
+    id, worker = shop.enqueue(), shop.register()
+    shop.hold(worker, id)
+    record = {
+        "outcome": "raised",
+        "type": "E",
+        "attempt": 1,
+        "log": "10:00:00 INFO shop: first\n10:00:01 INFO shop: last",
+    }
+    shop.step(worker, 0, [verdict(id, "bury", blob=msgpack.packb(record))])
+    out = distq("tasks", "show", id).out
+    assert "logged  10:00:00 INFO shop: first\n" in out
+    assert "        10:00:01 INFO shop: last\n" in out
 
 
 def test_show_a_scheduled_task_and_when_it_is_due(distq: Shell, shop: Room) -> None:
