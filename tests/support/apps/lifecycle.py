@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def begin() -> None:
     assert os.getpid() != template
     note("start")
     if Path(os.environ["LIFE"] + ".refuse").exists():
+        note(f"refused {time.monotonic()}")
         raise ConnectionError("the shop is closed")
 
 
