@@ -26,7 +26,6 @@ The three directives that a handler raises (Retry, Reject, Snooze) are not error
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -143,5 +142,7 @@ class UnknownTask(TaskError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: ' (did you mean `priority`?)', or '' if nothing is near."""
+    import difflib  # noqa: PLC0415 (only who has erred needs it)
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean `{near[0]}`?)" if near else ""

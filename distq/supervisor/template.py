@@ -17,7 +17,6 @@ import selectors
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +62,8 @@ def dump_files(number: int) -> list[int]:
     """So many empty files without a name."""
     if hasattr(os, "memfd_create"):
         return [os.memfd_create("distq") for _ in range(number)]
+    import tempfile  # noqa: PLC0415 (it brings the compressors)
+
     with contextlib.ExitStack() as files:
         return [os.dup(files.enter_context(tempfile.TemporaryFile()).fileno()) for _ in range(number)]
 

@@ -24,12 +24,11 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from multiprocessing import get_context
-from multiprocessing.synchronize import Lock
 from typing import NamedTuple
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
+from distq.worker.lock import new_lock
 
 WORDS = 32
 NAME_BYTES = 256
@@ -149,7 +148,7 @@ class Slot:
         self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
-        self.lock: Lock = get_context("fork").Lock()
+        self.lock = new_lock()
 
     @property
     def name(self) -> str:

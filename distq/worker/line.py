@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import secrets
 import select
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -78,7 +77,7 @@ class Line:
     def register(self, takes: verbs.Takes) -> None:
         """Takes a fresh name and a lease for it in each queue. Raises LayoutMismatch."""
         self._takes = takes
-        self.name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.name = f"{self._host}:{os.getpid()}:{os.urandom(4).hex()}"
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
         for queue, (prefix, limits) in enumerate(zip(self._prefixes, self._limits, strict=True)):
