@@ -33,12 +33,12 @@ QUEUE_KEYS = {
     "LEASES": "leases",  # ZSET worker -> ms until which it lives without renewal
     "HOSTS": "hosts",  # ZSET supervisor -> ms likewise
     "GENERATIONS": "generations",  # HASH id -> entry, for live entries that are not their plain id
-    "LANES": "lanes",  # HASH lane -> "limited" | "parked"
+    "LANES": "lanes",  # HASH lane -> "limited" | "apart <digest>" | "parked <ms>"
     "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
     "CONFIRMED": "confirmed",  # STRING, written by each durable call so that there is something to wait for (TTL)
-    "META": "meta",  # HASH layout, fence, armed, keeper, keeper_until, keeper_lease
+    "META": "meta",  # HASH layout, fence, armed, apart, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
@@ -47,7 +47,7 @@ QUEUE_KEYS = {
     "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
     # one per worker, group, host or task
     "PROCESSING": "processing_queue:",  # + worker, LIST of entries that it holds
-    "WORKER": "worker:",  # + worker, HASH lease, step, settled, fence, reserved, alone, takes, host, digest, info
+    "WORKER": "worker:",  # + worker, HASH lease, step, settled, fence, reserved, alone, takes, apart, host, …
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)

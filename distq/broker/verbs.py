@@ -21,9 +21,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 How = Literal["left", "died", "lost"]
-Takes = Literal["all", "only", "sound", "suspects", "isolated"]
-"""What a worker can be handed: everything (`only`: and its host has no other worker), no suspects, nothing else, or
-suspects that run while their host runs nothing else."""
+Takes = Literal["all", "only", "sound", "lanes", "nothing", "suspects", "isolated"]
+"""What a worker can be handed: everything (`only`: and its host has no other worker), no suspects (`lanes`: and nothing
+that is in no lane), nothing, nothing but suspects, or suspects that run while their host runs nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +217,15 @@ def register(
     takes: Takes,
     types: Sequence[str],
     limits: Mapping[str, str],
+    apart: Sequence[str] = (),
 ) -> Command[list[str]]:
-    """Begins a worker: ["ok", now] or ["layout", the other layout]."""
+    """Begins a worker: ["ok", now] or ["layout", the other layout]. `apart`: types that it takes from lanes of
+    their own, and from nowhere else."""
+    lanes = msgpack.packb(list(apart)) if apart else b""
     pairs = [item for pair in limits.items() for item in pair]
     return _command(
         "register", prefix, _parse_registration,
-        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, len(types), *types, *pairs,
+        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, lanes, len(types), *types, *pairs,
     )  # fmt: skip
 
 

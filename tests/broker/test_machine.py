@@ -55,7 +55,7 @@ GIVEN = st.sampled_from([None, "a", "b"])
 TYPES = st.sampled_from(["job", "mail", "new"])
 LIMITS = st.sampled_from([None, (HOUR, 1), (2 * HOUR, 2)])
 KNOWN = st.sampled_from([["job", "mail", "new"], ["job", "mail"], ["job"]])
-TAKES = st.sampled_from(["all", "all", "only", "sound", "suspects", "isolated"])
+TAKES = st.sampled_from(["all", "all", "only", "sound", "lanes", "suspects", "isolated"])
 HOW = st.sampled_from(["died", "lost", "left"])
 WORDS = st.sampled_from(["complete", "retry", "release", "park", "snooze", "bury", "complete_again", "keep"])
 VERDICTS = st.tuples(
@@ -241,7 +241,7 @@ class Machine(RuleBasedStateMachine):
         self.last_step[worker.name] = command
         self.model.lane_order = self._lane_order()
         step = self.room.run(command)
-        got, alone, late = self.model.step(worker.name, want, verdicts)
+        got, alone, late = self.model.step(worker.name, want, verdicts, worker.number)
         assert (step.word, step.alone, step.late) == ("ok", alone, late)
         assert [entry.decode() for entry in step.entries] == [life.entry for life in got]
         assert step.fence == self.model.workers[worker.name].fence

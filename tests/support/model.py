@@ -290,7 +290,7 @@ class Model:
                 self.lanes.setdefault(life.type, Parked(verdict.after))
                 self._wait(life)
 
-    def step(self, worker: str, want: int, verdicts: Iterable[Verdict]) -> tuple[list[Life], int, int]:
+    def step(self, worker: str, want: int, verdicts: Iterable[Verdict], number: int) -> tuple[list[Life], int, int]:
         """What it reserves, whether that is to run alone, and how many verdicts came too late."""
         late = self.settle(worker, verdicts)
         self.advance()
@@ -298,7 +298,7 @@ class Model:
         if place.takes == "isolated":
             got, alone = self._take_isolated(want), 0
         else:
-            got, alone = self._reserve(worker, want) if want else ([], 0)
+            got, alone = self._reserve(worker, want, number) if want else ([], 0)
         place.fence, place.reserved, place.alone = self.fence + 1 if got else 0, len(got), alone
         self.fence += len(got)
         for life in got:
@@ -306,13 +306,13 @@ class Model:
         self.held(worker).extend(got)
         return got, alone, late
 
-    def _reserve(self, worker: str, want: int) -> tuple[list[Life], int]:
-        """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes; what is ready. Some
-        workers take no suspects, some nothing else."""
+    def _reserve(self, worker: str, want: int, number: int) -> tuple[list[Life], int]:
+        """Strictly by priority; within one: a suspect, into idle hands and alone; what is in lanes, each
+        the first one by turns; what is ready. Some take no suspects, some only what is in lanes, some only suspects."""
         got: list[Life] = []
         takes, alone = self.workers[worker].takes, 0
         for level in LEVELS:
-            if takes != "sound" and self.at(f"suspects:{level}"):
+            if takes not in ("sound", "lanes") and self.at(f"suspects:{level}"):
                 if self.held(worker):
                     alone = 2
                 elif got:
@@ -325,10 +325,11 @@ class Model:
                 if self.at(f"queue:{level}"):
                     break
                 continue
-            for lane in self.lanes_at(level):
-                if len(got) < want and lane in self.workers[worker].types:
-                    got += self._take_from_lane(level, lane, want - len(got))
-            if len(got) < want:
+            lanes = [lane for lane in self.lanes_at(level) if lane in self.workers[worker].types]
+            for ahead in range(1, len(lanes) + 1):
+                if len(got) < want:
+                    got += self._take_from_lane(level, lanes[(number + ahead) % len(lanes)], want - len(got))
+            if len(got) < want and takes != "lanes":
                 got += self._take(f"queue:{level}", want - len(got))
             if len(got) >= want:
                 break

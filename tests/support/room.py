@@ -118,12 +118,14 @@ class Room:
         lease_ms: int = LEASE_MS,
         host: str = "host",
         takes: verbs.Takes = "all",
+        apart: Sequence[str] = (),
     ) -> Worker:
         digest = "isolated" if takes == "isolated" else "_".join(types)
         worker = Worker(f"{host}:{next(self._ids)}", digest)
-        reply = self.run(
-            verbs.register(self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {})
+        command = verbs.register(
+            self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {}, apart
         )
+        reply = self.run(command)
         assert reply[0] == "ok", reply
         return worker
 

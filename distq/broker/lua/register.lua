@@ -1,11 +1,13 @@
 -- register: none -> live worker
 -- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
 -- KEYS prefix
--- ARGV layout, worker, host, lease ms, digest, info, takes, number of types, types…, then type and limit ("" none) by turns
+-- ARGV layout, worker, host, lease ms, digest, info, takes, types it takes from lanes of their own, and nowhere else (a
+--   msgpack array, "" none), number of types, types…, then type and limit ("" none) by turns
 --   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
---     process | "suspects": nothing else | "isolated": nothing but isolated tasks, and its host runs nothing else
+--     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
+--     | "isolated": nothing but isolated tasks, and its host runs nothing else
 -- returns {"ok", now ms} | {"layout", the other layout}
--- uses clock limit wake
+-- uses clock limit wake lanes
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local found = redis.call('HGET', META, 'layout')
 if found and found ~= layout then return {'layout', found} end
@@ -14,13 +16,13 @@ redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
-local types = tonumber(ARGV[8])
+local types = tonumber(ARGV[9])
 if types > 0 then
-  redis.call('SADD', TYPES .. digest, unpack(ARGV, 9, 8 + types))
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 10, 9 + types))
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
 end
 redis.call('SADD', GROUPS, digest)
-for i = 9 + types, #ARGV, 2 do
+for i = 10 + types, #ARGV, 2 do
   local type, declared = ARGV[i], ARGV[i + 1]
   local limit = read_limit(type)
   if declared ~= '' then
@@ -33,6 +35,10 @@ for i = 9 + types, #ARGV, 2 do
     redis.call('HDEL', LIMITS, limited_type(type))
     redis.call('HSET', LANES, type, 'parked 86400000')
   end
+end
+if ARGV[8] ~= '' then
+  redis.call('HSET', WORKER .. worker, 'apart', ARGV[8])
+  set_apart(ARGV[8], digest)
 end
 mark()
 return {'ok', now}

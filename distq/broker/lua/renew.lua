@@ -39,6 +39,7 @@ local held = {}
 for i = 5 + types, #ARGV do
   if redis.call('EXISTS', WORKER .. ARGV[i]) == 1 then
     redis.call('ZADD', LEASES, now + lease, ARGV[i])
+    set_apart(unpack(redis.call('HMGET', WORKER .. ARGV[i], 'apart', 'digest')))
     held[#held + 1] = redis.call('LLEN', PROCESSING .. ARGV[i])
   else
     held[#held + 1] = -1
@@ -49,6 +50,7 @@ for _, group in ipairs(redis.call('SMEMBERS', GROUPS)) do
   if redis.call('EXISTS', TYPES .. group) == 0 then
     redis.call('SREM', GROUPS, group)
     redis.call('DEL', WAKE_GROUP .. group)
+    forget_apart(group)
   end
 end
 trim_dead()

@@ -11,7 +11,9 @@
 local function reserve_at_once(worker, number, want, room)
   local call, entries, from = redis.call, {}, {}
   local state = call('HMGET', WORKER .. worker, 'step', 'takes')
-  if not state[1] or tonumber(state[1]) ~= number - 1 or state[2] == 'suspects' or state[2] == 'isolated' then return nil end
+  local takes = state[2]
+  if not state[1] or tonumber(state[1]) ~= number - 1 then return nil end
+  if takes ~= 'all' and takes ~= 'only' and takes ~= 'sound' then return nil end
   if call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
   local time = call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
@@ -70,7 +72,7 @@ end
 local late = settle(worker, 6)
 local armed = redis.call('HGET', META, 'armed')
 if armed and tonumber(armed) <= now then advance(100) end
-reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest, state[5])
+reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest, state[5], number)
 local fence = #got > 0 and redis.call('HINCRBY', META, 'fence', #got) - #got + 1 or 0
 redis.call('HSET', WORKER .. worker, 'step', number, 'fence', fence, 'reserved', #got, 'alone', alone)
 mark()

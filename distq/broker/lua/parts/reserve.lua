@@ -5,13 +5,13 @@ local got, messages, room, examined, alone = {}, {}, 0, 0, 0
 local has_deadlines = false
 
 -- Whether an entry of a list must not be handed over, and is dealt with. Asked only where there are deadlines or limits.
--- Its time may be over although nobody has told it: the keeper is dead, or behind. Its type may have got a limit since
--- it was enqueued: then it moves into the lane.
-local function is_kept_back(entry, message, limited)
+-- Its time may be over although nobody has told it: the keeper is dead, or behind. Its type may have got a lane since
+-- it was enqueued: then it moves there.
+local function is_kept_back(entry, message, has_kept_lanes)
   local h = read_head(message)
   if h.expires > 0 and h.expires <= now then
     finish(entry, h, 'expired', 'expires')
-  elseif limited and redis.call('HGET', LANES, h.lane) == 'limited' then
+  elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.lane)) then
     make_ready(entry, h, 'RPUSH')
   else
     return false
@@ -20,8 +20,8 @@ local function is_kept_back(entry, message, limited)
 end
 
 -- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
-local function take(list, level, most, limited)
-  local got, messages, left, looks_closer = got, messages, room, limited or has_deadlines
+local function take(list, level, most, has_kept_lanes)
+  local got, messages, left, looks_closer = got, messages, room, has_kept_lanes or has_deadlines
   local before = #got
   local number = before
   while number - before < most and left > 0 and examined < MAX_EXAMINED do
@@ -37,7 +37,7 @@ local function take(list, level, most, limited)
         for back = #entries, i, -1 do redis.call('LPUSH', list, entries[back]) end
         left = 0
         break
-      elseif not looks_closer or not is_kept_back(entry, message, limited) then
+      elseif not looks_closer or not is_kept_back(entry, message, has_kept_lanes) then
         number = number + 1
         got[number], messages[number] = entry, message
         left = left - #message
@@ -48,8 +48,11 @@ local function take(list, level, most, limited)
   return number - before
 end
 
-local function take_from_lanes(level, want, digest)
-  for _, lane in ipairs(redis.call('SINTER', TYPES .. digest, LANES_AT .. level)) do
+-- Each lane is the first one by turns: that may take all that is wanted.
+local function take_from_lanes(level, want, digest, turn)
+  local lanes = redis.call('SINTER', TYPES .. digest, LANES_AT .. level)
+  for ahead = 1, #lanes do
+    local lane = lanes[(turn + ahead) % #lanes + 1]
     if #got < want then
       local list = LANE .. level .. ':' .. lane
       local limit, most = read_limit(lane), want - #got
@@ -64,15 +67,17 @@ local function take_from_lanes(level, want, digest)
 end
 
 -- reserve: fills got, messages and alone (1: what was got is a suspect; 2: one waits for a worker that holds nothing).
--- `takes`: what the worker said when it registered (register.lua). One command tells whether there is anything but ready lists.
-local function reserve(worker, want, bytes, digest, takes)
-  if want < 1 then return end
+-- `takes`: what the worker said when it registered (register.lua). `turn`: the number of its step. One command tells whether there is anything but ready lists.
+local function reserve(worker, want, bytes, digest, takes, turn)
+  if want < 1 or takes == 'nothing' then return end
   room = bytes
-  local takes_suspects, holds, has_lanes, limited = false, false, false, false
+  local takes_suspects, holds, has_lanes, has_kept_lanes = false, false, false, false
   if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
-    takes_suspects, holds = takes ~= 'sound' and takes ~= 'isolated', redis.call('EXISTS', PROCESSING .. worker) == 1
+    takes_suspects = takes ~= 'sound' and takes ~= 'isolated' and takes ~= 'lanes'
+    holds = redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
-    has_lanes, limited = redis.call('EXISTS', LANES) == 1, redis.call('EXISTS', LIMITS) == 1
+    has_lanes = redis.call('EXISTS', LANES) == 1
+    has_kept_lanes = redis.call('EXISTS', LIMITS) == 1 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
   for _, level in ipairs(LEVELS) do
     if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
@@ -88,8 +93,10 @@ local function reserve(worker, want, bytes, digest, takes)
     if takes == 'suspects' then
       if redis.call('EXISTS', QUEUE .. level) == 1 then break end
     else
-      if has_lanes then take_from_lanes(level, want, digest) end
-      if #got < want and takes ~= 'isolated' then take(QUEUE .. level, level, want - #got, limited) end
+      if has_lanes then take_from_lanes(level, want, digest, turn) end
+      if #got < want and takes ~= 'isolated' and takes ~= 'lanes' then
+        take(QUEUE .. level, level, want - #got, has_kept_lanes)
+      end
       if #got >= want or room <= 0 then break end
     end
   end
