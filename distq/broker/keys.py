@@ -85,7 +85,7 @@ def prefix(app: str, queue: str) -> str:
 
 def queue_of(queue_prefix: str) -> str:
     """The queue's name in a prefix."""
-    return queue_prefix.rpartition("/")[2].rstrip("}:")
+    return queue_prefix.partition("/")[2].rstrip("}:")
 
 
 def known_queue(app: str, queue: str) -> str:

@@ -47,6 +47,11 @@ class Script:
         """The call by its SHA-1, as bytes for the wire."""
         return encode("EVALSHA", self.sha, 1, prefix, *args)
 
+    def command_each(self, prefixes: Iterable[str], *args: Argument) -> bytes:
+        """The call for several queues that share a place; of a script that `each` gave."""
+        names = list(prefixes)
+        return encode("EVALSHA", self.sha, len(names), *names, *args)
+
     def command_head(self, prefix: bytes, count: int) -> bytes:
         """The front of a call with `count` arguments, which the caller appends in wire form."""
         return b"*%d\r\n" % (4 + count) + encode_items(("EVALSHA", self.sha, 1, prefix))
@@ -89,6 +94,16 @@ def script(name: str) -> Script:
     text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
     return Script(name, text, digest(text), moves)
+
+
+@cache
+def each(name: str) -> Script:
+    """The same verb for several queues in one call, with the same arguments. It answers a list of replies, and in it an
+    error for a queue where it failed; it fails only if it failed in all."""
+    single = script(name)
+    before, after = (_LUA / "parts" / "each.lua").read_text("utf-8").split("-- the script\n")
+    text = before + single.text + after
+    return Script(name, text, digest(text), single.moves)
 
 
 def _keys_in(text: str) -> list[str]:

@@ -81,17 +81,6 @@ class Settled(NamedTuple):
     """The number of the worker's last step."""
 
 
-class Renewal(NamedTuple):
-    """What renewing the leases of a host brought."""
-
-    now_ms: int
-    held: list[int]
-    """For each worker how many entries the broker thinks it holds; -1: the worker is gone."""
-    silent: list[tuple[str, str]]
-    """Workers anywhere that have not renewed for half a lease, each with its lease's end as the broker writes it."""
-    keeper: str
-
-
 class Tick(NamedTuple):
     """When to come again: `wait_ms` until the next future time (None: nothing is scheduled)."""
 
@@ -288,21 +277,6 @@ def recover(
 
 
 # -- one host -------------------------------------------------------------------------------------------------------
-
-
-def renew(
-    prefix: str, host: str, lease_ms: int, digest: str, types: Sequence[str], workers: Sequence[str]
-) -> Command[Renewal]:
-    """Renews the leases of a host's workers and what the host announces."""
-    return _command(
-        "renew", prefix, _parse_renewal, host, lease_ms, digest, len(types), *types, *workers
-    )  # fmt: skip
-
-
-def _parse_renewal(reply: Reply) -> Renewal:
-    now_ms, held, silent, keeper = reply
-    names = _words(silent)
-    return Renewal(now_ms, held, list(zip(names[::2], names[1::2], strict=True)), _word(keeper))
 
 
 def tick(prefix: str, host: str, lease_ms: int) -> Command[Tick]:

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any
 
-from distq.broker import keys, verbs
+from distq.broker import keys, together, verbs
 from distq.broker.ledger import placed
 from distq.broker.reading import scan, tail
 from distq.broker.scripts import encode
@@ -49,14 +49,24 @@ class Audit(Service):
         if now < self._next:
             return
         self._next = now + self._every_s
-        for queue, prefix in enumerate(self._site.prefixes):
-            if self.is_keeper[queue] and queue not in self._busy:
-                self._busy.add(queue)
-                give_up = partial(self._busy.discard, queue)
-                self._site.link.submit(verbs.depths(prefix), partial(self._compare, queue), give_up)
+        for group in self._site.groups:
+            asked = [queue for queue in group if self.is_keeper[queue] and queue not in self._busy]
+            for start in range(0, len(asked), together.AT_ONCE):
+                self._ask(asked[start : start + together.AT_ONCE])
+
+    def _ask(self, queues: list[int]) -> None:
+        self._busy.update(queues)
+
+        def answered(found: list[Depths | None]) -> None:
+            self._busy.difference_update(queues)
+            for queue, depths in zip(queues, found, strict=True):
+                if depths is not None:
+                    self._compare(queue, depths)
+
+        command = together.depths([self._site.prefixes[queue] for queue in queues])
+        self._site.link.submit(command, answered, partial(self._busy.difference_update, queues))
 
     def _compare(self, queue: int, depths: Depths) -> None:
-        self._busy.discard(queue)
         differs = placed(depths) != depths.live
         if differs and self._differs[queue]:
             self._busy.add(queue)

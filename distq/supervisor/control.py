@@ -9,8 +9,6 @@ from distq.supervisor.isolation import Isolation
 from distq.supervisor.service import Site
 from distq.supervisor.timekeeper import Timekeeper
 
-BLOCK_S = 25
-
 
 class Control:
     """Hears, of queues that share a place, that the time must be looked at (`tick`), and that isolated tasks wait."""
@@ -18,14 +16,15 @@ class Control:
     def __init__(
         self, site: Site, queues: list[int], link: Links, timekeeper: Timekeeper, isolation: Isolation
     ) -> None:
-        self._link, self._time, self._isolation = link, timekeeper, isolation
+        self._link, self._block_s = link, site.block_s
+        self._time, self._isolation = timekeeper, isolation
         self._places = {keys.key(site.prefixes[queue], "CONTROL", site.host): queue for queue in queues}
         self._isolated = [place for place, queue in isolation.places.items() if queue in queues]
 
     def listen(self) -> None:
         """Waits for the next order."""
         isolated = self._isolated if self._isolation.listens else ()
-        self._link.submit(encode("BZPOPMIN", *self._places, *isolated, BLOCK_S), self._heard)
+        self._link.submit(encode("BZPOPMIN", *self._places, *isolated, self._block_s), self._heard)
 
     def _heard(self, reply: list[bytes] | None) -> None:
         place = reply[0].decode() if reply else ""

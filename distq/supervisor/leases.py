@@ -14,10 +14,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
-from distq.broker import verbs
+from distq.broker import keys, together, verbs
+from distq.broker.link import SAY_AGAIN_S
 from distq.broker.verdicts import NO_VERDICTS
 from distq.supervisor.autopsy import lost
 from distq.supervisor.host import Identity
@@ -45,6 +45,8 @@ class Leases(Service):
         self._idle_since: dict[tuple[int, str], int] = {}
         self._holds_too_much: set[tuple[int, str]] = set()
         self._asked: set[int] = set()
+        """The first of each group of queues whose renewal has not been answered."""
+        self._say_at: dict[int, float] = {}
 
     def deadline(self) -> float:
         """Every quarter of a lease."""
@@ -56,32 +58,45 @@ class Leases(Service):
             return
         self._next = now + self._lease_s / 4
         site = self._site
-        for queue in range(len(site.prefixes)):
-            if queue not in self._asked:
-                self._renew(queue)
+        for group in site.groups:
+            for start in range(0, len(group), together.AT_ONCE):
+                queues = group[start : start + together.AT_ONCE]
+                if queues[0] not in self._asked:
+                    self._renew(queues)
 
-    def _renew(self, queue: int) -> None:
+    def _renew(self, queues: list[int]) -> None:
         site = self._site
         named = [
             (slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)
         ]
         named = [(slot, name) for slot, name in named if name]
-        sent, holds = time.monotonic_ns(), [slot.holds(name, queue) for slot, name in named]
-        command = verbs.renew(
-            site.prefixes[queue], site.host, site.config.lease_ms, site.digest, site.types, [name for _, name in named]
-        )
-        self._asked.add(queue)
-        give_up = partial(self._asked.discard, queue)  # the next one comes by itself
+        sent, holds = time.monotonic_ns(), [[slot.holds(name, queue) for slot, name in named] for queue in queues]
+        command = together.renew(
+            [site.prefixes[queue] for queue in queues], site.host, site.config.lease_ms, site.digest, site.types,
+            [name for _, name in named],
+        )  # fmt: skip
+        self._asked.add(queues[0])
 
-        def renewed(renewal: verbs.Renewal) -> None:
-            self._renewed(queue, named, sent, renewal)
-            for (slot, name), before, held in zip(named, holds, renewal.held, strict=True):
-                self._compare(queue, slot, name, before, held)
+        def renewed(renewals: list[together.Renewal | None]) -> None:
+            self._asked.discard(queues[0])
+            for queue, held_before, renewal in zip(queues, holds, renewals, strict=True):
+                if renewal is None:
+                    self._refused(queue)
+                    continue
+                self._renewed(queue, named, sent, renewal)
+                for (slot, name), before, held in zip(named, held_before, renewal.held, strict=True):
+                    self._compare(queue, slot, name, before, held)
 
-        site.link.submit(command, renewed, give_up)
+        site.link.submit(command, renewed, lambda: self._asked.discard(queues[0]))  # the next one comes by itself
 
-    def _renewed(self, queue: int, named: list[tuple[board.Slot, str]], sent: int, renewal: verbs.Renewal) -> None:
-        self._asked.discard(queue)
+    def _refused(self, queue: int) -> None:
+        """Somebody broke a key of this queue: the others have been renewed."""
+        now = time.monotonic()
+        if now >= self._say_at.get(queue, 0.0):
+            self._say_at[queue] = now + SAY_AGAIN_S
+            logger.error("the broker refuses renew in queue %s", keys.queue_of(self._site.prefixes[queue]))
+
+    def _renewed(self, queue: int, named: list[tuple[board.Slot, str]], sent: int, renewal: together.Renewal) -> None:
         until = sent + self._site.config.lease_ms * 1_000_000
         for (slot, name), held in zip(named, renewal.held, strict=True):
             if slot.name != name:

@@ -12,6 +12,9 @@ from distq.worker.board import Board
 
 NEVER = float("inf")
 
+BLOCK_S = 25
+"""Longest wait at the broker for news."""
+
 
 @dataclass
 class Site:
@@ -24,10 +27,17 @@ class Site:
     prefixes: list[str]
     types: list[str]
     digest: str
+    groups: list[list[int]]
+    """Numbers of queues of which the broker can be asked in one call: all, but in a cluster each for itself."""
     numbers: count[int] = field(default_factory=lambda: count(1))
     """For `settle`: rising over the life of the supervisor."""
     settling: Counter[str] = field(default_factory=Counter)
     """By worker: how often its verdicts are on their way from here. For the broker it holds what they are about."""
+
+    @property
+    def block_s(self) -> int:
+        """How long a connection waits for news: with more of them each waits longer."""
+        return BLOCK_S * len(self.groups)
 
 
 class Service:

@@ -29,7 +29,7 @@ from distq.supervisor import host
 from distq.supervisor.audit import Audit
 from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.children import Children
-from distq.supervisor.control import BLOCK_S, Control
+from distq.supervisor.control import Control
 from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
@@ -158,10 +158,10 @@ class Supervisor:
         self._first_facts = facts
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
-        self._control = Links(url, "distq-control", silence_s=BLOCK_S + 5.0)
+        types, digest, groups = facts["types"], facts["digest"], list(cluster.grouped(url, prefixes).values())
+        self._site = site = Site(config, shared.board, self._link, shared.host, prefixes, types, digest, groups)
+        self._control = Links(url, "distq-control", silence_s=site.block_s + 5.0)
         self._connections = [self._link, self._control]
-        site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], facts["digest"])
-        self._site = site
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
         self._time = Timekeeper(site)
         self._audit = Audit(site)
@@ -172,15 +172,14 @@ class Supervisor:
             self._children, isolation, self._leases, self._time, self._watch, self._reports, self._audit,
         ]  # fmt: skip
         if config.most_alone:
-            self._connections.append(Links(url, "distq-suspects", silence_s=BLOCK_S + 5.0))
-            groups = list(cluster.grouped(url, prefixes).values())
-            self._services.append(Suspects(site, self._children, self._connections[-1], groups))
+            self._connections.append(Links(url, "distq-suspects", silence_s=site.block_s + 5.0))
+            self._services.append(Suspects(site, self._children, self._connections[-1]))
         self._switches = switches(url, self._connections, self._children.poke_all)
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         threads = f" of {config.threads} threads" if config.threads > 1 else ""
         logger.info("%s; %d processes%s", announcement(facts), config.processes, threads)
-        for queues in cluster.grouped(url, prefixes).values():
+        for queues in groups:
             Control(site, queues, self._control, self._time, isolation).listen()
         for queue, prefix in enumerate(prefixes):
             name = keys.known_queue(facts["name"], facts["queues"][queue])

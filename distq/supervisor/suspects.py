@@ -19,7 +19,6 @@ from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
 
-BLOCK_S = 25
 PATIENCE_S = 0.1
 """After so long without a seat the other hosts hear of the suspect too."""
 
@@ -32,10 +31,8 @@ class Suspects(Service):
     3. has a process forked, which runs suspects until there is none, and then returns the seat.
     """
 
-    def __init__(self, site: Site, children: Children, link: Links, groups: list[list[int]]) -> None:
+    def __init__(self, site: Site, children: Children, link: Links) -> None:
         self._site, self._children, self._link = site, children, link
-        self._groups = groups
-        """Of queues for which one connection waits."""
         self._listening: set[int] = set()
         processes = site.config.processes
         self._owners = site.board.slots[:processes]
@@ -67,15 +64,15 @@ class Suspects(Service):
         if now >= self._call_at:
             self._call_others()
         if now >= self._listen_at and self._may_listen():
-            for group, queues in enumerate(self._groups):
+            for group, queues in enumerate(self._site.groups):
                 if group not in self._listening:
                     self._listening.add(group)
                     places = [keys.key(self._site.prefixes[queue], "WAKE_ALONE") for queue in queues]
-                    self._link.submit(encode("BZPOPMIN", *places, BLOCK_S), partial(self._heard, group))
+                    self._link.submit(encode("BZPOPMIN", *places, self._site.block_s), partial(self._heard, group))
 
     def _may_listen(self) -> bool:
         """A marker that we take is gone for the others, until a step or we ourselves set it again."""
-        return len(self._listening) < len(self._groups) and self._may_begin()
+        return len(self._listening) < len(self._site.groups) and self._may_begin()
 
     def _may_begin(self) -> bool:
         is_busy = self._is_wanted or self._newest is not None

@@ -6,12 +6,11 @@ There is one while suspects wait, on hosts whose other processes have several th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from distq.app import Distq
 from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import Verdicts
+from distq.worker.line import Announced
 from distq.worker.worker import Post, Solo
 
 
@@ -40,5 +39,5 @@ class Isolated(Alone):
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, "isolated")
 
-    def _announcement(self) -> tuple[Sequence[str], str, list[dict[str, str]]]:
-        return [keys.ISOLATION], keys.ISOLATED, [{} for _ in self._post.queues]
+    def _announcement(self) -> Announced:
+        return Announced([keys.ISOLATION], keys.ISOLATED, [{} for _ in self._post.queues])

@@ -12,6 +12,7 @@ import random
 import select
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from distq.broker import cluster, dial, keys, reach, verbs
 from distq.broker.connect import ServerError, Wire
@@ -23,13 +24,26 @@ from distq.worker.board import QUIT, RUN
 logger = logging.getLogger("distq.worker")
 
 BLOCK_S = 20.0
-"""Longest wait for a marker. Only a safety net: whatever becomes runnable sets one."""
+MOST_BLOCK_S = 600.0
+"""Longest wait for a marker. Only a safety net: whatever becomes runnable sets one. The more connections of a host
+wait, the longer each does, so that it sends no more commands for them."""
 REPLY_S = 5.0
 SAY_AGAIN_S = 60.0
 
 
 class Ended(Exception):
     """The supervisor wants this worker to end now."""
+
+
+class Announced(NamedTuple):
+    """What a worker says of itself in each queue."""
+
+    types: Sequence[str]
+    """Lanes that it takes from."""
+    digest: str
+    """The name of all who take from the same."""
+    limits: list[dict[str, str]]
+    """Per queue, by type."""
 
 
 class Line:
@@ -42,21 +56,19 @@ class Line:
         host: str,
         info: str,
         lease_ms: int,
-        types: Sequence[str],
-        digest: str,
-        limits: Sequence[dict[str, str]],
+        announced: Announced,
         poke: int,
         order: Callable[[], int],
+        block_s: float = BLOCK_S,
     ) -> None:
         self._prefixes = list(prefixes)
         self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
-        self._types, self._digest, self._limits = list(types), digest, list(limits)
+        self._types, self._digest, self._limits = announced
         self._poke, self._order = poke, order
         self._reply_s = reach.patience(url, REPLY_S)
         self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
         self._is_spread = len(set(self._places)) > 1
-        self._block_s = BLOCK_S * len(set(self._places))
-        """With more connections that wait, each waits longer: an idle worker sends no more for it."""
+        self._block_s = min(block_s * len(self._prefixes), MOST_BLOCK_S)
         self._wires: dict[str, Wire] = {}
         """One for all queues, or in a cluster one for each."""
         self._ahead: tuple[int, verbs.Command[verbs.Step]] | None = None

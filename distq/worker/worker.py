@@ -31,7 +31,7 @@ from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
-from distq.worker.line import Ended, Line
+from distq.worker.line import BLOCK_S, Announced, Ended, Line
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
 
@@ -71,10 +71,10 @@ class Worker:
     def __init__(self, app: Distq, post: Post, seats: int) -> None:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
-        types, digest, limits = self._announcement()
         self._line = Line(
-            app.url, prefixes, post.host, post.info, post.lease_ms, types, digest, limits, post.poke, self._order
-        )
+            app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
+            BLOCK_S * len(post.board.slots) / 2,
+        )  # fmt: skip
         self._hand = Hand(post.slot, seats)
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
@@ -93,9 +93,9 @@ class Worker:
     def _work(self) -> None:
         raise NotImplementedError
 
-    def _announcement(self) -> tuple[Sequence[str], str, list[dict[str, str]]]:
-        """Which lanes it takes from, the name of all who do, and the limits that it declares per queue."""
-        return self._post.types, self._post.digest, [limits_of(self._app, queue) for queue in self._post.queues]
+    def _announcement(self) -> Announced:
+        limits = [limits_of(self._app, queue) for queue in self._post.queues]
+        return Announced(self._post.types, self._post.digest, limits)
 
     def _executor(self, meters: Meters, seat: int) -> Executor:
         """What runs messages in this thread."""

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from distq.broker import verbs
+from distq.broker import together, verbs
 from distq.broker.scripts import encode, script
 from distq.broker.verdicts import Verdicts
 from distq.message import parse
@@ -415,9 +415,10 @@ class Machine(RuleBasedStateMachine):
         """For some of the workers, and for one that is gone."""
         mine = [worker for number, worker in enumerate(self.workers) if number in renewed]
         names, digest = [worker.name for worker in mine], (mine or self.workers)[0].digest
-        renewal = self.room.run(
-            verbs.renew(self.room.prefix, host, LEASE, digest, types_of(digest), [*names, "nobody"])
+        (renewal,) = self.room.run(
+            together.renew([self.room.prefix], host, LEASE, digest, types_of(digest), [*names, "nobody"])
         )
+        assert renewal is not None
         assert renewal.held == [*(len(self.model.held(name)) for name in names), -1]
         silent, keeper = self.model.renew(host, names, LEASE)
         assert sorted(name for name, _ in renewal.silent) == sorted(silent)

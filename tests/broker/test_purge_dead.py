@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distq.broker import verbs
+from distq.broker import together, verbs
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import Room
@@ -32,7 +32,7 @@ def test_dead_letters_end_by_age(room: Room) -> None:
     old, young = states.dead(room), states.dead(room)
     died = room.redis.zscore(room.key("DEAD_LETTERS"), old)
     room.redis.zadd(room.key("DEAD_LETTERS"), {old: died - MONTH_MS - 1000})
-    room.run(verbs.renew(room.prefix, "host", 15_000, "d", [], []))
+    room.run(together.renew([room.prefix], "host", 15_000, "d", [], []))
     assert [room.redis.hexists(room.key("DEAD"), id) for id in (old, young)] == [False, True]
     assert room.attempts(old) == []
 
@@ -46,6 +46,6 @@ def test_dead_letters_end_by_number(room: Room) -> None:
         if number % 10_000 == 0:
             pipeline.execute()
     pipeline.execute()
-    room.run(verbs.renew(room.prefix, "host", 15_000, "d", [], []))
+    room.run(together.renew([room.prefix], "host", 15_000, "d", [], []))
     assert room.redis.zcard(room.key("DEAD_LETTERS")) == room.redis.hlen(room.key("DEAD")) == 100_000
     assert not room.redis.hexists(room.key("DEAD"), "d0")

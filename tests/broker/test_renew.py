@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from distq.broker import verbs
+from distq.broker import together
 from tests.support import states
 from tests.support.room import Room, Worker, verdict
 
 
-def renew(room: Room, *workers: Worker, host: str = "host", digest: str = "job") -> verbs.Renewal:
-    return room.run(verbs.renew(room.prefix, host, 15_000, digest, ["job"], [worker.name for worker in workers]))
+def renew(room: Room, *workers: Worker, host: str = "host", digest: str = "job") -> together.Renewal:
+    (renewal,) = room.run(
+        together.renew([room.prefix], host, 15_000, digest, ["job"], [worker.name for worker in workers])
+    )
+    assert renewal is not None
+    return renewal
 
 
 def test_leases_are_moved_on_and_what_is_held_is_counted(room: Room) -> None:

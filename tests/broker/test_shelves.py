@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from distq import message
-from distq.broker import verbs
+from distq.broker import together, verbs
 from tests.support import states
 from tests.support.room import Room, buried, completed, verdict
 
@@ -34,7 +34,7 @@ def look(room: Room, id: str, waits: bool = False) -> verbs.Look:
 
 
 def renew(room: Room) -> None:
-    room.run(verbs.renew(room.prefix, "host", 15_000, "job", ["job"], []))
+    room.run(together.renew([room.prefix], "host", 15_000, "job", ["job"], []))
 
 
 def answers(room: Room, id: str) -> list[str]:

@@ -14,7 +14,7 @@ from distq.broker.connect import Wire
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.errors import BrokerUnavailable, LayoutMismatch
 from distq.worker.board import DRAIN, QUIT, RUN
-from distq.worker.line import Ended, Line
+from distq.worker.line import Announced, Ended, Line
 from tests.support.eventually import eventually
 from tests.support.room import Room, completed
 
@@ -29,7 +29,14 @@ class Post:
         os.set_blocking(self.reader, False)
         self.order = RUN
         self.line = Line(
-            room.url, [room.prefix], "host", "{}", 15_000, ["job"], "job", [{}], self.reader, lambda: self.order
+            room.url,
+            [room.prefix],
+            "host",
+            "{}",
+            15_000,
+            Announced(["job"], "job", [{}]),
+            self.reader,
+            lambda: self.order,
         )
 
     def close(self) -> None:
