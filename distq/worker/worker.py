@@ -211,16 +211,29 @@ class Solo(Worker):
                 self._empty.add(self._queue)
             return step
         self._empty.clear()
-        woken, waited = self._line.wait(want, MOST_BYTES)
-        if woken is not None:
-            self._queue = woken
-            self._empty = set(range(len(self._post.queues))) - {woken}
-        if waited is not None and waited.word == "ok":
-            self._hand.collect(self._queue, self._line.number(self._queue) - 1)  # nothing: the board gets its number
-            self._take(self._queue, waited)
-            if not waited.entries:
-                self._empty.add(self._queue)
-        return waited
+        return self._wait(want)
+
+    def _wait(self, want: int) -> Step | None:
+        """Until a marker comes, or something else has happened."""
+        woken, step = self._line.wait(want, MOST_BYTES)
+        if woken is None:
+            return self._mark_again()
+        self._queue, self._empty = woken, set(range(len(self._post.queues))) - {woken}
+        if step is None:  # whoever takes a marker asks its queue before any other: that sets it again for the others
+            step = self._step(woken, want)
+        elif step.word == "ok":
+            self._hand.collect(woken, self._line.number(woken) - 1)  # nothing: the board gets its number
+            self._take(woken, step)
+        if step.word == "ok" and not step.entries:
+            self._empty.add(woken)
+        return step
+
+    def _mark_again(self) -> Step | None:
+        """A marker of any queue may have gone with the connection: a step in each sets it again, before this worker is
+        busy with one of them."""
+        queues = range(len(self._post.queues)) if self._head[ORDER] == RUN else ()
+        steps = (self._step(queue, 0) for queue in queues if len(queues) > 1)
+        return next((step for step in steps if step.word != "ok"), None)
 
     def _choose_queue(self) -> None:
         """The next queue in turn that is not known to be empty."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distq import TaskFailed
+from distq.broker.scripts import encode, script
 from distq.result import Handle
+from distq.worker.worker import RECHECK_S
 from tests.support.apps import queues
 from tests.support.apps.queues import app, work
 from tests.support.eventually import eventually
@@ -134,6 +137,32 @@ def test_a_killed_host_of_several_queues_is_followed_at_once_in_all_of_them(
     gate.touch()
     start("queues", "--lease", "1h")
     assert [handle.get(timeout=30) for handle in running] == list(NAMES)
+
+
+def test_whoever_takes_a_marker_asks_its_queue_first(
+    start: Start, journal: Journal, room: Room, tmp_path: Path
+) -> None:
+    """Else it may be busy with another one, while nobody hears of what it was woken for."""
+    gate = tmp_path / "gate"
+    host = start("queues", "--lease", "1h", processes=1)
+    eventually(lambda: room.redis.info("clients")["blocked_clients"] == 2, "it waits")
+    since = time.monotonic()
+    eventually(lambda: time.monotonic() > since + 2 * RECHECK_S, "what it knows of its queues is old")
+    mail, bulk = Room(room.url, queue="mail"), Room(room.url, queue="bulk")
+    body = app.codec.pack_call((str(gate),), {})
+    to_mail, to_bulk = (each.enqueue_bytes(f"in-{each.queue}", "work", 1, 600, body) for each in (mail, bulk))
+    room.wire.request(script("enqueue").load_command())
+    room.wire.send(encode("MULTI") + to_bulk + encode("DEL", bulk.key("WAKE")) + to_mail + encode("EXEC"))
+    for _ in range(5):
+        room.wire.read()
+    eventually(journal.starts, "one runs")
+    assert [line.id for line in journal.starts()] == ["in-mail"]
+    bulk.redis.zadd(bulk.key("WAKE"), {"w": 0})
+    gate.touch()
+    eventually(lambda: len(journal.ends()) == 2, "both are done")
+    for each in (mail, bulk):
+        each.close()
+    assert host.terminate() == 0
 
 
 def test_an_idle_host_of_several_queues_is_silent_too(start: Start, room: Room) -> None:
