@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distq.broker import verbs
+from distq.broker import together, verbs
 from distq.message import parse
 from tests.support.room import Room, Worker, verdict
 
@@ -21,7 +21,7 @@ def entries(step: verbs.Step) -> list[str]:
 
 
 def renew(room: Room, worker: Worker, *types: str) -> None:
-    room.run(verbs.renew(room.prefix, "host", 15_000, worker.digest, types, [worker.name]))
+    room.run(together.renew([room.prefix], "host", 15_000, worker.digest, types, [worker.name]))
 
 
 def test_each_worker_is_handed_its_kind_and_woken_for_nothing_else(room: Room) -> None:
