@@ -93,6 +93,8 @@ class Distq:
         self.said = defaults(options)
         self.defaults = self.said.over(BUILT_IN)
         self.queues: dict[str, Defaults] = {"default": Defaults()}
+        self.partitions: dict[str, int] = {}
+        """How many, of queues that were declared with `queue`."""
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
         self.middleware: list[Link] = [*DEFAULT_MIDDLEWARE, *middleware]
         for link in middleware:
@@ -121,13 +123,16 @@ class Distq:
 
         return declare if function is None else declare(function)
 
-    def queue(self, name: str, **options: Unpack[QueueOptions]) -> str:
+    def queue(self, name: str, *, partitions: int = 1, **options: Unpack[QueueOptions]) -> str:
         """Declares a queue with defaults for the tasks in it, and returns its name.
 
-        Workers serve all declared queues unless told otherwise.
+        Workers serve all declared queues unless told otherwise. `partitions` (1 to 64): calls are spread over so many
+        queues, which a Cluster can hold on different nodes; but not those with an `id`, or of a type with a rate.
         """
-        check_names(options, QueueOptions.__annotations__, "app.queue")
+        check_names(options, [*QueueOptions.__annotations__, "partitions"], "app.queue")
+        count = message.check_partitions(partitions)
         self.queues[message.check_place(name, "queue")] = defaults(options)
+        self.partitions[name] = count
         return name
 
     def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any, Any]:
@@ -191,12 +196,16 @@ class Distq:
 
     def result(self, id: str) -> Handle[Any]:
         """The handle of the task with this id, from anywhere."""
-        return Handle(self, message.check_id(id), message.queue_of(id) if message.queue_of(id) in self.queues else None)
+        named = message.queue_of(message.check_id(id))
+        return Handle(self, id, named if named is not None and message.family(named) in self.queues else None)
 
     def queues_of(self, id: str) -> list[str]:
-        """Where a task of this id may live: the queue in a generated id, then all known ones."""
+        """Where a task of this id may live: the queue in a generated id, then all known ones. Given ids are in no
+        partition but the first."""
         named = message.queue_of(id)
-        return [*([named] if named else []), *self.queues, *self.broker.known_queues()]
+        if named is None:
+            return list(dict.fromkeys([*self.queues, *map(message.family, self.broker.known_queues())]))
+        return [named, *self.queues, *self.broker.known_queues()]
 
     def _arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if payload is _MISSING:
@@ -213,6 +222,7 @@ class Distq:
         declared = replace(declaration(name, {}), version=version)
         # Not self.defaults: what nobody said here, the worker's declaration says.
         resolved = call(declared, self.queues, self.said, options)
+        # It has only one partition: who does not have the declaration does not know whether calls may be spread.
         return Sender(self, name, resolved, lambda args, kwargs: None)
 
     # -- the broker --------------------------------------------------------------------------------------------------

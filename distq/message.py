@@ -35,6 +35,7 @@ NEVER_SAID = 0xFFFFFFFF
 
 MAX_NAME = 200
 MAX_ID = 200
+MOST_PARTITIONS = 64
 MAX_VERSION = 999
 """Of a task's arguments."""
 
@@ -45,7 +46,8 @@ _SENT_NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,255}\Z")
 _TYPED = re.compile(r"(.+)@([2-9]|[1-9][0-9]{1,2})\Z")
 _PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}\Z" % MAX_ID)
-_GENERATED = re.compile(r"([A-Za-z0-9_-]{1,64})\.[0-9a-f]{20}\Z")
+_GENERATED = re.compile(r"([A-Za-z0-9_-]{1,64}(?:/[1-9][0-9]?)?)\.[0-9a-f]{20}\Z")
+_PARTITION = re.compile(r"([A-Za-z0-9_-]{1,64})/[1-9][0-9]?\Z")
 
 PRIORITIES: tuple[str, str, str] = ("low", "default", "high")
 
@@ -138,8 +140,32 @@ def new_ids(queue: str, number: int) -> list[str]:
     return [start + digits for digits in os.urandom(10 * number).hex(" ", -10).split(" ")]
 
 
+def partition(queue: str, number: int) -> str:
+    """The name of a partition: `bulk/3`. The first one is the plain queue, so that a queue can be given more, or lose
+    them, at any time."""
+    return queue if number == 0 else f"{queue}/{number}"
+
+
+def partitions(queue: str, count: int) -> list[str]:
+    """All of a queue."""
+    return [partition(queue, number) for number in range(count)]
+
+
+def family(name: str) -> str:
+    """The queue that a partition belongs to: `bulk` of `bulk/3`, and of `bulk`."""
+    match = _PARTITION.match(name)
+    return match[1] if match else name
+
+
+def check_partitions(count: object) -> int:
+    """A number of partitions, if it can be one."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_PARTITIONS:
+        raise ConfigurationError(f"partitions={count!r:.80}: give a whole number from 1 to {MOST_PARTITIONS}")
+    return count
+
+
 def queue_of(id: str) -> str | None:
-    """The queue named in a generated id; None for an id given by a user."""
+    """The queue, or its partition, named in a generated id; None for an id given by a user."""
     match = _GENERATED.match(id)
     return match[1] if match else None
 

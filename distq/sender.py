@@ -6,9 +6,11 @@ command in wire form. A call then costs binding, packing, one write and one read
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -90,17 +92,23 @@ class Sender(Generic[P, R]):
         """See `Task.delay_many`."""
         if self._call.id is not None:
             raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
-        app, queue = self._app, self._call.queue
-        app.broker.open(queue)
+        app = self._app
         handles: list[Handle[R]] = []
         if self._call.durable:
             return self._send_many_durably(self._packed(calls), handles, None)
         with app.broker.exchange.flight(self._verb) as flight:
             for messages in self._packed(calls):
+                place = self._next()
+                queue = place._call.queue
+                app.broker.open(queue)
                 ids = message.new_ids(queue, len(messages))
-                flight.send(verbs.enqueue_many(self._front, ids, messages))
+                flight.send(verbs.enqueue_many(place._front, ids, messages))
                 handles += [Handle(app, id, queue) for id in ids]
         return handles
+
+    def _next(self) -> Sender[P, R]:
+        """Where the next call goes."""
+        return self
 
     def _packed(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> Iterator[list[bytes]]:
         """Their messages, as many at a time as travel together."""
@@ -181,18 +189,20 @@ class Sender(Generic[P, R]):
         return Handle(self._app, id, queue, not is_given or reply[0] == verbs.CREATED)
 
     def _send_many_durably(
-        self, packed: Iterator[list[bytes]], handles: list[Handle[R]], pending: tuple[list[str], bytes] | None
+        self, packed: Iterator[list[bytes]], handles: list[Handle[R]], pending: tuple[str, list[str], bytes] | None
     ) -> list[Handle[R]]:
         """Each script call is certain before the next one goes out: a failover in between would have taken it."""
-        broker, queue = self._app.broker, self._call.queue
+        broker = self._app.broker
         while True:
             if pending is None:
                 messages = next(packed, None)
                 if messages is None:
                     return handles
-                new = message.new_ids(queue, len(messages))
-                pending = new, verbs.enqueue_many(self._front, new, messages)
-            ids, call = pending
+                place = self._next()
+                new = message.new_ids(place._call.queue, len(messages))
+                pending = place._call.queue, new, verbs.enqueue_many(place._front, new, messages)
+            queue, ids, call = pending
+            broker.open(queue)
             try:
                 broker.durable.run_script(broker.prefix(queue), self._verb, call)
             except NotDurable as error:
@@ -265,6 +275,8 @@ class Sender(Generic[P, R]):
             version = task.declaration.version if task else 1
             most = task.declaration.max_deliveries if task else 0
             moved = replace(moved, type=message.typed(outgoing.type, version), max_deliveries=most)
+        number = random.randrange(_spreads_over(self._app, moved))
+        moved = replace(moved, queue=message.partition(moved.queue, number))
         return Sender(self._app, outgoing.type, moved, self._bind)
 
     def _send_outgoing(self, outgoing: Outgoing) -> Handle[R]:
@@ -272,6 +284,42 @@ class Sender(Generic[P, R]):
 
     async def _asend_outgoing(self, outgoing: Outgoing) -> Handle[R]:
         return await self._moved(outgoing)._asend(outgoing.args, outgoing.kwargs, outgoing.headers)
+
+
+class SpreadSender(Sender[P, R]):
+    """For a queue with several partitions: each call, or thousand of calls, goes to the next one.
+
+    Each partition is a queue of the broker, and has a sender of its own. To middleware this is that of the whole queue.
+    """
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None], count: int) -> None:
+        super().__init__(app, type, call, bind)
+        names = message.partitions(call.queue, count)
+        first = random.randrange(count)  # else all programs that make one call would use the same one
+        turns = [Sender[P, R](app, type, replace(call, queue=name), bind) for name in names[first:] + names[:first]]
+        self._turns = cycle(turns)
+
+    def _next(self) -> Sender[P, R]:
+        return next(self._turns)
+
+    def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
+        return self._next()._send(args, kwargs, headers)
+
+    async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
+        return await self._next()._asend(args, kwargs, headers)
+
+
+def sender(app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> Sender[Any, Any]:
+    """What sends such calls."""
+    count = _spreads_over(app, call)
+    return Sender(app, type, call, bind) if count == 1 else SpreadSender(app, type, call, bind, count)
+
+
+def _spreads_over(app: Distq, call: Call) -> int:
+    """How many partitions. What must stay together is in the first: given ids are unique there, and limits are kept."""
+    return 1 if call.id is not None or "limit" in call.options else app.partitions.get(call.queue, 1)
 
 
 def _split(item: object, position: int) -> tuple[tuple[Any, ...], dict[str, Any]]:

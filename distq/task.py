@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 from distq.errors import ConfigurationError
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
 from distq.result import Handle
-from distq.sender import Sender
+from distq.sender import Sender, sender
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -101,7 +101,7 @@ class Task(Generic[P, R, C]):
 
     def _sender(self, options: Mapping[str, Any]) -> Sender[P, R]:
         resolved = call(self.declaration, self.app.queues, self.app.defaults, options)
-        return Sender(self.app, self.type, resolved, self._bind)
+        return sender(self.app, self.type, resolved, self._bind)
 
     def __repr__(self) -> str:
         return f"<Task {self.type}>"

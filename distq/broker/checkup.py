@@ -14,7 +14,7 @@ from distq.broker.ledger import OTHER, Tally
 from distq.broker.scripts import encode
 from distq.broker.verbs import Present
 from distq.errors import did_you_mean
-from distq.message import untyped
+from distq.message import family, untyped
 
 HOUR_MS = 3_600_000
 
@@ -53,7 +53,7 @@ def check_queue(broker: Broker, name: str, declared: Declared | None) -> list[Fi
     found = [*_workers(queue), *_types(queue, declared), *_time(broker, queue), *_dead(broker, queue), *_ledger(queue)]
     if declared is not None:
         found += _limits(broker, queue, declared)
-        if name not in declared.queues and ledger.placed(queue.tally.depths):
+        if family(name) not in declared.queues and ledger.placed(queue.tally.depths):
             found.append(
                 Finding("warning", "declared", "the application does not declare this queue, and tasks are in it",
                         f'app.queue("{name}")')

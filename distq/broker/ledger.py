@@ -7,6 +7,7 @@ What each event is: distq.states.EVENTS. The ledger holds a limited number of ty
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,20 @@ def correct(prefix: str, types: Sequence[tuple[str, int, int]] = ()) -> Command[
     verb = script("correct")
     items = [item for pair in SIDES.items() for item in pair] + [item for type in types for item in type]
     return Command(verb, verb.command(prefix.encode(), len(SIDES), *items), list)
+
+
+def total(tallies: Sequence[Tally]) -> Tally:
+    """Of the partitions of a queue together."""
+    counts: Counter[str] = Counter()
+    for each in tallies:
+        counts.update(each.counts)
+    return Tally(total_depths([each.depths for each in tallies]), dict(counts))
+
+
+def total_depths(depths: Sequence[Depths]) -> Depths:
+    """The same for depths. Workers are counted once: who serves a queue serves all its partitions."""
+    most = max(each.workers for each in depths)
+    return Depths._make([*map(sum, zip(*depths, strict=True))])._replace(workers=most)
 
 
 def by_type(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -11,7 +11,6 @@ from distq.broker import ledger
 from distq.broker.audit import Findings, audit
 from distq.broker.strays import KINDS
 from distq.cli import complete, output, target
-from distq.errors import UnknownQueue, did_you_mean
 
 EXAMPLES = output.examples(
     "distq audit",
@@ -26,7 +25,12 @@ Target = typer.Argument(
     None, metavar="[MODULE:APP]", envvar="DISTQ_APP", show_default=False, help="The application, if not by --name."
 )
 Queue = typer.Option(
-    None, "--queue", "-Q", metavar="QUEUE", autocompletion=complete.queues, help="Only this queue. [default: all]"
+    None,
+    "--queue",
+    "-Q",
+    metavar="QUEUE",
+    autocompletion=complete.queues,
+    help="Only this queue, or partition (bulk/3). [default: all]",
 )
 Repair = typer.Option(False, "--repair", help="Put right what can be, and say what.")
 
@@ -46,7 +50,8 @@ def audit_command(
     The exit code is 0 if all is in balance, 1 if something is not (also if --repair has mended it).
     """
     found = target.find_app(app, broker, name)
-    results = [audit(found.broker, each, repair) for each in _queues(found, queue)]
+    names = [name for each in target.places(found, queue).values() for name in each]
+    results = [audit(found.broker, name, repair) for name in names]
     balanced = all(result.is_balanced for result in results)
     if as_json:
         queues = [_plain(result) for result in results]
@@ -55,15 +60,6 @@ def audit_command(
         _show(found, results, repair)
     if not balanced:
         raise typer.Exit(1)
-
-
-def _queues(found: Distq, queue: str | None) -> list[str]:
-    known = list(dict.fromkeys([*found.queues, *found.broker.known_queues()]))
-    if queue is None:
-        return known
-    if queue not in known:
-        raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(known)}")
-    return [queue]
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from distq.broker import inspect, keys
 from distq.broker.address import resolve_url
 from distq.broker.scripts import encode
 from distq.loader import load
+from distq.message import family
 
 TIMEOUT_S = 0.5
 PRIORITIES = ("high", "default", "low")
@@ -42,7 +43,7 @@ def types_of(app: Distq, queues: Iterable[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for queue in queues:
         for type in inspect.ledger(app.broker, queue):
-            found.setdefault(type, set()).add(queue)
+            found.setdefault(type, set()).add(family(queue))
         for type in announced(app, [queue]):
             found.setdefault(type, set())
     return found
@@ -71,7 +72,7 @@ def _apps(ctx: typer.Context) -> Iterable[Distq]:
         if said.get("name") in (None, name):
             app = Distq(name, url, timeout=TIMEOUT_S)
             for queue in queues:
-                app.queue(queue)
+                app.queue(family(queue))
             yield app
 
 

@@ -24,7 +24,7 @@ from distq.broker.inspect import applications
 from distq.cli import output, run, target
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError, LoadError
-from distq.message import untyped
+from distq.message import family, untyped
 from distq.worker.worker import limits_of
 
 EXAMPLES = output.examples(
@@ -148,7 +148,10 @@ def _queues(application: Distq | None, url: str, name: str | None) -> Iterator[S
         if not queues:
             yield f"application {each}", [Finding("note", "queues", "this broker has never heard of it")]
         for queue in queues:
-            yield f"queue {each}/{queue}", _queue(app, queue, None if application is None else _declared(app, queue))
+            declared = None if application is None else _declared(app, family(queue))
+            found = _queue(app, queue, declared)
+            if family(queue) == queue or any(finding.level in ("warning", "problem") for finding in found):
+                yield f"queue {each}/{queue}", found  # of partitions those where something is wrong
 
 
 def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:

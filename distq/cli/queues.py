@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from distq.app import Distq
 from distq.broker import inspect, verbs
+from distq.broker.ledger import total_depths
 from distq.cli import complete, output, target, values
-from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
+from distq.errors import ConfigurationError
 
 LEVELS = ("high", "default", "low", "scheduled")
 
@@ -23,6 +25,7 @@ PURGE_EXAMPLES = output.examples(
 
 
 def queues(
+    each: bool = typer.Option(False, "--partitions", help="Show each partition of a queue, not their sum."),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
@@ -30,8 +33,10 @@ def queues(
 ) -> None:
     """Show how many tasks are where, per queue."""
     found = target.find_app(app, broker, name)
-    names = list(dict.fromkeys([*found.queues, *found.broker.known_queues()]))
-    depths = {queue: found.broker.run(verbs.depths(found.broker.prefix(queue))) for queue in names}
+    every = target.places(found)
+    if each:
+        every = {name: [name] for names in every.values() for name in names}
+    depths = {queue: _depths(found, names) for queue, names in every.items()}
     if as_json:
         output.print_json([{"queue": queue, **depth._asdict()} for queue, depth in depths.items()])
         return
@@ -57,16 +62,14 @@ def purge(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel all waiting tasks of a queue.
+    """Cancel all waiting tasks of a queue, or of one partition (bulk/3).
 
     What runs is left alone. For dead letters there is `distq dlq purge`.
     """
     levels = _levels(priority, scheduled)
     found = target.find_app(app, broker, name)
-    known = dict.fromkeys([*found.queues, *found.broker.known_queues()])
-    if queue not in known:
-        raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, known)}; there are: {', '.join(known)}")
-    depth = found.broker.run(verbs.depths(found.broker.prefix(queue)))
+    (names,) = target.places(found, queue).values()
+    depth = _depths(found, names)
     count = sum(getattr(depth, level) for level in levels)
     if dry_run:
         said = f"would cancel {output.number(count, 'task')} of {queue}"
@@ -74,8 +77,13 @@ def purge(
         return
     if count:
         output.ask(yes, as_json, f"Cancel {output.number(count, 'task')} of queue {queue} ({', '.join(levels)})?")
-    taken = sum(inspect.purge(found.broker, queue, level) for level in levels)
+    taken = sum(inspect.purge(found.broker, name, level) for level in levels for name in names)
     output.told(as_json, {"queue": queue, "cancelled": taken}, f"cancelled {output.number(taken, 'task')} of {queue}")
+
+
+def _depths(found: Distq, names: list[str]) -> verbs.Depths:
+    """Of all these partitions together."""
+    return total_depths([found.broker.run(verbs.depths(found.broker.prefix(name))) for name in names])
 
 
 def _levels(priority: str | None, scheduled: bool) -> tuple[str, ...]:

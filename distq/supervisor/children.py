@@ -87,7 +87,7 @@ class Children(Service):
                 if slot >= self._site.config.processes:
                     self._start_at[slot] = NEVER
                 with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
-                    self._channel.sendall(json.dumps({"fork": slot}).encode() + b"\n")
+                    self._channel.sendall(json.dumps({"fork": slot, "queues": self._site.queues}).encode() + b"\n")
 
     def forked(self, slot: int, pid: int) -> None:
         """The template has forked."""

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from functools import partial
 
 from distq.broker import keys
-from distq.broker.ledger import Tally, tally
-from distq.message import names_of
+from distq.broker.ledger import Tally, tally, total
+from distq.message import family, names_of
 from distq.supervisor.exposition import CONTENT_TYPE, exposition
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.visitor import PLAIN, Visitor
@@ -137,7 +137,15 @@ class _Tallies:
             is_whole = len(self._found) == len(self._site.prefixes)
             waiting, self._waiting = self._waiting, []
             for show in waiting:
-                show(self._found if is_whole else {})
+                show(_by_queue(self._found) if is_whole else {})
+
+
+def _by_queue(found: dict[str, Tally]) -> dict[str, Tally]:
+    """Partitions are one."""
+    queues: dict[str, list[Tally]] = {}
+    for name, counted in found.items():
+        queues.setdefault(family(name), []).append(counted)
+    return {queue: total(tallies) for queue, tallies in queues.items()}
 
 
 def _bind(port: int) -> socket.socket:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
+from distq.broker import keys
 from distq.broker.links import Links
 from distq.config import WorkerConfig
 from distq.worker.board import Board
@@ -33,6 +34,11 @@ class Site:
     """For `settle`: rising over the life of the supervisor."""
     settling: Counter[str] = field(default_factory=Counter)
     """By worker: how often its verdicts are on their way from here. For the broker it holds what they are about."""
+
+    @property
+    def queues(self) -> list[str]:
+        """Their names, in the order of the prefixes."""
+        return [keys.queue_of(prefix) for prefix in self.prefixes]
 
     @property
     def block_s(self) -> int:

@@ -22,7 +22,6 @@ from typing import Any
 from distq.broker import cluster, keys, verbs
 from distq.broker.health import warnings
 from distq.broker.links import Links
-from distq.broker.scripts import encode
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
@@ -33,6 +32,7 @@ from distq.supervisor.control import Control
 from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
+from distq.supervisor.partitions import Partitions, served
 from distq.supervisor.processes import next_pause, prepare_to_fork, reap_orphans
 from distq.supervisor.reports import Reports
 from distq.supervisor.service import NEVER, Service, Site
@@ -144,6 +144,8 @@ class Supervisor:
 
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
+            self._first_facts = dict(facts)
+            facts["queues"] = served(facts["url"], facts["name"], facts["queues"])
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
             for warning in warnings(facts["url"], prefixes, self._config.connections):
                 logger.warning("%s", warning)
@@ -155,7 +157,6 @@ class Supervisor:
 
     def _settle_in(self, facts: dict[str, Any]) -> None:
         config, shared = self._config, self._shared
-        self._first_facts = facts
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
         types, digest, groups = facts["types"], facts["digest"], list(cluster.grouped(url, prefixes).values())
@@ -163,13 +164,13 @@ class Supervisor:
         self._control = Links(url, "distq-control", silence_s=site.block_s + 5.0)
         self._connections = [self._link, self._control]
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
-        self._time = Timekeeper(site)
-        self._audit = Audit(site)
+        self._time, self._audit = Timekeeper(site), Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch, self._reports = Watch(site), Reports(site)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
             self._children, isolation, self._leases, self._time, self._watch, self._reports, self._audit,
+            Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.most_alone:
             self._connections.append(Links(url, "distq-suspects", silence_s=site.block_s + 5.0))
@@ -182,8 +183,6 @@ class Supervisor:
         for queues in groups:
             Control(site, queues, self._control, self._time, isolation).listen()
         for queue, prefix in enumerate(prefixes):
-            name = keys.known_queue(facts["name"], facts["queues"][queue])
-            self._link.submit(encode("SADD", keys.KNOWN_QUEUES, name), lambda reply: None, lambda: None)
             self._link.submit(
                 verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None
             )

@@ -3,7 +3,7 @@
 It speaks JSON lines with the supervisor over a socket pair:
     to the supervisor    {"ready": {...}} | {"failed": text} | {"forked": slot, "pid": n}
                          | {"exited": pid, "status": n, "rss": kB}
-    from the supervisor  {"fork": slot}; the socket's end means: end
+    from the supervisor  {"fork": slot, "queues": […]}; the socket's end means: end
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from distq import message
 from distq.app import Distq
 from distq.broker.address import mask
 from distq.broker.scripts import digest, script
@@ -38,6 +40,8 @@ from distq.worker.worker import Post, Solo, Worker
 
 logger = logging.getLogger("distq.supervisor")
 
+MOST_QUEUES = 250
+"""The status board has a byte for the number of a queue."""
 SAID_BY_CHILDREN = ("recover", "register", "step")
 """The verbs that `distq.worker` uses."""
 
@@ -90,7 +94,13 @@ def announcement(facts: dict[str, Any]) -> str:
     """What a host serves, for the first line of its log."""
     types = facts["types"]
     shown = ", ".join(types[:20]) + (f" and {len(types) - 20} more" if types[20:] else "")
-    return f"application {facts['name']} at {mask(facts['url'])}; queues: {', '.join(facts['queues'])}; types: {shown}"
+    return f"application {facts['name']} at {mask(facts['url'])}; queues: {_listed(facts['queues'])}; types: {shown}"
+
+
+def _listed(queues: list[str]) -> str:
+    """Each with the number of its partitions."""
+    counts = Counter(map(message.family, queues))
+    return ", ".join(name if number == 1 else f"{name} ({number} partitions)" for name, number in counts.items())
 
 
 class _Template:
@@ -149,19 +159,20 @@ class _Template:
         self._buffer += data
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
-            self._fork(json.loads(line)["fork"], cleanup)
+            order = json.loads(line)
+            self._fork(order["fork"], order["queues"], cleanup)
 
-    def _fork(self, slot: int, cleanup: tuple[Callable[[], None], ...]) -> None:
+    def _fork(self, slot: int, queues: list[str], cleanup: tuple[Callable[[], None], ...]) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             for close in cleanup:
                 close()
             self._channel.close()
-            self._child(slot, parent)
+            self._child(slot, queues, parent)
         _tell(self._channel, {"forked": slot, "pid": pid})
 
-    def _child(self, slot: int, parent: int) -> NoReturn:
+    def _child(self, slot: int, queues: list[str], parent: int) -> NoReturn:
         code = 1
         try:
             die_with_parent(parent)
@@ -178,7 +189,7 @@ class _Template:
                 slot=shared.board.slots[slot],
                 host=shared.host,
                 info=shared.info,
-                queues=self._queues,
+                queues=queues,
                 lease_ms=shared.config.lease_ms,
                 poke=shared.pokes[slot][0],
                 bell=shared.bell[1],
@@ -244,11 +255,19 @@ def _tell(channel: socket.socket, message: dict[str, Any]) -> None:
 
 
 def _queues(app: Distq, config: WorkerConfig) -> list[str]:
-    """The queues to serve: the named ones, which must be declared, or all."""
-    for name in config.queues:
-        if name not in app.queues:
+    """The queues to serve, with all their partitions: the named ones, which must be declared, or all. One partition may
+    be named alone."""
+    names: list[str] = []
+    for name in config.queues or app.queues:
+        if message.family(name) not in app.queues:
             raise ConfigurationError(
                 f"queue {name!r} is not declared by {config.app}{did_you_mean(name, app.queues)}; "
                 f"there are: {', '.join(app.queues)}"
             )
-    return list(dict.fromkeys(config.queues)) or list(app.queues)
+        names += message.partitions(name, app.partitions.get(name, 1))
+    if len(set(names)) > MOST_QUEUES:
+        raise ConfigurationError(
+            f"{len(set(names))} queues and partitions are more than one host can serve ({MOST_QUEUES}): divide them "
+            "among hosts with --queues"
+        )
+    return list(dict.fromkeys(names))

@@ -238,7 +238,7 @@ class Pool(Worker):
     def _run_tasks(self, seat: int, runs: Executor) -> None:
         """Runs one task after the other; parks when none waits."""
         SEAT.set(seat)
-        hand, head, names, others = self._hand, self._head, self._post.queues, self._post.threads - 1
+        hand, head, names, others = self._hand, self._head, self._names, self._post.threads - 1
         park = threading.Lock()
         park.acquire()
         now, done = time.monotonic_ns(), b""

@@ -24,7 +24,7 @@ from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.memory import DESK
-from distq.message import names_of
+from distq.message import family, names_of
 from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
@@ -70,6 +70,8 @@ class Worker:
 
     def __init__(self, app: Distq, post: Post, seats: int) -> None:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
+        self._names = [family(queue) for queue in post.queues]
+        """What handlers and middleware are told: they know of no partitions."""
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
         self._line = Line(
             app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
@@ -94,7 +96,7 @@ class Worker:
         raise NotImplementedError
 
     def _announcement(self) -> Announced:
-        limits = [limits_of(self._app, queue) for queue in self._post.queues]
+        limits = [limits_of(self._app, queue) for queue in self._names]
         return Announced(self._post.types, self._post.digest, limits)
 
     def _executor(self, meters: Meters, seat: int) -> Executor:
@@ -255,7 +257,7 @@ class Solo(Worker):
     def _run_batch(self, step: Step) -> Verdicts:
         """Runs what it may of a batch, and of those that follow it without a pause; verdicts that release what it gives
         back."""
-        name, head, hand = self._post.queues[self._queue], self._head, self._hand
+        name, head, hand = self._names[self._queue], self._head, self._hand
         types: set[str] = set()
         while True:
             run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked

@@ -1,0 +1,29 @@
+"""An application whose queue `bulk` has several partitions: as many as $DISTQ_TEST_PARTITIONS says."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from distq import Distq, current
+from tests.support.journal import running
+
+app = Distq("app")
+app.queue("bulk", partitions=int(os.environ.get("PARTITIONS", "8")))
+
+
+@app.task(queue="bulk", retries=0)
+def work(label: str = "", gate: str = "") -> str:
+    with running(label):
+        while gate and not Path(gate).exists():
+            time.sleep(0.002)
+        if label == "fail":
+            raise ValueError("as it was told")
+    return current().queue
+
+
+@app.task(queue="bulk", rate="50/s burst 1")
+def limited() -> None:
+    with running("limited"):
+        pass
