@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import footprint, growth, latency, machine, producing, punctuality, report, throughput
+from benchmarks import footprint, growth, latency, machine, partitions, producing, punctuality, report, throughput
 from benchmarks.figure import Figure
 from benchmarks.first import first
 
@@ -23,6 +23,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "busy": ("Draining tasks that use the processor", throughput.busy),
     "waiting": ("Draining tasks that wait", throughput.waiting),
     "growth": ("Draining with more and more waiting", growth.growth),
+    "partitions": ("Draining a queue of several partitions", partitions.partitions),
     "produce": ("Enqueueing", producing.produce),
     "hand-over": ("From call to start, idle", latency.hand_over),
     "loaded": ("From call to start, busy", latency.loaded),

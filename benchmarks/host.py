@@ -56,9 +56,11 @@ def room() -> Iterator[Room]:
 
 
 @contextmanager
-def worker_host(room: Room, processes: int, threads: int = 1, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """`distq run` on the benchmark's application; ready when this is entered, stopped when it is left."""
-    command = [sys.executable, "-m", "distq", "run", "benchmarks.tasks:app", "-p", str(processes)]
+def worker_host(
+    room: Room, processes: int, threads: int = 1, target: str = "benchmarks.tasks:app", **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """`distq run` on a benchmark's application; ready when this is entered, stopped when it is left."""
+    command = [sys.executable, "-m", "distq", "run", target, "-p", str(processes)]
     command += ["--threads", str(threads)] if threads > 1 else []
     command += ["--broker", room.url]
     with tempfile.TemporaryDirectory() as folder:

@@ -292,17 +292,21 @@ class SpreadSender(Sender[P, R]):
     Each partition is a queue of the broker, and has a sender of its own. To middleware this is that of the whole queue.
     """
 
-    __slots__ = ("_turns",)
+    __slots__ = ("_each", "_turns")
 
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None], count: int) -> None:
         super().__init__(app, type, call, bind)
         names = message.partitions(call.queue, count)
         first = random.randrange(count)  # else all programs that make one call would use the same one
-        turns = [Sender[P, R](app, type, replace(call, queue=name), bind) for name in names[first:] + names[:first]]
-        self._turns = cycle(turns)
+        self._turns = cycle(names[first:] + names[:first])
+        self._each: dict[str, Sender[P, R]] = {}
 
     def _next(self) -> Sender[P, R]:
-        return next(self._turns)
+        name = next(self._turns)
+        found = self._each.get(name)
+        if found is None:
+            found = self._each[name] = Sender(self._app, self.type, replace(self._call, queue=name), self._bind)
+        return found
 
     def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
         return self._next()._send(args, kwargs, headers)

@@ -159,7 +159,7 @@ class Solo(Worker):
         self._queue = 0
         self._is_done = False
         self._empty: set[int] = set()
-        self._rechecked = time.monotonic()
+        self._rechecked = self._since = time.monotonic()
         self._runs = self._executor(Meters(post.slot, names_of(post.types)), 0)
 
     def _work(self) -> None:
@@ -238,11 +238,12 @@ class Solo(Worker):
         return next((step for step in steps if step.word != "ok"), None)
 
     def _choose_queue(self) -> None:
-        """The next queue in turn that is not known to be empty."""
+        """The next queue in turn that is not known to be empty. With each it stays for a moment: to change for every
+        batch of quick tasks would cost as much as they do."""
         queues = len(self._post.queues)
-        if queues == 1:
+        if queues == 1 or (self._stays() and self._queue not in self._empty):
             return
-        now = time.monotonic()
+        now = self._since = time.monotonic()
         if self._empty and len(self._empty) < queues and now - self._rechecked > RECHECK_S:
             self._rechecked = now
             self._empty.clear()
@@ -300,8 +301,13 @@ class Solo(Worker):
     def _is_awaited(self) -> bool:
         """Whether the next batch may have to come from another queue."""
         queues = len(self._post.queues)
-        is_known = len(self._empty) == queues - 1 and time.monotonic() - self._rechecked <= RECHECK_S
-        return queues > 1 and not is_known
+        if queues == 1 or self._stays():
+            return False
+        return len(self._empty) < queues - 1 or time.monotonic() - self._rechecked > RECHECK_S
+
+    def _stays(self) -> bool:
+        """Whether its time with this queue is not over."""
+        return time.monotonic() - self._since < WINDOW_S
 
     def _end_ahead(self) -> Step:
         """What was asked for in the middle of a batch."""
