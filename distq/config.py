@@ -47,7 +47,11 @@ class WorkerConfig:
         renewed their leases before any has seen the others silent for two fifths of one."""
         return self.lease_ms / 10_000
 
-    @property
-    def connections(self) -> int:
-        """About how many this host keeps open: one per process, one more where handlers enqueue, and its own."""
-        return 2 * (self.processes + self.most_alone) + 3
+    def connections(self, queues: int = 1, *, is_cluster: bool = False) -> int:
+        """About how many this host keeps open to a server that has so many of its queues, each partition counted.
+
+        One per process, one more where handlers enqueue, and its own; in a cluster each queue has these for itself.
+        Where queues are waited for each by itself, every process has one more for each of them."""
+        places = queues if is_cluster else 1
+        waiting = queues if is_cluster or self.threads > 1 else 0
+        return (self.processes + self.most_alone) * (2 * places + waiting) + 3 * places

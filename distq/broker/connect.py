@@ -88,6 +88,11 @@ class Wire:
         return self._sock.fileno()
 
     @property
+    def peer(self) -> str:
+        """The server at the other end: the same text for the same one."""
+        return str(self._sock.getpeername())
+
+    @property
     def has_more(self) -> bool:
         """Whether something of another reply has been received: select() would not tell."""
         return bool(self._reader.has_data())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from distq.broker import cluster, keys
@@ -46,13 +46,18 @@ class Finding(NamedTuple):
         return f"{self.text}; {self.hint}" if self.hint else self.text
 
 
-def warnings(url: str, prefixes: Sequence[str], connections: int) -> list[str]:
-    """What a worker host says at its start, a line each, of each server that has one of these queues. Raises
-    BrokerUnavailable, and what `examine` does."""
+def warnings(url: str, prefixes: Sequence[str], connections: Callable[[int], int]) -> list[str]:
+    """What a worker host says at its start, a line each, of each server that has one of these queues.
+
+    `connections`: how many it is going to open to a server that has so many of them. Raises BrokerUnavailable, and what
+    `examine` does."""
     found: list[Finding] = []
+    servers: dict[str, tuple[Wire, list[str]]] = {}
     for place, queues in cluster.grouped(url, prefixes).items():
         wire = Wire(place, timeout=3.0, name="distq-supervisor")
-        found += examine(wire, [prefixes[queue] for queue in queues], url, connections)
+        servers.setdefault(wire.peer, (wire, []))[1].extend(prefixes[queue] for queue in queues)
+    for wire, names in servers.values():
+        found += examine(wire, names, url, connections(len(names)))
         wire.close()
     return list(dict.fromkeys(str(finding) for finding in found if finding.level in ("warning", "problem")))
 

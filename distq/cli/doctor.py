@@ -79,7 +79,8 @@ def _sections(target_app: str | None, url: str | None, name: str | None, config:
         return
     if application is None and target_app and not url:
         return  # it could have named another broker
-    found, is_there = _broker(address, config)
+    queues = sum(application.partitions.get(queue, 1) for queue in application.queues) if application else 1
+    found, is_there = _broker(address, config, queues)
     yield f"broker {mask(address)}", found
     if is_there:
         yield from _queues(application, address, name)
@@ -124,10 +125,10 @@ def _load(app: str) -> tuple[list[Finding], Distq | None]:
     return [Finding("ok", "tasks", f"{found.name}: {output.number(len(found.tasks), 'task')}; queues {queues}")], found
 
 
-def _broker(url: str, config: WorkerConfig) -> tuple[list[Finding], bool]:
+def _broker(url: str, config: WorkerConfig, queues: int) -> tuple[list[Finding], bool]:
     try:
         wire = Wire(url, timeout=target.TIMEOUT_S, name="distq-cli")
-        found = examine(wire, [], url, config.connections)
+        found = examine(wire, [], url, config.connections(queues, is_cluster=cluster.is_cluster(url)))
         wire.close()
     except BrokerUnavailable as error:
         hint = "start one, or name another with --broker or $DISTQ_BROKER"

@@ -147,7 +147,8 @@ class Supervisor:
             self._first_facts = dict(facts)
             facts["queues"] = served(facts["url"], facts["name"], facts["queues"])
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
-            for warning in warnings(facts["url"], prefixes, self._config.connections):
+            needed = partial(self._config.connections, is_cluster=cluster.is_cluster(facts["url"]))
+            for warning in warnings(facts["url"], prefixes, needed):
                 logger.warning("%s", warning)
         except BrokerError as error:
             hint = "\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
