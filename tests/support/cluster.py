@@ -102,6 +102,8 @@ class Cluster:
         slot = slot_of(prefix.encode())
         votes: dict[int, int] = {}
         for node in self.nodes:
+            if node.process.poll() is not None:
+                continue
             with suppress(redis.RedisError):
                 for first, last, who, *_ in node.say("CLUSTER", "SLOTS"):
                     if first <= slot <= last:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from distq import TaskFailed
-from distq.broker import inspect
+from distq.broker import inspect, verbs
 from distq.message import family, partitions
 from distq.result import Handle
 from tests.support.apps.partitions import app, limited, work
@@ -137,6 +137,19 @@ def test_what_a_host_does_not_serve_yet_waits_for_one_that_does(
     start("partitions", processes=1)
     all_ended(handles)
     assert len(journal.starts()) == 80
+
+
+def test_a_high_task_overtakes_what_waits_in_all_partitions(start: Start, journal: Journal) -> None:
+    """Strictly in its own; for the others it waits for its turn."""
+    backlog = 24_000
+    work.delay_many([()] * backlog)
+    start("partitions", processes=1)
+    eventually(journal.starts, "it works")
+    urgent = work.options(priority="high")
+    all_ended([urgent.delay() for _ in range(8)])
+    waiting = sum(app.broker.run(verbs.depths(app.broker.prefix(name))).default for name in NAMES)
+    assert waiting > backlog / 2
+    assert distq("purge", "bulk", "--yes")["cancelled"] > 0
 
 
 def test_one_partition_alone_can_be_served(start: Start) -> None:
