@@ -14,6 +14,9 @@ class WorkerConfig:
     processes: int
     threads: int = 1
     """Tasks that one process runs at a time."""
+    coroutines: int = 0
+    """`async def` tasks that one event loop runs at a time, each in a process of its own beside those with threads; 0:
+    there are none, and these tasks take a thread's seat."""
     queues: tuple[str, ...] = ()
     """Queues to serve; empty: all that the application declares."""
     broker: str | None = None
@@ -31,15 +34,25 @@ class WorkerConfig:
     """Folder put in front of sys.path before the application is imported."""
 
     @property
+    def children(self) -> int:
+        """Processes that there may always be: first those with threads, then as many with event loops."""
+        return self.processes * 2 if self.coroutines else self.processes
+
+    def is_loop(self, slot: int) -> bool:
+        """Whether the process in this place has an event loop."""
+        return self.processes <= slot < self.children
+
+    @property
     def slots(self) -> int:
         """Places on the status board: the processes, those for suspects, and the last one for isolated tasks."""
-        return self.processes + self.most_alone + 1
+        return self.children + self.most_alone + 1
 
     @property
     def most_alone(self) -> int:
         """How many more processes there may be for a while, each for a suspect, which runs alone in its process. One
         that has a single thread can be had by a suspect as it is."""
-        return min(self.processes * self.threads - 1, max(self.processes, 8)) if self.threads > 1 else 0
+        seats = self.processes * (self.threads + self.coroutines)
+        return min(seats - 1, max(self.processes, 8)) if seats > self.processes else 0
 
     @property
     def pause_s(self) -> float:
@@ -53,5 +66,5 @@ class WorkerConfig:
         One per process, one more where handlers enqueue, and its own; in a cluster each queue has these for itself.
         Where queues are waited for each by itself, every process has one more for each of them."""
         places = queues if is_cluster else 1
-        waiting = queues if is_cluster or self.threads > 1 else 0
-        return (self.processes + self.most_alone) * (2 * places + waiting) + 3 * places
+        waiting = queues if is_cluster or self.threads > 1 or self.coroutines else 0
+        return (self.children + self.most_alone) * (2 * places + waiting) + 3 * places

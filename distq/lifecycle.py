@@ -11,10 +11,12 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from contextvars import copy_context
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
+from distq.context import CURRENT
 from distq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,8 +79,9 @@ class AsyncResource(Generic[T]):
         if loop not in self._values:
             async with self._locks.setdefault(loop, asyncio.Lock()):
                 if loop not in self._values:
-                    before, manager = asyncio.all_tasks(), self._manager()
-                    value = await manager.__aenter__()
+                    before, manager, context = asyncio.all_tasks(), self._manager(), copy_context()
+                    context.run(CURRENT.set, None)  # what it starts is nobody's
+                    value = await asyncio.create_task(manager.__aenter__(), context=context)
                     KEPT.update(asyncio.all_tasks() - before)
                     self._lifecycle.opened_on(loop, self.name, manager, lambda: self._values.pop(loop, None))
                     self._values[loop] = value

@@ -222,11 +222,19 @@ class Memory:
 
     def finish(self) -> None:
         """The attempt has not completed: how far it came is written, if the broker is there."""
-        unsaved = [field for field, rows in self._rows.items() if rows.count != rows.saved]
         with suppress(BrokerError, Interrupted, Reject):
-            if unsaved:
-                pairs = {name: value for field in unsaved for name, value in self.position(field).items()}
+            if pairs := self._unsaved():
                 self._heard(self._app.broker.run(self._command(pairs)), pairs)
+
+    async def afinish(self) -> None:
+        """`finish` for asyncio."""
+        with suppress(BrokerError, Interrupted, Reject):
+            if pairs := self._unsaved():
+                self._heard(await self._app.async_broker.run(self._command(pairs)), pairs)
+
+    def _unsaved(self) -> dict[bytes, bytes]:
+        unsaved = [field for field, rows in self._rows.items() if rows.count != rows.saved]
+        return {name: value for field in unsaved for name, value in self.position(field).items()}
 
 
 class Progress(NamedTuple):

@@ -208,8 +208,8 @@ def register(
     limits: Mapping[str, str],
     apart: Sequence[str] = (),
 ) -> Command[list[str]]:
-    """Begins a worker: ["ok", now] or ["layout", the other layout]. `apart`: types that it takes from lanes of
-    their own, and from nowhere else."""
+    """Begins a worker: ["ok", now] or ["layout", the other layout]. `apart`: types that have lanes of their
+    own from now on."""
     lanes = msgpack.packb(list(apart)) if apart else b""
     pairs = [item for pair in limits.items() for item in pair]
     return _command(

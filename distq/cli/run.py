@@ -16,6 +16,7 @@ from distq.logs import configure
 
 MOST_PROCESSES = 1024
 MOST_THREADS = 256
+MOST_COROUTINES = 10_000
 OVERRIDE = "DISTQ_DEV_BROKER"
 """How `distq dev` tells its worker the address: an argument can be read by everybody on the machine."""
 
@@ -40,6 +41,14 @@ Threads = typer.Option(
     metavar="N",
     envvar="DISTQ_THREADS",
     help="Threads per process, for handlers that wait: tasks that each process runs at a time. From 1 to 256.",
+)
+Coroutines = typer.Option(
+    None,
+    "--coroutines",
+    metavar="N",
+    envvar="DISTQ_COROUTINES",
+    help="`async def` tasks that each event loop runs at a time, in as many more processes. From 1 to 10000. "
+    "[default: no event loops; such a task takes a thread]",
 )
 Queues = typer.Option(
     None,
@@ -103,6 +112,7 @@ EXAMPLES = output.examples(
     "distq run myapp:app",
     "distq run myapp:app -p 8 -Q default,mail",
     "distq run myapp:app -p 2 -t 16",
+    "distq run myapp:app -p 2 --coroutines 500",
     "distq run myapp:app --broker redis://queue.internal:6379/0",
     "distq run myapp:app --grace 10m --lease 1m --log-format json",
 )
@@ -113,6 +123,7 @@ def run(
     target: str = Target,
     processes: str = Processes,
     threads: str = Threads,
+    coroutines: str = Coroutines,
     queues: str = Queues,
     broker: str = BrokerUrl,
     metrics_port: str = MetricsPort,
@@ -129,8 +140,8 @@ def run(
     TERM or INT: finish what runs within the grace period, give back the rest. A second one: give back everything now.
     """
     config = worker_config(
-        target=target, processes=processes, threads=threads, queues=queues, broker=broker, metrics_port=metrics_port,
-        grace=grace, lease=lease, max_deliveries=max_deliveries,
+        target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,
+        metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
@@ -141,6 +152,7 @@ def worker_config(
     target: str | None,
     processes: str | None,
     threads: str = "1",
+    coroutines: str | None = None,
     queues: str | None = None,
     broker: str | None = None,
     metrics_port: str | None = None,
@@ -161,6 +173,7 @@ def worker_config(
         app=target,
         processes=_cores() if processes is None else values.whole(processes, "--processes", 1, MOST_PROCESSES),
         threads=values.whole(threads, "--threads", 1, MOST_THREADS),
+        coroutines=0 if coroutines is None else values.whole(coroutines, "--coroutines", 1, MOST_COROUTINES),
         queues=tuple(names),
         broker=values.given(broker, "--broker"),
         lease_ms=round(lease_s * 1000),

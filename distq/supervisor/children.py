@@ -31,7 +31,7 @@ class Children(Service):
         self._channel: socket.socket | None = channel
         slots = len(site.board.slots)
         self._slot_of: dict[int, int] = {}
-        self._start_at = [0.0 if slot < site.config.processes else NEVER for slot in range(slots)]
+        self._start_at = [0.0 if slot in site.manned else NEVER for slot in range(slots)]
         self._pause = [0.0] * slots
         self._born = [0.0] * slots
         self._fetches = [0] * slots
@@ -49,8 +49,8 @@ class Children(Service):
     @property
     def all_ready(self) -> bool:
         """Every slot that always has a child has one that is registered."""
-        slots = self._site.board.slots[: self._site.config.processes]
-        return all(slot.words[board.STATE] in (board.IDLE, board.BUSY) for slot in slots)
+        slots = self._site.board.slots
+        return all(slots[place].words[board.STATE] in (board.IDLE, board.BUSY) for place in self._site.manned)
 
     def start_in(self, slot: int) -> None:
         """One child, in a slot that is free."""
@@ -84,7 +84,7 @@ class Children(Service):
                 os.ftruncate(self._dumps[slot], 0)
                 self._asked.add(slot)
                 self._fetches[slot] = self._site.board.slots[slot].words[board.FETCHES]
-                if slot >= self._site.config.processes:
+                if slot not in self._site.manned:
                     self._start_at[slot] = NEVER
                 with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
                     self._channel.sendall(json.dumps({"fork": slot, "queues": self._site.queues}).encode() + b"\n")
@@ -111,7 +111,7 @@ class Children(Service):
         now = time.monotonic()
         # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
         # may kill its process has a bound of its own.
-        if slot >= self._site.config.processes:
+        if slot not in self._site.manned:
             return
         self._pause[slot] = 0.0 if has_worked else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]

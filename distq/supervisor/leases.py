@@ -44,8 +44,8 @@ class Leases(Service):
         self._keeper_is, self._poke_all = keeper_is, poke_all
         self._idle_since: dict[tuple[int, str], int] = {}
         self._holds_too_much: set[tuple[int, str]] = set()
-        self._asked: set[int] = set()
-        """The first of each group of queues whose renewal has not been answered."""
+        self._asked: set[tuple[int, int]] = set()
+        """A crew, and the first of each group of queues whose renewal has not been answered."""
         self._say_at: dict[int, float] = {}
 
     def deadline(self) -> float:
@@ -61,24 +61,29 @@ class Leases(Service):
         for group in site.groups:
             for start in range(0, len(group), together.AT_ONCE):
                 queues = group[start : start + together.AT_ONCE]
-                if queues[0] not in self._asked:
-                    self._renew(queues)
+                for crew in range(len(site.crews)):
+                    if (crew, queues[0]) not in self._asked:
+                        self._renew(crew, queues)
 
-    def _renew(self, queues: list[int]) -> None:
-        site = self._site
+    def _renew(self, crew: int, queues: list[int]) -> None:
+        site, asked = self._site, (crew, queues[0])
         named = [
-            (slot, slot.name) for slot in site.board.slots if slot.words[board.STATE] not in (board.EMPTY, board.LEFT)
+            (slot, slot.name)
+            for slot in site.board.slots
+            if site.crew_of(slot.index) == crew and slot.words[board.STATE] not in (board.EMPTY, board.LEFT)
         ]
         named = [(slot, name) for slot, name in named if name]
+        if not (named or site.crews[crew].is_needed):
+            return
         sent, holds = time.monotonic_ns(), [[slot.holds(name, queue) for slot, name in named] for queue in queues]
         command = together.renew(
-            [site.prefixes[queue] for queue in queues], site.host, site.config.lease_ms, site.digest, site.types,
-            [name for _, name in named],
+            [site.prefixes[queue] for queue in queues], site.host, site.config.lease_ms,
+            site.crews[crew].digest, site.crews[crew].types, [name for _, name in named],
         )  # fmt: skip
-        self._asked.add(queues[0])
+        self._asked.add(asked)
 
         def renewed(renewals: list[together.Renewal | None]) -> None:
-            self._asked.discard(queues[0])
+            self._asked.discard(asked)
             for queue, held_before, renewal in zip(queues, holds, renewals, strict=True):
                 if renewal is None:
                     self._refused(queue)
@@ -87,7 +92,7 @@ class Leases(Service):
                 for (slot, name), before, held in zip(named, held_before, renewal.held, strict=True):
                     self._compare(queue, slot, name, before, held)
 
-        site.link.submit(command, renewed, lambda: self._asked.discard(queues[0]))  # the next one comes by itself
+        site.link.submit(command, renewed, lambda: self._asked.discard(asked))  # the next one comes by itself
 
     def _refused(self, queue: int) -> None:
         """Somebody broke a key of this queue: the others have been renewed."""

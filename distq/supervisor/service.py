@@ -9,6 +9,7 @@ from itertools import count
 from distq.broker import keys
 from distq.broker.links import Links
 from distq.config import WorkerConfig
+from distq.supervisor.crews import LOOPS, THREADS, Crew
 from distq.worker.board import Board
 
 NEVER = float("inf")
@@ -27,7 +28,8 @@ class Site:
     host: str
     prefixes: list[str]
     types: list[str]
-    digest: str
+    """All that the application declares."""
+    crews: list[Crew]
     groups: list[list[int]]
     """Numbers of queues of which the broker can be asked in one call: all, but in a cluster each for itself."""
     numbers: count[int] = field(default_factory=lambda: count(1))
@@ -39,6 +41,15 @@ class Site:
     def queues(self) -> list[str]:
         """Their names, in the order of the prefixes."""
         return [keys.queue_of(prefix) for prefix in self.prefixes]
+
+    def crew_of(self, slot: int) -> int:
+        """Which processes that of a place belongs to: an index of `crews`."""
+        return LOOPS if self.config.is_loop(slot) else THREADS
+
+    @property
+    def manned(self) -> list[int]:
+        """The places that always have a process."""
+        return [slot for slot in range(self.config.children) if self.crews[self.crew_of(slot)].is_needed]
 
     @property
     def block_s(self) -> int:

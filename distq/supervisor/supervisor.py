@@ -29,6 +29,7 @@ from distq.supervisor.audit import Audit
 from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.children import Children
 from distq.supervisor.control import Control
+from distq.supervisor.crews import Crew, announced
 from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
@@ -106,14 +107,14 @@ class Supervisor:
     def _share(self) -> None:
         """What children and supervisor have in common is made before the first fork."""
         config = self._config
-        slots = config.slots
+        slots, shared = config.slots, Board(config.slots, max(config.threads, config.coroutines))
         pokes = [os.pipe() for _ in range(slots)]
         bell = os.pipe()
         for reader, writer in (*pokes, bell):
             os.set_blocking(reader, False)
             os.set_blocking(writer, False)
         self._shared = Shared(
-            Board(slots), pokes, dump_files(slots), bell, host.new_host_name(), self._identity.to_text(), config
+            shared, pokes, dump_files(slots), bell, host.new_host_name(), self._identity.to_text(), config
         )
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
 
@@ -160,8 +161,8 @@ class Supervisor:
         config, shared = self._config, self._shared
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
-        types, digest, groups = facts["types"], facts["digest"], list(cluster.grouped(url, prefixes).values())
-        self._site = site = Site(config, shared.board, self._link, shared.host, prefixes, types, digest, groups)
+        crews, groups = list(map(Crew.read, facts["crews"])), list(cluster.grouped(url, prefixes).values())
+        self._site = site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], crews, groups)
         self._control = Links(url, "distq-control", silence_s=site.block_s + 5.0)
         self._connections = [self._link, self._control]
         self._children = Children(site, self._channel, shared.pokes, shared.dumps)
@@ -179,8 +180,7 @@ class Supervisor:
         self._switches = switches(url, self._connections, self._children.poke_all)
         if not facts["types"]:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
-        threads = f" of {config.threads} threads" if config.threads > 1 else ""
-        logger.info("%s; %d processes%s", announcement(facts), config.processes, threads)
+        logger.info("%s; %s", announcement(facts), announced(config, crews))
         for queues in groups:
             Control(site, queues, self._control, self._time, isolation).listen()
         for queue, prefix in enumerate(prefixes):
@@ -336,7 +336,7 @@ class Supervisor:
             self._obey(signal.SIGTERM)
             self._code = EXIT_FAILED
             return
-        self._site.types, self._site.digest = facts["types"], facts["digest"]
+        self._site.types, self._site.crews = facts["types"], list(map(Crew.read, facts["crews"]))
         self._children.use(self._channel)
 
     def _template_failed(self, why: str) -> None:

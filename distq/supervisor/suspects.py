@@ -34,10 +34,10 @@ class Suspects(Service):
     def __init__(self, site: Site, children: Children, link: Links) -> None:
         self._site, self._children, self._link = site, children, link
         self._listening: set[int] = set()
-        processes = site.config.processes
-        self._owners = site.board.slots[:processes]
-        self._places = site.board.slots[processes : processes + site.config.most_alone]
-        self._seen = [0] * processes
+        always = site.config.children
+        self._owners = site.board.slots[:always]
+        self._places = site.board.slots[always : always + site.config.most_alone]
+        self._seen = [0] * always
         """How many seats each has lent in all, as far as we have seen."""
         self._lender: dict[int, Slot] = {}
         """Whose seat it is, by the place that has it."""

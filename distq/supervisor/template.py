@@ -26,11 +26,13 @@ from typing import Any, NoReturn
 from distq import message
 from distq.app import Distq
 from distq.broker.address import mask
-from distq.broker.scripts import digest, script
+from distq.broker.scripts import script
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
+from distq.message import names_of
 from distq.middleware import check
+from distq.supervisor.crews import LOOPS, THREADS, crews, types_of
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
@@ -116,12 +118,16 @@ class _Template:
         for link in self._app.middleware:
             check(link)
         self._queues = _queues(self._app, config)
-        self._types = sorted(type for task in self._app.tasks.values() for type in task.declaration.versions)
-        self._digest = digest("\n".join(self._types))[:12]
+        self._types = types_of(self._app)
+        self._crews = crews(self._app, self._queues, bool(config.coroutines))
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
         for verb in SAID_BY_CHILDREN:
             script(verb)  # composed here, once; a child that did it would wait for it, and need memory of its own
+        if config.coroutines:
+            from distq.worker.loop import loop_factory  # noqa: PLC0415 (2 MiB that other hosts do not need)
+
+            loop_factory()
         prepare_to_fork()
         _tell(self._channel, {"ready": self._facts()})
         self._serve()
@@ -132,7 +138,7 @@ class _Template:
             "url": self._app.url,
             "queues": self._queues,
             "types": self._types,
-            "digest": self._digest,
+            "crews": self._crews,
         }
 
     def _serve(self) -> None:
@@ -178,6 +184,7 @@ class _Template:
             die_with_parent(parent)
             leave_signals_to_supervisor()
             shared = self._shared
+            crew = self._crews[LOOPS if shared.config.is_loop(slot) else THREADS]
             for index, (reader, writer) in enumerate(shared.pokes):
                 os.close(writer)
                 if index != slot:
@@ -193,9 +200,12 @@ class _Template:
                 lease_ms=shared.config.lease_ms,
                 poke=shared.pokes[slot][0],
                 bell=shared.bell[1],
-                types=self._types,
-                digest=self._digest,
+                types=crew.types,
+                digest=crew.digest,
+                names=names_of(self._types),
                 threads=shared.config.threads,
+                coroutines=shared.config.coroutines,
+                ways=crew.ways if slot < shared.config.children else [],
             )
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)
@@ -225,11 +235,15 @@ class _Template:
         config = self._shared.config
         if slot == config.slots - 1:
             return Isolated(self._app, post)
-        if slot >= config.processes:
+        if slot >= config.children:
             return Alone(self._app, post)
+        if config.is_loop(slot):
+            from distq.worker.loop import Loop  # noqa: PLC0415 (see `run`)
+
+            return Loop(self._app, post)
         if config.threads > 1:
             return Pool(self._app, post)
-        return Solo(self._app, post, "only" if config.processes == 1 else "all")
+        return Solo(self._app, post, "only" if config.children == 1 else "all")
 
     def _report_deaths(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 The supervisor reads it when a child dies, hangs or is slow; it costs the broker nothing. Per slot:
 
     header    64-bit words, each written by one side only, except where a lock is named below
-    seats     per thread of the child: which of the entries it runs (from 1; 0: none)
+    seats     per thread or coroutine of the child: which of the entries it runs (from 1; 0: none)
     since     per thread: when it began that
     name      the worker's name
     entries   what the child holds: first what it has started, then what waits, in order
@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from distq.broker.verbs import Held
@@ -34,9 +35,10 @@ WORDS = 32
 NAME_BYTES = 256
 MAX_ENTRY_BYTES = 400
 """More than an id of 200 bytes and the number of its life. What is longer was never enqueued by us, and is not run."""
-MAX_SEATS = 256
+SEATS_AT_LEAST = 256
 ENTRY_FRAME, VERDICT_FRAME = struct.Struct(">HB"), struct.Struct(">IB")
-ENTRIES_BYTES = 4 * MAX_SEATS * (MAX_ENTRY_BYTES + ENTRY_FRAME.size)
+MORE_ENTRIES = 768
+"""Than seats: those that wait, and those that were started and have ended since the board was written anew."""
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
@@ -53,11 +55,6 @@ REPORT_WORDS = 128
 """Of 8 bytes: three of them in front."""
 REPORT_BYTES = 8 * (REPORT_WORDS - 3)
 TRIES = 200
-_PARTS = (
-    WORDS * 8, MAX_SEATS * 8, MAX_SEATS * 8, NAME_BYTES, ENTRIES_BYTES, VERDICT_BYTES, METER_BYTES,
-    MAX_SEATS * LOG_ROOM, MAX_SEATS * REPORT_WORDS * 8,
-)  # fmt: skip
-SLOT_BYTES = -(-sum(_PARTS) // 4096) * 4096
 HEAD_BYTES = 4096
 
 # words of a slot
@@ -124,25 +121,33 @@ def _entry_of(verdict: bytes) -> bytes:
     return rest[: int(size[1:])]
 
 
-class Board:
-    """The shared memory of one host: a head and one slot per child."""
+def _parts(seats: int) -> tuple[int, ...]:
+    """Bytes of each part of a slot. What is never touched costs no memory."""
+    return (
+        WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
+        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8,
+    )  # fmt: skip
 
-    def __init__(self, slots: int) -> None:
-        self._map = mmap.mmap(-1, HEAD_BYTES + slots * SLOT_BYTES)
+
+class Board:
+    """The shared memory of one host: a head and one slot per child, each with room for so many seats."""
+
+    def __init__(self, slots: int, seats: int = SEATS_AT_LEAST) -> None:
+        parts = _parts(max(seats, SEATS_AT_LEAST))
+        size = -(-sum(parts) // 4096) * 4096
+        self._map = mmap.mmap(-1, HEAD_BYTES + slots * size)
         view = memoryview(self._map)
         self.head = view[:64].cast("Q")
-        self.slots = [
-            Slot(view[HEAD_BYTES + i * SLOT_BYTES : HEAD_BYTES + (i + 1) * SLOT_BYTES], i) for i in range(slots)
-        ]
+        self.slots = [Slot(view[HEAD_BYTES + i * size : HEAD_BYTES + (i + 1) * size], i, parts) for i in range(slots)]
 
 
 class Slot:
     """One child's place, as its supervisor uses it."""
 
-    def __init__(self, view: memoryview, index: int) -> None:
+    def __init__(self, view: memoryview, index: int, sizes: Sequence[int]) -> None:
         self.index = index
-        ends = [sum(_PARTS[: part + 1]) for part in range(len(_PARTS))]
-        parts = [view[end - size : end] for size, end in zip(_PARTS, ends, strict=True)]
+        ends = accumulate(sizes)
+        parts = [view[end - size : end] for size, end in zip(sizes, ends, strict=True)]
         words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports = parts
         self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
         self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")

@@ -59,6 +59,12 @@ class Seat:
         if self.memory is not None and self.memory.context is context:
             self.memory.finish()
 
+    async def afinish(self, context: Context) -> None:
+        """The same on an event loop, once."""
+        memory, self.memory = self.memory, None
+        if memory is not None and memory.context is context:
+            await memory.afinish()
+
     @property
     def log(self) -> str:
         """The last lines that the running task has logged."""

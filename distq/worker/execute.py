@@ -23,7 +23,7 @@ import msgpack
 
 from distq.app import Distq
 from distq.broker.verdicts import verdict, verdict_kind, verdict_like
-from distq.codec import DecodeError
+from distq.codec import Call, DecodeError
 from distq.context import CURRENT, Context, Meter
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
 from distq.lifecycle import KEPT
@@ -140,6 +140,9 @@ Outcome = tuple[str, bytes, int]
 """(type, verdict in wire form, end by the monotonic clock) of one attempt."""
 
 
+_NOTHING: Any = (None, None, None)
+
+
 class Executor:
     """Runs messages of one application in one thread, one at a time."""
 
@@ -157,7 +160,7 @@ class Executor:
             type: (task, version) for task in app.tasks.values() for type, version in task.declaration.versions.items()
         }
         self._read = app.codec.call_reader()
-        self._pack = app.codec.result_packer()
+        self._pack = app.codec.packers.pack  # this thread's
         links = onion(app.middleware, self._call)
         self._around, self._has_around = links.around or self._call, links.around is not None
         self._succeeded, self._failed = links.succeeded, links.failed
@@ -172,25 +175,45 @@ class Executor:
 
         This is the hot path of a worker: 2 µs without the handler, half of them in C.
         """
-        try:
-            kind = self._kinds.get(raw[16 : 27 + raw[26]]) or self._meet(raw)  # message.sent_head, without the call
-        except (ValueError, IndexError) as error:
-            return self._unreadable(entry, "it", error)
-        task, type, _, body_at, completes, keeps_result, handler, around, meter = kind
-        if task is None:
-            return type, verdict_like(completes, entry, b""), start_ns
-        try:
-            call = self._read(raw[body_at:])
-        except DecodeError as error:
-            return self._unreadable(entry, "its arguments", error, kind)
-        context = Context(entry, raw, call, queue, fence, task, meter)
-        CURRENT.set(context)
+        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns)
+        if refused is not None:
+            return refused
+        handler = kind.handler
         try:
             if handler is None:
-                value = around(context)
+                value = kind.around(context)
             else:
                 args, kwargs, _ = call
                 value = handler(*args, **kwargs) if kwargs else handler(*args)
+        except BaseException as error:
+            return self._raised(kind, context, error, start_ns, self._desk)
+        return self._returned(kind, context, entry, raw, value, start_ns, self._desk)
+
+    def _begin(
+        self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int
+    ) -> tuple[Kind, Context, Call, Outcome | None]:
+        """What is to be called, or what becomes of it without a call."""
+        try:
+            kind = self._kinds.get(raw[16 : 27 + raw[26]]) or self._meet(raw)  # message.sent_head, without the call
+        except (ValueError, IndexError) as error:
+            return *_NOTHING, self._unreadable(entry, "it", error)
+        task, type, _, body_at, completes, _, _, _, meter = kind
+        if task is None:
+            return *_NOTHING, (type, verdict_like(completes, entry, b""), start_ns)
+        try:
+            call = self._read(raw[body_at:])
+        except DecodeError as error:
+            return *_NOTHING, self._unreadable(entry, "its arguments", error, kind)
+        context = Context(entry, raw, call, queue, fence, task, meter)
+        CURRENT.set(context)
+        return kind, context, call, None
+
+    def _returned(
+        self, kind: Kind, context: Context, entry: bytes, raw: bytes, value: Any, start_ns: int, desk: Seat | None
+    ) -> Outcome:
+        """The handler has come to its end."""
+        _, type, _, _, completes, keeps_result, _, _, _ = kind
+        try:
             if FORKS.is_child:
                 end_of_a_forked_child()
             if keeps_result:
@@ -202,22 +225,33 @@ class Executor:
             seconds = (end_ns - start_ns) / 1e9
             for hook in self._succeeded:
                 hook(context, seconds)
-            if self._desk is not None and self._desk.used_by is context:
+            if desk is not None and desk.used_by is context:
                 completes = again(completes)
             return type, verdict_like(completes, entry, blob), end_ns
         except BaseException as error:
-            if FORKS.is_child:
-                end_of_a_forked_child()
-            end_ns = monotonic_ns()
-            seconds = (end_ns - start_ns) / 1e9
-            decided = self._decided(context, error, seconds)
-            return type, self._after_error(entry, kind.type, kind.attempt, decided, seconds), end_ns
+            return self._raised(kind, context, error, start_ns, desk)
+
+    def _raised(self, kind: Kind, context: Context, error: BaseException, start_ns: int, desk: Seat | None) -> Outcome:
+        """The handler has raised, or its result cannot be stored."""
+        if FORKS.is_child:
+            end_of_a_forked_child()
+        end_ns = monotonic_ns()
+        seconds = (end_ns - start_ns) / 1e9
+        decided = decide(final_error(self._failed, context, error, seconds))
+        if desk is not None:
+            desk.finish(context)
+        log = desk.log if desk is not None else ""
+        return kind.type, self._after_error(context.entry, kind.type, kind.attempt, decided, seconds, log), end_ns
 
     def run_checked(self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int) -> Outcome:
         """`run`, for a batch in which there is an entry that was never enqueued by us."""
         if len(entry) > MAX_ENTRY_BYTES:
             return self._unreadable(entry, "its id", ValueError(f"it has {len(entry)} bytes"))
         return self.run(queue, entry, raw, fence, start_ns)
+
+    def named(self, entry: bytes, raw: bytes) -> str:
+        """A message, for people."""
+        return f"{self._kinds[sent_head(raw)].type} {entry.decode('utf-8', 'replace')}"
 
     def rest(self) -> None:
         """Nothing runs: `current()` ends, and what the last attempt was called with may be freed."""
@@ -228,7 +262,10 @@ class Executor:
     def _packed(self, value: Any) -> bytes:
         """A result. One that cannot be stored is final: another attempt would end the same way."""
         try:
-            packed = self._pack(value)
+            try:
+                packed = self._pack(value)
+            except Exception:
+                packed = self._app.codec.pack(value)  # says what is wrong
             if len(packed) > self._limit:
                 raise PayloadTooLarge(
                     f"{len(packed)} bytes are above the limit of {self._limit}: store it elsewhere and return its "
@@ -275,7 +312,7 @@ class Executor:
         is_old = version != task.declaration.version
         return self._note(raw, Kind(
             task, message.type, message.attempt + 1, len(raw) - len(message.body), completes, ttl_s > 0,
-            None if self._has_around or is_old else self._handler(task),
+            None if self._has_around or is_old else self._direct(task),
             self._upgrading(task, version) if is_old else self._around,
             None if self._meter is None else self._meter(task.type),
         ))  # fmt: skip
@@ -303,6 +340,10 @@ class Executor:
 
         return upgraded
 
+    def _direct(self, task: Task[Any, Any, Any]) -> Callable[..., Any] | None:
+        """What is called with the arguments when nothing is around it; None: as if something was."""
+        return self._handler(task)
+
     def _handler(self, task: Task[Any, Any, Any]) -> Callable[..., Any]:
         function = task.function
         return (lambda *args, **kwargs: self._await(function(*args, **kwargs))) if task.is_async else function
@@ -329,16 +370,11 @@ class Executor:
             self._runner = asyncio.Runner()
         return self._runner.run(_alone(coroutine), context=copy_context())  # else each sees the first one's current()
 
-    def _decided(self, context: Context, error: BaseException, seconds: float) -> Verdict:
-        decided = decide(final_error(self._failed, context, error, seconds))
-        if self._desk is not None:
-            self._desk.finish(context)
-        return decided
-
-    def _after_error(self, entry: bytes, type: str, attempt: int, decided: Verdict, seconds: float) -> bytes:
+    def _after_error(
+        self, entry: bytes, type: str, attempt: int, decided: Verdict, seconds: float, log: str = ""
+    ) -> bytes:
         if decided.word in ("snooze", "release"):
             return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, b"")
         at_ms = int(time() * 1000)
-        log = self._desk.log if self._desk is not None else ""
         kept = record(decided, attempt=attempt, at_ms=at_ms, seconds=seconds, worker=self._worker(), log=log)
         return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, msgpack.packb(kept))

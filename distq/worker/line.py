@@ -35,6 +35,15 @@ class Ended(Exception):
     """The supervisor wants this worker to end now."""
 
 
+class Way(NamedTuple):
+    """How a worker takes part in a queue, if not as it takes part in others."""
+
+    takes: verbs.Takes | None = None
+    """None: as it says when it registers."""
+    apart: Sequence[str] = ()
+    """Types that have lanes of their own there."""
+
+
 class Announced(NamedTuple):
     """What a worker says of itself in each queue."""
 
@@ -42,8 +51,10 @@ class Announced(NamedTuple):
     """Lanes that it takes from."""
     digest: str
     """The name of all who take from the same."""
-    limits: list[dict[str, str]]
+    limits: Sequence[dict[str, str]]
     """Per queue, by type."""
+    ways: Sequence[Way] = ()
+    """Per queue; empty: everywhere as it says when it registers."""
 
 
 class Line:
@@ -63,7 +74,8 @@ class Line:
     ) -> None:
         self._prefixes = list(prefixes)
         self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
-        self._types, self._digest, self._limits = announced
+        self._types, self._digest, self._limits = announced[:3]
+        self._ways = announced.ways or [Way()] * len(self._prefixes)
         self._poke, self._order = poke, order
         self._reply_s = reach.patience(url, REPLY_S)
         self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
@@ -76,7 +88,8 @@ class Line:
         self._ids: dict[int, int] = {}
         """What the broker calls the connections on which this worker listens."""
         self._listening: dict[int, float] = {}
-        self._takes: verbs.Takes = "all"
+        self._takes: Sequence[verbs.Takes] = ()
+        """Per queue."""
         self.drops = 0
         """How often connections were dropped: with them a marker may have gone, of any queue."""
         self._failing_since: float | None = None
@@ -88,13 +101,14 @@ class Line:
 
     def register(self, takes: verbs.Takes) -> None:
         """Takes a fresh name and a lease for it in each queue. Raises LayoutMismatch."""
-        self._takes = takes
+        self._takes = [way.takes or takes for way in self._ways]
         self.name = f"{self._host}:{os.getpid()}:{os.urandom(4).hex()}"
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
-        for queue, (prefix, limits) in enumerate(zip(self._prefixes, self._limits, strict=True)):
+        for queue, prefix in enumerate(self._prefixes):
             command = verbs.register(
-                prefix, self.name, self._host, self._lease_ms, self._digest, self._info, takes, self._types, limits
+                prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._takes[queue],
+                self._types, self._limits[queue], self._ways[queue].apart,
             )  # fmt: skip
             word, value = self._insist(queue, command)
             if word == "layout":
@@ -142,7 +156,7 @@ class Line:
         """
         if self._is_spread:
             return self._wait_everywhere(), None
-        block = self._block(self._prefixes)
+        block = self._block(range(len(self._prefixes)))
         command = self._next_step(0, want, room, NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
             wire = self._connected(0)
@@ -216,12 +230,14 @@ class Line:
                 del self._listening[queue]  # it had to answer by now
                 self._ears.pop(queue).close()
             for queue in queues:
+                if self._takes[queue] == "nothing":
+                    continue
                 if queue not in self._ears:
                     self._ears[queue] = ear = Wire(self._places[queue], timeout=self._reply_s, name="distq-worker")
                     if self._is_spread:
                         self._ids[queue] = ear.request(encode("CLIENT", "ID"))
                 if queue not in self._listening:
-                    self._ears[queue].send(self._block([self._prefixes[queue]]))
+                    self._ears[queue].send(self._block([queue]))
                     self._listening[queue] = now
             return [self._ears[queue].fileno() for queue in self._listening]
         except (BrokerUnavailable, ServerError) as error:
@@ -279,12 +295,21 @@ class Line:
             self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts
         )  # fmt: skip
 
-    def _block(self, prefixes: Sequence[str]) -> bytes:
-        markers = [("WAKE", ""), ("WAKE_GROUP", self._digest), ("WAKE_ALONE", "")]
-        if self._takes not in ("all", "only"):
-            markers.pop()
-        wakes = [keys.key(prefix, name, suffix) for prefix in prefixes for name, suffix in markers]
+    def _block(self, queues: Iterable[int]) -> bytes:
+        wakes = [place for queue in queues for place in self._markers(queue)]
         return encode("BZPOPMIN", *wakes, f"{self._block_s:.0f}")
+
+    def _markers(self, queue: int) -> list[str]:
+        """Those for which this worker waits: it can run what they tell of."""
+        prefix, takes = self._prefixes[queue], self._takes[queue]
+        if takes == "nothing":
+            return []
+        markers = [keys.key(prefix, "WAKE_GROUP", self._digest)]
+        if takes != "lanes":
+            markers.insert(0, keys.key(prefix, "WAKE"))
+        if takes in ("all", "only"):
+            markers.append(keys.key(prefix, "WAKE_ALONE"))
+        return markers
 
     def _queue_of(self, marker: list[bytes]) -> int:
         key = marker[0].decode()

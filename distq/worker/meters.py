@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from distq.worker.board import BUCKETS, STATUSES, STRIDE, TYPES, Board, Slot
 class Meters:
     """A child's counters in its slot: by type and status, and a histogram of durations."""
 
-    def __init__(self, slot: Slot, types: list[str], lock: Lock | None = None) -> None:
+    def __init__(self, slot: Slot, types: Sequence[str], lock: Lock | None = None) -> None:
         """`lock`: between the threads of the child, if there are several."""
         self._lock = lock
         self._cells, self._sums = slot.cells, slot.sums

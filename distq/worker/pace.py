@@ -15,18 +15,19 @@ class Pace:
     """How many to fetch next."""
 
     def __init__(self) -> None:
-        self._average = WINDOW_S
+        self.average = WINDOW_S
+        """Seconds that a task takes."""
         self._known: set[str] = set()
         self._last = 1
 
     def want(self, waiting: int = 0) -> int:
         """A number from 1 to MOST, at most twice the last batch; those that wait start before them."""
-        fits = int(WINDOW_S / self._average) - waiting if self._average > 0 else MOST
+        fits = int(WINDOW_S / self.average) - waiting if self.average > 0 else MOST
         return max(1, min(MOST, fits, self._last * 2))
 
     def ahead(self, threads: int) -> int:
         """How many may wait while so many threads are busy: all of them start within the window."""
-        fits = int(threads * WINDOW_S / self._average) if self._average > 0 else MOST
+        fits = int(threads * WINDOW_S / self.average) if self.average > 0 else MOST
         return min(MOST, fits, self._last * 2)
 
     def is_new(self, type: str) -> bool:
@@ -38,6 +39,6 @@ class Pace:
         if count < 1:
             return
         average = seconds / count
-        self._average = average if average > self._average else self._average + (average - self._average) / 4
+        self.average = average if average > self.average else self.average + (average - self.average) / 4
         self._last = max(1, count) if self._known.issuperset(types) else 1
         self._known |= types

@@ -13,11 +13,11 @@ import select
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from distq.app import Distq
 from distq.broker.verbs import Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
-from distq.message import names_of
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
@@ -38,20 +38,21 @@ class Pool(Worker):
 
     takes: Takes = "sound"
 
-    def __init__(self, app: Distq, post: Post) -> None:
-        super().__init__(app, post, post.threads)
+    def __init__(self, app: Distq, post: Post, seats: int | None = None) -> None:
+        self._number = seats or post.threads
+        super().__init__(app, post, self._number)
         words = post.slot.words
-        self._meters = Meters(post.slot, names_of(post.types), threading.Lock())
-        self._parked: list[threading.Lock] = []
-        self._lent: list[threading.Lock] = []
+        self._meters = Meters(post.slot, post.names, threading.Lock())
+        self._parked: list[Any] = []
+        self._lent: list[Any] = []
         """Those whose seat a suspect has, in a process of its own."""
         self._answered = 0
         """The last request for a seat that was answered."""
         self._yields = words[board.LENT] != words[board.RETURNED]
         """Whether the next thread that ends a task is to start no other. The one before us may have lent a seat."""
         self._ran: list[tuple[str, float]] = []
-        self._begun = [0] * post.threads
-        """When each thread has begun what it runs; 0: it runs nothing."""
+        self._begun = [0] * self._number
+        """When each seat has begun what it runs; 0: it runs nothing."""
         self._unsettled_ns = 0
         self._bell_out, self._bell_in = os.pipe()
         os.set_blocking(self._bell_out, False)
@@ -68,10 +69,21 @@ class Pool(Worker):
     def _work(self) -> None:
         threads = [
             threading.Thread(target=self._labour, args=(seat,), name=f"distq-{seat + 1}", daemon=True)
-            for seat in range(self._post.threads)
+            for seat in range(self._number)
         ]
         for thread in threads:
             thread.start()
+        self._keep()
+        self._stopping = True
+        self._parked += self._lent
+        self._wake(len(threads))
+        for thread in threads:
+            thread.join(1.0)
+
+    # -- the main thread ---------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Fetches and settles, until all is done at the end."""
         while True:
             self._line.hear()
             if self._broken is not None:
@@ -87,13 +99,6 @@ class Pool(Worker):
                 self._begin_again()
             if not self._exchange(ending):
                 self._wait()
-        self._stopping = True
-        self._parked += self._lent
-        self._wake(len(threads))
-        for thread in threads:
-            thread.join(1.0)
-
-    # -- the main thread ---------------------------------------------------------------------------------------------
 
     def _exchange(self, ending: bool) -> bool:
         """A step in each queue that has something to settle, or may have work; whether there was any."""
@@ -137,10 +142,14 @@ class Pool(Worker):
         return min(MOST, idle + ahead - waiting)
 
     def _ahead(self) -> int:
-        """How many may wait: as many as start within the window, in threads that are not at a longer task already."""
-        late = time.monotonic_ns() - WINDOW_NS
+        """How many may wait: as many as start within the window, in seats that are not at a longer task already."""
+        late = time.monotonic_ns() - self._held_up_ns()
         held_up = sum([0 < begun < late for begun in self._begun])
-        return self._pace.ahead(self._post.threads - len(self._lent) - held_up)
+        return self._pace.ahead(self._number - len(self._lent) - held_up)
+
+    def _held_up_ns(self) -> int:
+        """A task that takes longer holds up its seat."""
+        return WINDOW_NS
 
     def _is_due(self) -> bool:
         """Whether what is finished is to be settled now."""
@@ -175,7 +184,7 @@ class Pool(Worker):
             if self._hand.unsettled:
                 timeout = max(0.0, (self._unsettled_ns + SETTLE_NS - time.monotonic_ns()) / 1e9)
         readable, _, _ = select.select(
-            [self._post.poke, self._bell_out, *listening], [], [], min(timeout, self._lease_left())
+            [self._post.poke, self._bell_out, *listening], [], [], min(timeout, self._lease_left(), self._look())
         )
         self._asleep = False
         if self._bell_out in readable:
@@ -184,6 +193,10 @@ class Pool(Worker):
         for number in listening:
             if number in readable:
                 self._told(self._line.heard(number))
+
+    def _look(self) -> float:
+        """Called before it waits: how long that may be."""
+        return float("inf")
 
     def _note_markers(self, ending: bool) -> None:
         """Those that may have gone with a connection; and at the end they are left to others."""
@@ -238,7 +251,7 @@ class Pool(Worker):
     def _run_tasks(self, seat: int, runs: Executor) -> None:
         """Runs one task after the other; parks when none waits."""
         SEAT.set(seat)
-        hand, head, names, others = self._hand, self._head, self._names, self._post.threads - 1
+        hand, head, names, others = self._hand, self._head, self._names, self._number - 1
         park = threading.Lock()
         park.acquire()
         now, done = time.monotonic_ns(), b""

@@ -24,14 +24,14 @@ from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.memory import DESK
-from distq.message import family, names_of
+from distq.message import family
 from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
-from distq.worker.line import BLOCK_S, Announced, Ended, Line
+from distq.worker.line import BLOCK_S, Announced, Ended, Line, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
 
@@ -60,7 +60,12 @@ class Post:
     """Writable end of the pipe that wakes the supervisor."""
     types: Sequence[str]
     digest: str
+    names: Sequence[str]
+    """Of types, in the order of their counters."""
     threads: int = 1
+    coroutines: int = 0
+    ways: Sequence[Way] = ()
+    """How it takes part in each queue; empty: in all in the same way."""
 
 
 class Worker:
@@ -97,7 +102,7 @@ class Worker:
 
     def _announcement(self) -> Announced:
         limits = [limits_of(self._app, queue) for queue in self._names]
-        return Announced(self._post.types, self._post.digest, limits)
+        return Announced(self._post.types, self._post.digest, limits, self._post.ways)
 
     def _executor(self, meters: Meters, seat: int) -> Executor:
         """What runs messages in this thread."""
@@ -160,7 +165,7 @@ class Solo(Worker):
         self._is_done = False
         self._empty: set[int] = set()
         self._rechecked = self._since = time.monotonic()
-        self._runs = self._executor(Meters(post.slot, names_of(post.types)), 0)
+        self._runs = self._executor(Meters(post.slot, post.names), 0)
 
     def _work(self) -> None:
         back = NO_VERDICTS

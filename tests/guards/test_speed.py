@@ -91,7 +91,7 @@ def drain(place: Room) -> Cost:
     board.slots[0].clear()
     post = Post(
         board=board, slot=board.slots[0], host="host", info="{}", queues=["default"], lease_ms=60_000,
-        poke=pipes[0][0], bell=pipes[1][1], types=["noop"], digest="digest",
+        poke=pipes[0][0], bell=pipes[1][1], types=["noop"], digest="digest", names=["noop"],
     )  # fmt: skip
     worker = Solo(app, post)
     spent = cost(place, TASKS, worker.run)

@@ -1,8 +1,8 @@
 -- register: none -> live worker
 -- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
 -- KEYS prefix
--- ARGV layout, worker, host, lease ms, digest, info, takes, types it takes from lanes of their own, and nowhere else (a
---   msgpack array, "" none), number of types, types…, then type and limit ("" none) by turns
+-- ARGV layout, worker, host, lease ms, digest, info, takes, types that have lanes of their own from now on (a msgpack
+--   array, "" none), number of types, types…, then type and limit ("" none) by turns
 --   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
 --     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
 --     | "isolated": nothing but isolated tasks, and its host runs nothing else

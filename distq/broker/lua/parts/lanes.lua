@@ -1,5 +1,5 @@
--- part lanes: their kinds, as LANES has them: "limited"; "apart <digest>", of a type that this group of workers takes from
--- nowhere else; "parked <ms>", of a type that nobody knew. The first two are kept when they are empty.
+-- part lanes: their kinds, as LANES has them: "limited"; "apart <digest>", of a type for which this group of workers wants
+-- one; "parked <ms>", of a type that nobody knew. The first two are kept when they are empty.
 local function is_kept_lane(kind) return kind == 'limited' or (kind and string.sub(kind, 1, 6) == 'apart ') end
 
 -- A lane that is empty is forgotten.
@@ -13,7 +13,7 @@ local function leave_empty_lane(level, lane)
   end
 end
 
--- Types that have lanes since a group of workers takes them from nowhere else. Releases that know no such lanes forget
+-- Types that have lanes since a group of workers wants them. Releases that know no such lanes forget
 -- them when they are empty, so this is said again with each renewal.
 local function set_apart(types, digest)
   if not types then return end

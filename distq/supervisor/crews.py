@@ -1,0 +1,82 @@
+"""Who of a host runs what: processes with threads, and processes with event loops, which `async` tasks have for
+themselves.
+
+In a queue that has both kinds of tasks, the `async` ones wait in lanes of their own, from which the loops take; the
+threads take what is in no lane. Both say so before they take anything. A queue that has one kind belongs to one kind of
+processes, which needs no lanes for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from distq.app import Distq
+from distq.broker.scripts import digest
+from distq.config import WorkerConfig
+from distq.message import family
+from distq.worker.line import Way
+
+THREADS, LOOPS = range(2)
+
+
+class Crew(NamedTuple):
+    """Processes of one kind."""
+
+    types: list[str]
+    """That they announce."""
+    digest: str
+    ways: list[Way]
+    """How they take part in each queue; empty: in all in the same way."""
+    is_needed: bool
+    """Whether there is something for them."""
+
+    @classmethod
+    def read(cls, told: Sequence[Any]) -> Crew:
+        """From JSON."""
+        types, digest, ways, is_needed = told
+        return cls(types, digest, [Way(*way) for way in ways], is_needed)
+
+
+def crews(app: Distq, queues: Sequence[str], has_loops: bool) -> list[Crew]:
+    """One, or with loops two."""
+    everything = types_of(app)
+    if not has_loops:
+        return [Crew(everything, digest_of(everything), [], True)]
+    both = [_kinds(app, family(queue)) for queue in queues]
+    threads = [Way("nothing") if loops and not plain else Way(apart=loops) for plain, loops in both]
+    loops = [Way("nothing") if not loops else Way("lanes", loops) if plain else Way("sound") for plain, loops in both]
+    plain, apart = types_of(app, is_async=False), types_of(app, is_async=True)
+    return [
+        Crew(plain, digest_of(plain), threads, any(way.takes != "nothing" for way in threads)),
+        Crew(apart, digest_of(apart), loops, any(way.takes != "nothing" for way in loops)),
+    ]
+
+
+def announced(config: WorkerConfig, crews: Sequence[Crew]) -> str:
+    """The processes of a host, for the first line of its log."""
+    threads = f" of {config.threads} threads" if config.threads > 1 else ""
+    parts = [f"{config.processes} processes{threads}"] if crews[THREADS].is_needed else []
+    if crews[-1].is_needed and len(crews) > 1:
+        parts.append(f"{config.processes} event loops of {config.coroutines} coroutines")
+    return ", ".join(parts)
+
+
+def _kinds(app: Distq, queue: str) -> tuple[list[str], list[str]]:
+    """The types of a queue: those for threads, those for loops."""
+    return types_of(app, queue, is_async=False), types_of(app, queue, is_async=True)
+
+
+def types_of(app: Distq, queue: str | None = None, *, is_async: bool | None = None) -> list[str]:
+    """All types in all their versions; of one queue, or of one kind."""
+    return sorted(
+        type
+        for task in app.tasks.values()
+        for type in task.declaration.versions
+        if queue in (None, task.declaration.queue) and is_async in (None, task.is_async)
+    )
+
+
+def digest_of(types: Sequence[str]) -> str:
+    """The name of all who announce these types."""
+    return digest("\n".join(types))[:12]

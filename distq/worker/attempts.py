@@ -1,0 +1,153 @@
+"""Running messages on an event loop, many at a time: what `distq.worker.execute` does, but for the call itself.
+
+A handler that is `async` is awaited. What blocks never runs on the loop: middleware around attempts, which are plain
+functions, and handlers that are, run in a thread, from where an `async` handler inside comes back to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import Any, cast
+
+from distq.app import Distq
+from distq.context import CURRENT, Context, Meter
+from distq.task import Task
+from distq.worker.desk import Seat
+from distq.worker.execute import LEFT_S, Executor, Kind, Outcome
+
+logger = logging.getLogger("distq.worker")
+
+
+class Attempts(Executor):
+    """Runs messages of one application on one event loop, up to `most` at a time."""
+
+    def __init__(
+        self,
+        app: Distq,
+        worker: Callable[[], str],
+        meter: Callable[[str], Meter] | None,
+        loop: asyncio.AbstractEventLoop,
+        most: int,
+    ) -> None:
+        super().__init__(app, worker, meter)
+        self._loop = loop
+        self._threads = ThreadPoolExecutor(most, "distq")
+        """They are started when they are needed."""
+        self._started: dict[Context, set[asyncio.Task[Any]]] = {}
+        """By attempt: tasks of the loop that its handler has started, and that have not ended."""
+        loop.set_task_factory(cast("Any", self._task))
+
+    async def attempt(
+        self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int, desk: Seat | None = None
+    ) -> Outcome:
+        """`run`, without blocking the loop. It ends when all that the handler has started has ended."""
+        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns)
+        if refused is not None:
+            return refused
+        handler = kind.handler
+        try:
+            if handler is None:
+                value = await self._in_a_thread(kind, context)
+            else:
+                args, kwargs, _ = call
+                value = await handler(*args, **kwargs)
+            if self._started:
+                await self._end_started(context)
+        except BaseException as error:
+            await self._end_started(context)
+            if desk is not None and desk.memory is not None:
+                with suppress(asyncio.CancelledError):  # once is enough
+                    await desk.afinish(context)
+            return self._raised(kind, context, error, start_ns, desk)
+        return self._returned(kind, context, entry, raw, value, start_ns, desk)
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+        self._threads.shutdown(wait=False)
+
+    # -- what blocks -------------------------------------------------------------------------------------------------
+
+    def _direct(self, task: Task[Any, Any, Any]) -> Callable[..., Any] | None:
+        return task.function if task.is_async else None
+
+    async def _in_a_thread(self, kind: Kind, context: Context) -> Any:
+        """Calls what is around the handler. A cancellation reaches the handler inside of it."""
+        ended = self._loop.run_in_executor(self._threads, copy_context().run, _outcome, kind.around, context)
+        try:
+            value, error = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            for task in self._started.get(context, ()):
+                task.cancel()
+            value, error = await ended
+        if error is not None:
+            raise error
+        return value
+
+    def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Called in a thread: the loop awaits it."""
+        try:
+            value, error = asyncio.run_coroutine_threadsafe(_aoutcome(coroutine), self._loop).result()
+        except CancelledError as error:  # before it began
+            raise asyncio.CancelledError from error
+        if error is not None:
+            raise error
+        return value
+
+    # -- what a handler starts ---------------------------------------------------------------------------------------
+
+    def _task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        """Makes a task of the loop, and notes whose it is: it may not outlive the attempt that has started it."""
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        context = CURRENT.get()
+        if context is not None:
+            self._started.setdefault(context, set()).add(task)
+            task.add_done_callback(partial(self._ended, context))
+        return task
+
+    def _ended(self, context: Context, task: asyncio.Task[Any]) -> None:
+        tasks = self._started.get(context)
+        if tasks is not None:
+            tasks.discard(task)
+            if not tasks:
+                del self._started[context]
+
+    async def _end_started(self, context: Context) -> None:
+        """Cancels what an attempt has left on the loop, and waits for it."""
+        give_up = self._loop.time() + LEFT_S
+        while left := self._started.get(context):
+            tasks = list(left)
+            for task in tasks:
+                task.cancel()
+            with suppress(asyncio.CancelledError):  # once is enough
+                await asyncio.wait(tasks, timeout=max(0.0, give_up - self._loop.time()))
+                await asyncio.sleep(0)  # they are taken note of
+            if self._loop.time() >= give_up:
+                self._abandon(context)
+
+    def _abandon(self, context: Context) -> None:
+        left = self._started.pop(context, set())
+        if left:
+            logger.warning("%s %s has left %d coroutines that do not end", context.type, context.id, len(left))
+
+
+def _outcome(call: Callable[[Context], Any], context: Context) -> tuple[Any, BaseException | None]:
+    """What a call does, as a value: not every exception can go through a future."""
+    try:
+        return call(context), None
+    except BaseException as error:
+        return None, error
+
+
+async def _aoutcome(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return await coroutine, None
+    except BaseException as error:
+        return None, error

@@ -1,0 +1,220 @@
+"""A worker process with an event loop: its main thread runs coroutines, a second one fetches and settles.
+
+It is a `Pool` whose seats are coroutines. Each attempt is a task of the loop of its own, in a context of its own; what
+waits is taken by a task at the moment at which it begins, so that nothing is said to run behind a handler that blocks
+the loop. That is noticed: what waits goes back, nothing more is fetched, and a warning names the handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from threading import Thread
+
+from distq.app import Distq
+from distq.memory import DESK
+from distq.worker import board
+from distq.worker.attempts import Attempts
+from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
+from distq.worker.desk import Seat
+from distq.worker.notes import SEAT
+from distq.worker.pool import Pool
+from distq.worker.worker import WINDOW_NS, Post
+
+logger = logging.getLogger("distq.worker")
+
+BLOCKED_S = 1.0
+"""A handler that keeps the loop for longer is named."""
+SAY_AGAIN_S = 60.0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, if it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 (optional, and nothing for a process without a loop)
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+class Loop(Pool):
+    """Many coroutines. `_parked` are the numbers of the seats that are free."""
+
+    def __init__(self, app: Distq, post: Post) -> None:
+        super().__init__(app, post, post.coroutines)
+        self._called_ns = 0
+        """When the loop was asked to begin what waits, and has not answered; 0: it was not."""
+        self._coming = 0
+        """Tasks of the loop that are about to take what waits."""
+        self._beat_ns = 0
+        """When the loop was asked whether it turns, likewise."""
+        self._blocks = ""
+        """What keeps it, as far as was seen."""
+        self._say_at = 0.0
+        self._tasks: list[asyncio.Task[None] | None] = [None] * self._number
+
+    def _work(self) -> None:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            loop = self._loop = runner.get_loop()
+            main = loop.create_task(self._live())
+            while not main.done():
+                try:
+                    loop.run_until_complete(main)
+                except (
+                    SystemExit,
+                    KeyboardInterrupt,
+                ) as error:  # a task that a handler has started: it ends nothing else
+                    if main.done():
+                        raise
+                    logger.error("a coroutine that a handler has started has raised %r", error)
+            main.result()
+
+    async def _live(self) -> None:
+        """The loop's side of the worker's life."""
+        loop, number = self._loop, self._number
+        self._runs = Attempts(self._app, lambda: self._line.name, self._meters, loop, number)
+        self._desks = [Seat(self._post.board, self._slot, self._hand, seat, self._ring) for seat in range(number)]
+        self._parked += range(number - 1, -1, -1)
+        self._context = copy_context()
+        ended: asyncio.Future[None] = loop.create_future()
+        Thread(target=self._fetch, args=(ended,), name="distq-fetch", daemon=True).start()
+        await ended
+        self._runs.close()
+        if self._app.lifecycle.has_loops:
+            await self._app.lifecycle.aclose()
+
+    # -- the thread that fetches -------------------------------------------------------------------------------------
+
+    def _fetch(self, ended: asyncio.Future[None]) -> None:
+        try:
+            self._keep()
+        except BaseException as error:
+            self._loop.call_soon_threadsafe(ended.set_exception, error)
+        else:
+            self._loop.call_soon_threadsafe(ended.set_result, None)
+
+    def _wake(self, number: int) -> None:
+        if number > 0 and self._parked and not self._called_ns:
+            self._called_ns = time.monotonic_ns()
+            self._loop.call_soon_threadsafe(self._begin_waiting, context=self._context)
+
+    def _want(self) -> int:
+        """Nothing while the loop is blocked."""
+        if self._called_ns and time.monotonic_ns() - self._called_ns > WINDOW_NS:
+            return 0
+        return super()._want()
+
+    def _held_up_ns(self) -> int:
+        """Coroutines mostly wait, and as many end as begin: held up are those that take longer than others."""
+        return max(WINDOW_NS, int(2e9 * self._pace.average))
+
+    def _look(self) -> float:
+        """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""
+        now = time.monotonic_ns()
+        with self._guard:
+            is_empty = self._hand.is_empty
+        if self._beat_ns:
+            if now - self._beat_ns > BLOCKED_S * 1e9 / 2:
+                self._blocks = self._what_runs()
+        elif not is_empty:
+            self._beat_ns = now
+            self._loop.call_soon_threadsafe(self._beat, context=self._context)
+        else:
+            return float("inf")
+        return BLOCKED_S / 2
+
+    def _what_runs(self) -> str:
+        """Of the coroutines the one that the loop is at."""
+        task = asyncio.current_task(self._loop)
+        for seat, its in enumerate(self._tasks):
+            item = self._hand.running[seat]
+            if its is task and item is not None:
+                return self._runs.named(item[0], item[1])
+        return "a coroutine that a handler has started"
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        seconds, self._beat_ns = (time.monotonic_ns() - self._beat_ns) / 1e9, 0
+        if seconds > BLOCKED_S and time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + SAY_AGAIN_S
+            what = self._blocks or "a handler"
+            logger.warning(
+                "%s has blocked the event loop for more than %.2g s: it waits without await, or computes", what, seconds
+            )
+        self._blocks = ""
+
+    def _begin_waiting(self) -> None:
+        """There is something to begin."""
+        with self._guard:
+            self._called_ns = 0
+            number = min(self._hand.startable - self._coming, len(self._parked)) if self._begins() else 0
+            seats = [self._parked.pop() for _ in range(number)]
+            self._coming += len(seats)
+            is_urgent = self._asleep and self._is_urgent()
+            self._asleep = self._asleep and not is_urgent
+        if is_urgent:
+            os.write(self._bell_in, b"f")
+        for seat in seats:
+            self._begin(seat)
+
+    def _begins(self) -> bool:
+        return self._head[ORDER] == RUN and not self._yields
+
+    def _begin(self, seat: int) -> None:
+        self._tasks[seat] = asyncio.Task(self._run(seat), loop=self._loop, context=self._context.copy())
+
+    async def _run(self, seat: int) -> None:
+        """One attempt, of what waits at this moment."""
+        hand, runs, desk, now = self._hand, self._runs, self._desks[seat], time.monotonic_ns()
+        with self._guard:
+            self._coming -= 1
+            item = hand.start(seat, now) if self._begins() else None
+            if item is None:
+                self._park(seat)
+        if item is None:
+            return
+        SEAT.set(seat)
+        DESK.set(desk)
+        entry, raw, fence, queue, _ = item
+        self._begun[seat] = now
+        if len(entry) <= MAX_ENTRY_BYTES:
+            type, done, end = await runs.attempt(self._names[queue], entry, raw, fence, now, desk)
+        else:
+            type, done, end = runs.run_checked("", entry, raw, fence, now)
+        self._begun[seat] = 0
+        desk.forget()
+        self._ran.append((type, (end - now) / 1e9))
+        self._end(seat, end, done)
+
+    def _end(self, seat: int, now: int, done: bytes) -> None:
+        """Notes a verdict; the seat is for the next one."""
+        hand = self._hand
+        with self._guard:
+            if not hand.unsettled:
+                self._unsettled_ns = now
+            hand.end(seat, now, done)
+            if not self._head[board.WATCHING] and len(self._parked) < self._number - 1:
+                self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
+            goes_on = hand.startable > self._coming and self._begins()
+            if goes_on:
+                self._coming += 1
+            else:
+                self._park(seat)
+            is_urgent = self._asleep and self._is_urgent()
+            self._asleep = self._asleep and not is_urgent
+        if is_urgent:
+            os.write(self._bell_in, b"f")
+        if goes_on:
+            self._begin(seat)
+
+    def _park(self, seat: int) -> None:
+        """The guard is held."""
+        self._parked.append(seat)
+        if self._yields:
+            self._lend()
