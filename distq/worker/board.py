@@ -38,7 +38,8 @@ MAX_ENTRY_BYTES = 400
 SEATS_AT_LEAST = 256
 ENTRY_FRAME, VERDICT_FRAME = struct.Struct(">HB"), struct.Struct(">IB")
 MORE_ENTRIES = 768
-"""Than seats: those that wait, and those that were started and have ended since the board was written anew."""
+"""Than two for each seat, which runs one, and for which one may wait: more that wait, and those that have ended since the
+board was written anew."""
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
@@ -124,7 +125,7 @@ def _entry_of(verdict: bytes) -> bytes:
 def _parts(seats: int) -> tuple[int, ...]:
     """Bytes of each part of a slot. What is never touched costs no memory."""
     return (
-        WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
+        WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (2 * seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
         VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8,
     )  # fmt: skip
 

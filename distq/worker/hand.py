@@ -148,10 +148,11 @@ class Hand:
             if last:
                 self._note(seat, last)
             self._words[VERDICT_SPAN] = self._span
-            if not self._is_loose(seat):
+            if not (self.loose and self._is_loose(seat)):
                 self.running[seat] = None
                 self._seats[seat] = 0
-            self._note_age(now_ns)
+            if not self.waiting or len(self._noted) <= self._sent + 1:
+                self._note_age(now_ns)
 
     def _note(self, seat: int, verdict: bytes) -> None:
         item = self.running[seat]

@@ -22,6 +22,7 @@ from distq.worker.attempts import Attempts
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.desk import Seat
 from distq.worker.notes import SEAT
+from distq.worker.pace import MOST, WINDOW_S
 from distq.worker.pool import Pool
 from distq.worker.worker import WINDOW_NS, Post
 
@@ -44,6 +45,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 class Loop(Pool):
     """Many coroutines. `_parked` are the numbers of the seats that are free."""
+
+    most_ahead = 2 * MOST
+    """A loop gets through them while the next ones are on their way."""
 
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, post.coroutines)
@@ -108,6 +112,13 @@ class Loop(Pool):
         if self._called_ns and time.monotonic_ns() - self._called_ns > WINDOW_NS:
             return 0
         return super()._want()
+
+    def _idles(self) -> bool:
+        return not self._hand.startable
+
+    def _at_once(self) -> int:
+        """All that wait, but a loop gets through quick ones one after the other."""
+        return len(self._parked) if self._pace.average > WINDOW_S else 0
 
     def _held_up_ns(self) -> int:
         """Coroutines mostly wait, and as many end as begin: held up are those that take longer than others."""

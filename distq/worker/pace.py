@@ -25,10 +25,10 @@ class Pace:
         fits = int(WINDOW_S / self.average) - waiting if self.average > 0 else MOST
         return max(1, min(MOST, fits, self._last * 2))
 
-    def ahead(self, threads: int) -> int:
-        """How many may wait while so many threads are busy: all of them start within the window."""
-        fits = int(threads * WINDOW_S / self.average) if self.average > 0 else MOST
-        return min(MOST, fits, self._last * 2)
+    def ahead(self, seats: int, most: int = MOST) -> int:
+        """How many may wait while so many seats are busy: all of them start within the window."""
+        fits = int(seats * WINDOW_S / self.average) if self.average > 0 else most
+        return min(most, fits, self._last * 2)
 
     def is_new(self, type: str) -> bool:
         """Whether this type has never run here: then nothing is known of how long it takes."""

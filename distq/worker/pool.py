@@ -37,6 +37,7 @@ class Pool(Worker):
     """Several threads. What they share changes under `_guard`."""
 
     takes: Takes = "sound"
+    most_ahead = MOST
 
     def __init__(self, app: Distq, post: Post, seats: int | None = None) -> None:
         self._number = seats or post.threads
@@ -137,7 +138,7 @@ class Pool(Worker):
         if self._head[ORDER] != RUN:
             return 0
         ahead = self._ahead()
-        if waiting >= idle and waiting > ahead // 2:
+        if waiting >= self._at_once() and waiting > ahead // 2:
             return 0
         return min(MOST, idle + ahead - waiting)
 
@@ -145,7 +146,7 @@ class Pool(Worker):
         """How many may wait: as many as start within the window, in seats that are not at a longer task already."""
         late = time.monotonic_ns() - self._held_up_ns()
         held_up = sum([0 < begun < late for begun in self._begun])
-        return self._pace.ahead(self._number - len(self._lent) - held_up)
+        return self._pace.ahead(self._number - len(self._lent) - held_up, self.most_ahead)
 
     def _held_up_ns(self) -> int:
         """A task that takes longer holds up its seat."""
@@ -156,7 +157,15 @@ class Pool(Worker):
         if not self._hand.unsettled:
             return False
         is_late = time.monotonic_ns() - self._unsettled_ns > SETTLE_NS
-        return is_late or bool(self._parked or self._hand.loose) or self._hand.unsettled >= MOST
+        return is_late or self._idles() or bool(self._hand.loose) or self._hand.unsettled >= MOST
+
+    def _idles(self) -> bool:
+        """Whether a seat has nothing to do: then there is no reason to wait for more verdicts."""
+        return bool(self._parked)
+
+    def _at_once(self) -> int:
+        """So many that wait would be begun at once."""
+        return len(self._parked)
 
     def _is_probe_due(self) -> bool:
         now = time.monotonic()
@@ -289,7 +298,7 @@ class Pool(Worker):
     def _is_urgent(self) -> bool:
         """Whether the main thread, asleep, has something to do, or to set its alarm for. Each task asks this."""
         number = self._hand.unsettled
-        if number and (number == 1 or number >= MOST or self._parked or self._hand.loose):
+        if number and (number == 1 or number >= MOST or self._idles() or self._hand.loose):
             return True
         return self._hand.startable <= self._low_water
 
