@@ -14,7 +14,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import footprint, growth, latency, machine, partitions, producing, punctuality, report, throughput
+from benchmarks import (
+    coroutines,
+    footprint,
+    growth,
+    latency,
+    machine,
+    partitions,
+    producing,
+    punctuality,
+    report,
+    throughput,
+)
 from benchmarks.figure import Figure
 from benchmarks.first import first
 
@@ -22,6 +33,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "drain": ("Draining a backlog", throughput.drain),
     "busy": ("Draining tasks that use the processor", throughput.busy),
     "waiting": ("Draining tasks that wait", throughput.waiting),
+    "coroutines": ("Coroutines", coroutines.coroutines),
     "growth": ("Draining with more and more waiting", growth.growth),
     "partitions": ("Draining a queue of several partitions", partitions.partitions),
     "produce": ("Enqueueing", producing.produce),
