@@ -217,7 +217,12 @@ class Executor:
             if FORKS.is_child:
                 end_of_a_forked_child()
             if keeps_result:
-                packed = self._packed(value)
+                try:
+                    packed = self._pack(value)
+                except Exception:
+                    self._refuse(value, None)
+                if len(packed) > self._limit:
+                    self._refuse(value, len(packed))
                 blob = _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
             else:
                 blob = _COMPLETED_EMPTY
@@ -259,21 +264,18 @@ class Executor:
         if self._desk is not None:
             self._desk.forget()
 
-    def _packed(self, value: Any) -> bytes:
-        """A result. One that cannot be stored is final: another attempt would end the same way."""
+    def _refuse(self, value: Any, size: int | None) -> NoReturn:
+        """A result that cannot be stored is final: another attempt would end the same way. `size`: None if it cannot be
+        packed."""
         try:
-            try:
-                packed = self._pack(value)
-            except Exception:
-                packed = self._app.codec.pack(value)  # says what is wrong
-            if len(packed) > self._limit:
-                raise PayloadTooLarge(
-                    f"{len(packed)} bytes are above the limit of {self._limit}: store it elsewhere and return its "
-                    "address, or declare result_ttl=0"
-                )
+            if size is None:
+                size = len(self._app.codec.pack(value))  # says what is wrong
+            raise PayloadTooLarge(
+                f"{size} bytes are above the limit of {self._limit}: store it elsewhere and return its "
+                "address, or declare result_ttl=0"
+            )
         except (NotSerializable, PayloadTooLarge) as error:
             raise Reject(f"the handler's result cannot be stored: {error}") from error
-        return packed
 
     def _unreadable(self, entry: bytes, what: str, error: Exception, kind: Kind | None = None) -> Outcome:
         """A message that is none, or whose arguments are none: dead at once."""
