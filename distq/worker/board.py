@@ -38,8 +38,8 @@ MAX_ENTRY_BYTES = 400
 SEATS_AT_LEAST = 256
 ENTRY_FRAME, VERDICT_FRAME = struct.Struct(">HB"), struct.Struct(">IB")
 MORE_ENTRIES = 768
-"""Than two for each seat, which runs one, and for which one may wait: more that wait, and what has ended since the board
-was written anew."""
+"""Than two for each seat, which runs one, and for which one may wait: more that wait, and what has ended since the
+board was written anew."""
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
