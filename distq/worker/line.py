@@ -60,18 +60,13 @@ class Announced(NamedTuple):
 class Line:
     """The registered connection of one worker to all its queues."""
 
+    is_spread = False
+    """Whether the queues are in several places, of which one may be away while the others are there."""
+
     def __init__(
-        self,
-        url: str,
-        prefixes: Sequence[str],
-        host: str,
-        info: str,
-        lease_ms: int,
-        announced: Announced,
-        poke: int,
-        order: Callable[[], int],
-        block_s: float = BLOCK_S,
-    ) -> None:
+        self, url: str, prefixes: Sequence[str], host: str, info: str, lease_ms: int, announced: Announced, poke: int,
+        order: Callable[[], int], block_s: float = BLOCK_S,
+    ) -> None:  # fmt: skip
         self._prefixes = list(prefixes)
         self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
         self._types, self._digest, self._limits = announced[:3]
@@ -79,7 +74,6 @@ class Line:
         self._poke, self._order = poke, order
         self._reply_s = reach.patience(url, REPLY_S)
         self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
-        self._is_spread = len(set(self._places)) > 1
         self._block_s = min(block_s * len(self._prefixes), MOST_BLOCK_S)
         self._wires: dict[str, Wire] = {}
         """One for all queues, or in a cluster one for each."""
@@ -154,8 +148,6 @@ class Line:
         With one queue the step is already behind the blocking pop, in the same write: the server runs it the instant
         that a marker appears, so a wake-up costs one hop. None as the queue: nothing is known, ask all of them.
         """
-        if self._is_spread:
-            return self._wait_everywhere(), None
         block = self._block(range(len(self._prefixes)))
         command = self._next_step(0, want, room, NO_VERDICTS) if len(self._prefixes) == 1 else None
         try:
@@ -177,72 +169,43 @@ class Line:
             return None, None
         return 0, self._insist(0, command)
 
-    def _wait_everywhere(self) -> int | None:
-        """The same in a cluster, where no command touches two queues: on a connection for each.
-
-        Only an idle worker may take markers. So when one has come, the other connections stop to wait before anything
-        runs; and if a marker has come there, too, a step sets it again.
-        """
-        told: list[int] = []
-        called = False
-        while not (told or called):
-            numbers = self.listen(range(len(self._prefixes)))
-            if not numbers:
-                return None
-            readable, _, _ = select.select([self._poke, *numbers], [], [], self._block_s + REPLY_S)
-            called = self._poke in readable or not readable
-            answers = [self._answer(number) for number in numbers if number in readable]
-            told = [queue for queues, is_marked in answers if is_marked for queue in queues]
-        first, *others = dict.fromkeys([*told, *self._hush()]) or (None,)
-        for queue in others:
-            if queue is not None:
-                self.step(queue, 0, 0, NO_VERDICTS)
-        return first
-
-    def _hush(self) -> list[int]:
-        """Ends all listening; the queues of which a marker has come meanwhile."""
-        told: list[int] = []
-        give_up = time.monotonic() + self._reply_s
+    def _tries(self, queue: int, act: Callable[..., bool], *args: object) -> bool:
+        """Does something at the node of one queue; the others do not hear of it if it is away."""
+        began = time.monotonic()
         try:
-            while self._listening:
-                queues = list(self._listening)
-                for queue in queues:
-                    self._connected(queue).send(encode("CLIENT", "UNBLOCK", self._ids[queue]))
-                woken = {queue: self._connected(queue).read(self._reply_s) for queue in queues}
-                for queue in queues:
-                    ear = self._ears[queue]
-                    if woken[queue] or select.select([ear.fileno()], [], [], 0.001)[0]:
-                        told += [queue] if ear.read(self._reply_s) is not None else []
-                        del self._listening[queue]
-                if self._listening and time.monotonic() > give_up:  # they are not where the steps go
-                    told += self.stop_listening()
+            return act(queue, *args)
         except (BrokerUnavailable, ServerError) as error:
-            self._failed(error)
-            return list(range(len(self._prefixes)))
-        return told
+            self._lost(queue, began, error)
+            return False
+
+    def _lost(self, queue: int, began: float, error: Exception) -> None:
+        """The node of this queue does not answer, since `began`; a marker may have gone with the connection."""
+        self._failed(error)
+
+    def _may_listen(self, queue: int, now: float) -> bool:
+        return self._takes[queue] != "nothing"
 
     def listen(self, queues: Iterable[int]) -> list[int]:
         """Waits for a marker of each of these queues, each on a connection of its own beside the steps; those that it
         listens to already too. Answers the numbers to select on: none while the broker is away."""
-        try:
-            now = time.monotonic()
-            for queue in [queue for queue, since in self._listening.items() if now > since + self._block_s + REPLY_S]:
-                del self._listening[queue]  # it had to answer by now
-                self._ears.pop(queue).close()
-            for queue in queues:
-                if self._takes[queue] == "nothing":
-                    continue
-                if queue not in self._ears:
-                    self._ears[queue] = ear = Wire(self._places[queue], timeout=self._reply_s, name="distq-worker")
-                    if self._is_spread:
-                        self._ids[queue] = ear.request(encode("CLIENT", "ID"))
-                if queue not in self._listening:
-                    self._ears[queue].send(self._block([queue]))
-                    self._listening[queue] = now
-            return [self._ears[queue].fileno() for queue in self._listening]
-        except (BrokerUnavailable, ServerError) as error:
-            self._failed(error)
-            return []
+        now = time.monotonic()
+        for queue in [queue for queue, since in self._listening.items() if now > since + self._block_s + REPLY_S]:
+            del self._listening[queue]  # it had to answer by now
+            self._ears.pop(queue).close()
+        for queue in queues:
+            if self._may_listen(queue, now) and not self._tries(queue, self._listen_to) and not self.is_spread:
+                return []
+        return [self._ears[queue].fileno() for queue in self._listening]
+
+    def _listen_to(self, queue: int) -> bool:
+        if queue not in self._ears:
+            self._ears[queue] = ear = Wire(self._places[queue], timeout=self._reply_s, name="distq-worker")
+            if self.is_spread:
+                self._ids[queue] = ear.request(encode("CLIENT", "ID"))
+        if queue not in self._listening:
+            self._ears[queue].send(self._block([queue]))
+            self._listening[queue] = time.monotonic()
+        return True
 
     def heard(self, number: int) -> list[int]:
         """The queues in which there may be something, since this number is readable."""
@@ -258,8 +221,8 @@ class Line:
             del self._listening[queue]
             return [queue], marker is not None
         except (BrokerUnavailable, ServerError) as error:
-            self._failed(error)
-            return list(range(len(self._prefixes))), True
+            self._lost(queue, time.monotonic(), error)
+            return ([queue], False) if self.is_spread else (list(range(len(self._prefixes))), True)
 
     def stop_listening(self) -> list[int]:
         """Afterwards no marker comes to this worker. Answers the queues of which one may just have come: it is gone for
@@ -334,7 +297,7 @@ class Line:
         while True:
             try:
                 answer = self._connected(queue).run(command)
-                self._answered()
+                self._answered(queue)
                 return answer
             except (BrokerUnavailable, ServerError) as error:
                 self._failed(error, command.verb)
@@ -356,7 +319,11 @@ class Line:
             return
 
     def _failed(self, error: Exception, verb: Script | None = None) -> None:
-        """Says so once, and again every minute: a broker may be away for long."""
+        self._say(error, verb)
+        self.drop()
+
+    def _say(self, error: Exception, verb: Script | None = None) -> None:
+        """Once, and again every minute: a broker may be away for long."""
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
@@ -364,9 +331,8 @@ class Line:
         if now >= self._say_at[refused]:
             self._say_at[refused] = now + SAY_AGAIN_S
             logger.warning("%s: trying again (%s)", "broker away" if verb is None else verb.name, error)
-        self.drop()
 
-    def _answered(self) -> None:
+    def _answered(self, queue: int) -> None:
         if self._failing_since is not None:
             logger.warning("the broker answers again, after %.3g s", time.monotonic() - self._failing_since)
             self._failing_since, self._say_at = None, {False: 0.0, True: 0.0}

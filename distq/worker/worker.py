@@ -29,9 +29,10 @@ from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
+from distq.worker.everywhere import open_line
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
-from distq.worker.line import BLOCK_S, Announced, Ended, Line, Way
+from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
 
@@ -78,7 +79,7 @@ class Worker:
         self._names = [family(queue) for queue in post.queues]
         """What handlers and middleware are told: they know of no partitions."""
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
-        self._line = Line(
+        self._line = open_line(
             app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
             BLOCK_S * len(post.board.slots) / 2,
         )  # fmt: skip
@@ -213,8 +214,8 @@ class Solo(Worker):
                 return settled
             back, has_work = NO_VERDICTS, False
         if len(self._empty) < len(self._post.queues) or has_work:
-            step = self._step(self._queue, want, back)
-            if not step.entries and step.word == "ok":
+            step = self._step(self._queue, want, back) if has_work else self._ask(self._queue, want)
+            if step is None or (not step.entries and step.word == "ok"):
                 self._empty.add(self._queue)
             return step
         self._empty.clear()
@@ -227,18 +228,32 @@ class Solo(Worker):
             return self._mark_again()
         self._queue, self._empty = woken, set(range(len(self._post.queues))) - {woken}
         if step is None:  # whoever takes a marker asks its queue before any other: that sets it again for the others
-            step = self._step(woken, want)
-        elif step.word == "ok":
-            self._hand.collect(woken, self._line.number(woken) - 1)  # nothing: the board gets its number
-            self._take(woken, step)
-        if step.word == "ok" and not step.entries:
+            step = self._ask(woken, want)
+        else:
+            self._take_asked(woken, step)
+        if step is None or (step.word == "ok" and not step.entries):
             self._empty.add(woken)
         return step
+
+    def _ask(self, queue: int, want: int) -> Step | None:
+        """A step with nothing to settle. Where queues are on several nodes, one whose node is away does not hold up the
+        others: None."""
+        if not self._line.is_spread:
+            return self._step(queue, want)
+        step = self._line.ask(queue, want, MOST_BYTES)
+        if step is not None:
+            self._take_asked(queue, step)
+        return step
+
+    def _take_asked(self, queue: int, step: Step) -> None:
+        if step.word == "ok":
+            self._hand.collect(queue, self._line.number(queue) - 1)  # nothing: the board gets its number
+            self._take(queue, step)
 
     def _mark_again(self) -> Step | None:
         """A marker of any queue may have gone with the connection: a step in each sets it again, before this worker is
         busy with one of them."""
-        queues = range(len(self._post.queues)) if self._head[ORDER] == RUN else ()
+        queues = range(len(self._post.queues)) if self._head[ORDER] == RUN and not self._line.is_spread else ()
         steps = (self._step(queue, 0) for queue in queues if len(queues) > 1)
         return next((step for step in steps if step.word != "ok"), None)
 

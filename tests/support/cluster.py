@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,13 +27,13 @@ STRIPE = 500
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, port: int, folder: Path, bus: int) -> None:
+    def __init__(self, port: int, folder: Path, bus: int, more: Mapping[str, str]) -> None:
         self.port, self.folder = port, folder
         folder.mkdir(parents=True)
         settings = {
             "port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no", "cluster-enabled": "yes",
             "cluster-port": bus, "cluster-node-timeout": NODE_TIMEOUT_MS, "repl-diskless-sync-delay": 0,
-            "cluster-config-file": folder / "nodes.conf",
+            "cluster-config-file": folder / "nodes.conf", **more,
         }  # fmt: skip
         command = [find_server(), *(word for name, value in settings.items() for word in (f"--{name}", str(value)))]
         with (folder / "log").open("ab") as log:
@@ -73,7 +74,10 @@ class Node:
 class Cluster:
     """Starts `primaries` nodes with the slots in stripes, and `replicas` of each."""
 
-    def __init__(self, folder: Path, *, primaries: int = 3, replicas: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, primaries: int = 3, replicas: int = 0, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings or {}
         self._folder, self._primaries, self._replicas = folder, primaries, replicas
         self.nodes: list[Node] = []
 
@@ -137,7 +141,7 @@ class Cluster:
         number = self._primaries * (1 + self._replicas)
         ports = _free_ports(2 * number)
         for index in range(number):
-            self.nodes.append(Node(ports[index], self._folder / f"node-{index}", ports[number + index]))
+            self.nodes.append(Node(ports[index], self._folder / f"node-{index}", ports[number + index], self._settings))
         for node in self.nodes:
             eventually(node.is_up, f"the node on port {node.port} answers")
         primaries, replicas = self.nodes[: self._primaries], self.nodes[self._primaries :]

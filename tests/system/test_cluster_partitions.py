@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,41 @@ def test_a_primary_that_stops_without_a_word(start_anywhere: Start, journal: Jou
     eventually(lambda: "master_link_status:up" in victim.text("INFO", "replication"), "it has caught up", 30.0)
     assert host.terminate() == 0
     assert {line.id for line in journal.ends()} >= {handle.id for handle in handles}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_node_that_is_away_does_not_hold_up_the_others(
+    number: signal.Signals, start_anywhere: Start, journal: Journal, tmp_path: Path
+) -> None:
+    """Without a replica it stays away. One process serves all partitions, and has nothing to settle there."""
+    with Cluster(tmp_path / "nodes", settings={"cluster-require-full-coverage": "no"}) as cluster:
+        app.rebind(cluster.url)
+        host = start_anywhere("partitions", broker=cluster.url, processes=1)
+        for handle in [work.delay() for _ in range(16)]:
+            assert handle.get(timeout=20) == "bulk"
+        victim = holder(cluster, "bulk/1")
+        others = [name for name in NAMES if holder(cluster, name) is not victim]
+        victim.process.send_signal(number)
+        for _ in range(3):
+            handles = [each.delay() for each in senders(others)]
+            for handle in handles:
+                assert handle.get(timeout=20) == "bulk"
+        if number == signal.SIGSTOP:
+            victim.process.send_signal(signal.SIGCONT)
+            for handle in [each.delay() for each in senders(NAMES)]:
+                assert handle.get(timeout=20) == "bulk"
+            assert host.terminate() == 0
+
+
+def senders(names: list[str]) -> list[Any]:
+    """Of the task, each to one partition."""
+    app.queues.update(dict.fromkeys(names, app.queues["bulk"]))
+    try:
+        return [work.options(queue=name) for name in names]
+    finally:
+        for name in names:
+            if name != "bulk":
+                del app.queues[name]
 
 
 def test_ten_thousand_tasks_while_a_primary_dies(start_anywhere: Start, journal: Journal, tmp_path: Path) -> None:
