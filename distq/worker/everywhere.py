@@ -51,8 +51,7 @@ class SpreadLine(Line):
         super().register(takes)
 
     def ask(self, queue: int, want: int, room: int) -> verbs.Step | None:
-        """A step that settles nothing, if its node is there: else there are others. None: it is not. What may have been
-        run all the same is sent again first, with its number."""
+        """See `Line.ask`. What may have been run although nobody answered is sent again first, with its number."""
         if queue in self._away and time.monotonic() < self._away[queue]:
             return None
         command = self._unasked.pop(queue, None) or self._next_step(queue, want, room, NO_VERDICTS)

@@ -112,6 +112,10 @@ class Line:
         """Settles and reserves in one round trip."""
         return self._insist(queue, self._next_step(queue, want, room, verdicts))
 
+    def ask(self, queue: int, want: int, room: int) -> verbs.Step | None:
+        """A step that settles nothing. None: its node is away, and there are others."""
+        return self.step(queue, want, room, NO_VERDICTS)
+
     def begin_step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> None:
         """Sends a step; `end_step` reads the answer. Nothing else is sent to the broker in between."""
         command = self._next_step(queue, want, room, verdicts)
