@@ -222,6 +222,11 @@ def test_a_queue_that_is_declared_after_its_task_counts_too(app: Distq) -> None:
         (lambda app: app.queue("a b"), "queue 'a b' is no valid name"),
         (lambda app: app.queue("mail", rate="1/s"), "app.queue has no option `rate`"),
         (lambda app: app.queue("mail", retries="3"), "retries='3': give a whole number"),
+        (lambda app: app.queue("mail/1"), "queue 'mail/1' is no valid name"),
+        (lambda app: app.queue("mail", partitions=0), "partitions=0: give a whole number from 1 to 64"),
+        (lambda app: app.queue("mail", partitions=65), "partitions=65: give a whole number from 1 to 64"),
+        (lambda app: app.queue("mail", partitions=True), "partitions=True: give a whole number"),
+        (lambda app: app.queue("mail", partition=2), "did you mean `partitions`?"),
     ],
 )
 def test_wrong_queue(declare: Callable[[Distq], str], message: str, app: Distq) -> None:

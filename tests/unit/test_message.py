@@ -16,9 +16,11 @@ from distq.message import (
     check_id,
     check_place,
     check_type,
+    family,
     head,
     new_id,
     parse,
+    partitions,
     priority_number,
     queue_of,
 )
@@ -82,10 +84,20 @@ def test_generated_id_tells_its_queue() -> None:
     assert new_id("mail") != new_id("mail")
 
 
+def test_generated_id_tells_its_partition() -> None:
+    for name in partitions("mail", 64):
+        assert queue_of(new_id(name)) == name
+        assert family(name) == "mail"
+    assert len(set(partitions("mail", 64))) == 64
+    assert [family(name) for name in ("mail", "mail/0", "mail/x", "a/b/1")] == ["mail", "mail/0", "mail/x", "a/b/1"]
+
+
 @pytest.mark.parametrize(
     "id",
     [
         "",
+        "mail/0.0123456789abcdef0123",
+        "mail/123.0123456789abcdef0123",
         "order-1",
         "mail.",
         "mail.123",
