@@ -19,6 +19,9 @@ from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
 
+CANCEL_S = 2.0
+"""So long before the end of the grace period coroutines are cancelled, or a fifth of it if that is less."""
+
 logger = logging.getLogger("distq.supervisor")
 
 
@@ -38,6 +41,7 @@ class Children(Service):
         """What each slot had fetched before its child was born."""
         self._asked: set[int] = set()
         self.is_ending = False
+        self._cancel_at = NEVER
         self.only: int | None = None
         """While it is set, nobody is started in any other slot."""
 
@@ -63,7 +67,7 @@ class Children(Service):
     def deadline(self) -> float:
         """When the next child is to be started."""
         if self.is_ending or self._channel is None:
-            return NEVER
+            return self._cancel_at
         return min((self._start_at[slot] for slot in self._free()), default=NEVER)
 
     def _free(self) -> list[int]:
@@ -72,8 +76,22 @@ class Children(Service):
         wanted = range(len(self._start_at)) if self.only is None else (self.only,)
         return [slot for slot in wanted if slot not in taken]
 
+    def end(self, now: float) -> None:
+        """They finish what they run, within the grace period. Coroutines that are not done then are cancelled a moment
+        before its end, so that they can close what they have opened."""
+        self.is_ending, grace_s = True, self._site.config.grace_ms / 1000
+        self._site.board.head[board.ORDER] = board.DRAIN
+        if self._site.config.coroutines:
+            self._cancel_at = now + grace_s - min(CANCEL_S, grace_s / 5)
+        self.poke_all()
+
     def work(self, now: float) -> None:
         """Starts a child in each free slot whose pause is over."""
+        if now >= self._cancel_at:
+            self._cancel_at = NEVER
+            if self._site.board.head[board.ORDER] == board.DRAIN:
+                self._site.board.head[board.ORDER] = board.CANCEL
+                self.poke_all()
         if self.is_ending or self._channel is None:
             return
         for slot in self._free():

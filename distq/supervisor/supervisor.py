@@ -280,10 +280,8 @@ class Supervisor:
                 signal.Signals(number).name,
                 self._config.grace_ms / 1000,
             )
-            self._children.is_ending = True
             self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
-            self._shared.board.head[board.ORDER] = board.DRAIN
-            self._children.poke_all()
+            self._children.end(time.monotonic())
         else:
             self._code = 128 + number
             self._give_everything_back()

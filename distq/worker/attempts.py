@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
+from distq.outcome import Interrupted
 from distq.task import Task
 from distq.worker.desk import Seat
 from distq.worker.execute import LEFT_S, Executor, Kind, Outcome
@@ -41,6 +42,8 @@ class Attempts(Executor):
         """They are started when they are needed."""
         self._started: dict[Context, set[asyncio.Task[Any]]] = {}
         """By attempt: tasks of the loop that its handler has started, and that have not ended."""
+        self.gives_back = False
+        """The grace period is nearly over: what is cancelled now goes back, and has not failed."""
         loop.set_task_factory(cast("Any", self._task))
 
     async def attempt(
@@ -64,6 +67,8 @@ class Attempts(Executor):
             if desk is not None and desk.memory is not None:
                 with suppress(asyncio.CancelledError):  # once is enough
                     await desk.afinish(context)
+            if self.gives_back and isinstance(error, asyncio.CancelledError):
+                error = Interrupted("its host ends")
             return self._raised(kind, context, error, start_ns, desk)
         return self._returned(kind, context, entry, raw, value, start_ns, desk)
 

@@ -77,7 +77,7 @@ NONE, KNOWN, UNKNOWN = range(3)
 ORDER, WATCHING, WANTED, REPORTING = range(4)
 
 # orders to all children
-RUN, DRAIN, QUIT = range(3)
+RUN, DRAIN, QUIT, CANCEL = range(4)  # CANCEL: as DRAIN, and coroutines do not come to their end
 
 NEVER = (1 << 63) - 1
 """As OLDEST: nothing waits, neither to be started nor to be settled."""

@@ -19,7 +19,7 @@ from distq.app import Distq
 from distq.memory import DESK
 from distq.worker import board
 from distq.worker.attempts import Attempts
-from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
+from distq.worker.board import CANCEL, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.desk import Seat
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST, WINDOW_S
@@ -126,6 +126,9 @@ class Loop(Pool):
 
     def _look(self) -> float:
         """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""
+        if self._head[ORDER] == CANCEL and not self._runs.gives_back:
+            self._runs.gives_back = True
+            self._loop.call_soon_threadsafe(self._cancel, context=self._context)
         now = time.monotonic_ns()
         with self._guard:
             is_empty = self._hand.is_empty
@@ -159,6 +162,12 @@ class Loop(Pool):
                 "%s has blocked the event loop for more than %.2g s: it waits without await, or computes", what, seconds
             )
         self._blocks = ""
+
+    def _cancel(self) -> None:
+        """All that still runs goes back."""
+        for task in self._tasks:
+            if task is not None:
+                task.cancel()
 
     def _begin_waiting(self) -> None:
         """There is something to begin."""

@@ -183,6 +183,26 @@ def test_at_the_end_coroutines_finish_and_nothing_new_begins(start: Start, journ
     assert set(runs(journal, resting)) == {1}
 
 
+def test_what_is_not_done_near_the_end_of_the_grace_is_cancelled_and_goes_back(
+    start: Start, journal: Journal, gate: Path
+) -> None:
+    host = start("coroutines", *LOOPS, "--grace", "2s", processes=1)
+    long = coroutines.cleans_up.delay_many([(str(gate),)] * 10)
+    early = coroutines.cleans_up.delay(str(gate), swallows=True)
+    stubborn = coroutines.stubborn.delay(str(gate))
+    await_starts(journal, [*long, early, stubborn])
+    host.send(signal.SIGTERM)
+    assert host.wait() == 0
+    cleaned = Path(f"{journal.place}.cleaned").read_text().split()
+    assert sorted(cleaned) == sorted(handle.id for handle in [*long, early])
+    assert early.get(timeout=5) == "early"
+    gate.touch()
+    start("coroutines", *LOOPS, processes=1)
+    for handle in long:
+        assert handle.get(timeout=10) == "attempt 1, delivery 1"
+    assert stubborn.get(timeout=10) == 1, "it was killed, and pays nothing"
+
+
 # -- handlers --------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,33 @@ async def nap(seconds: float) -> int:
     with running():
         await asyncio.sleep(seconds)
     return os.getpid()
+
+
+@app.task(retries=0)
+async def cleans_up(gate: str, swallows: bool = False) -> str:
+    """Takes long the first time, and closes what it has opened; or finishes early when it is told to end."""
+    with running():
+        try:
+            while not Path(gate).exists():
+                await asyncio.sleep(0.005)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            with open(f"{os.environ['DISTQ_TEST_JOURNAL']}.cleaned", "a", encoding="ascii") as file:
+                file.write(f"{current().id}\n")
+            if not swallows:
+                raise
+            return "early"
+        return f"attempt {current().attempt}, delivery {current().delivery}"
+
+
+@app.task(retries=0)
+async def stubborn(gate: str) -> int:
+    """Takes no notice of a cancellation."""
+    with running():
+        while not Path(gate).exists():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.005)
+    return current().delivery
 
 
 @app.task
