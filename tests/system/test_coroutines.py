@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from distq.errors import TaskFailed
 from distq.result import Handle
-from tests.support.apps import around, coroutines
+from tests.support.apps import around, coroutines, resumable
 from tests.support.apps.coroutines import app, nap, rest, work
 from tests.support.eventually import eventually
 from tests.support.host import children_of
@@ -221,6 +224,35 @@ def test_what_a_coroutine_has_started_ends_with_it(start: Start, journal: Journa
     noted = Path(f"{journal.place}.left").read_text().splitlines()
     assert sorted(noted) == sorted(f"{handle.id} CancelledError" for handle in handles)
     beside.get(timeout=10)
+
+
+def test_each_coroutine_remembers_how_far_it_is_and_another_loop_goes_on(start: Start, journal: Journal) -> None:
+    resumable.app.rebind(app.url)
+    host = start("resumable", "--coroutines", "20", processes=1)
+    handles = resumable.async_rows.delay_many([(60, 0.02)] * 20)
+    eventually(lambda: len(journal.lines("ROW")) > 300, "all are on their way")
+    host.send(signal.SIGTERM)
+    assert host.wait() == 0
+    assert len(journal.lines("ROW")) < 20 * 60, "none was waited for"
+    start("resumable", "--coroutines", "20", processes=1)
+    all_ended(handles)
+    rows = Counter((line.id, line.label) for line in journal.lines("ROW"))
+    assert set(rows) == {(handle.id, str(n)) for handle in handles for n in range(60)}
+    assert set(rows.values()) == {1}
+
+
+def test_metrics_count_each_attempt_once(start: Start) -> None:
+    host = start("coroutines", *LOOPS, metrics=None)
+    found = re.search(r"Metrics server listening on :(\d+)", host.log())
+    assert found is not None
+    all_ended([*rest.delay_many([()] * 2000), *work.delay_many([()] * 100)])
+    with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=10) as answer:
+        told = set(answer.read().decode().splitlines())
+    assert told >= {
+        'distributedq_processed_total{status="success",type="rest"} 2000',
+        'distributedq_processed_total{status="success",type="work"} 100',
+        'distributedq_task_duration_seconds_count{type="rest"} 2000',
+    }
 
 
 def test_a_resource_is_opened_once_for_all_coroutines_and_lives_as_long_as_their_loop(
