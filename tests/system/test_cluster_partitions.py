@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from distq import BrokerUnavailable
+from distq.config import WorkerConfig
 from distq.message import partitions
 from tests.support.apps.partitions import app, limited, work
 from tests.support.cluster import Cluster, Node
@@ -89,6 +90,9 @@ def test_a_queue_is_on_several_nodes(start_anywhere: Start, journal: Journal, cl
     assert len({line.id for line in journal.starts()}) == len(journal.starts()) == 8080 + 1 + 10
     began = sorted(line.at for line in journal.starts(label="limited"))
     assert began[-1] - began[0] >= 9 * 0.02 - 0.01
+    present = sum(node.say("CLIENT", "LIST").count(b" name=distq-") for node in cluster.nodes)
+    needed = WorkerConfig("app", processes=2).connections(1 + len(NAMES), is_cluster=True)
+    assert needed / 2 < present <= needed, "what a host says that it needs"
     assert host.terminate() == 0
 
 
@@ -139,8 +143,12 @@ def test_users_with_rights_for_a_cluster(start_anywhere: Start, cluster: Cluster
     assert "NOPERM" not in host.log()
 
 
-def test_a_primary_that_stops_without_a_word(start_anywhere: Start, journal: Journal, cluster: Cluster) -> None:
+def test_a_primary_that_stops_without_a_word(
+    start_anywhere: Start, journal: Journal, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its replica takes over; what is called durably meanwhile is not lost; then the old one follows."""
+    monkeypatch.setattr(app, "timeout", 2.0)
+    app.rebind(cluster.url)
     host = start_anywhere("partitions", broker=cluster.url)
     sure = work.options(durable=True)
     handles = [sure.delay() for _ in range(40)]
@@ -151,6 +159,8 @@ def test_a_primary_that_stops_without_a_word(start_anywhere: Start, journal: Jou
         while "role:master" not in replica.text("INFO", "replication"):
             with suppress(BrokerUnavailable):  # NotDurable is one: what has no replica any more confirms nothing
                 handles.append(sure.delay())
+        monkeypatch.undo()
+        app.rebind(cluster.url)
         handles += [work.delay() for _ in range(16)]
         for handle in handles:
             assert handle.get(timeout=40) == "bulk"
