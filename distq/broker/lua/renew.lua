@@ -35,11 +35,13 @@ if types > 0 then
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
   redis.call('SADD', GROUPS, digest)
 end
-local held = {}
+local held, said = {}, {}
 for i = 5 + types, #ARGV do
   if redis.call('EXISTS', WORKER .. ARGV[i]) == 1 then
     redis.call('ZADD', LEASES, now + lease, ARGV[i])
-    set_apart(unpack(redis.call('HMGET', WORKER .. ARGV[i], 'apart', 'digest')))
+    local apart, group = unpack(redis.call('HMGET', WORKER .. ARGV[i], 'apart', 'digest'))
+    if apart and not said[group] then set_apart(apart, group) end -- the others of the group say the same
+    if apart then said[group] = true end
     held[#held + 1] = redis.call('LLEN', PROCESSING .. ARGV[i])
   else
     held[#held + 1] = -1

@@ -16,9 +16,10 @@ end
 -- Types that have lanes since a group of workers wants them. Releases that know no such lanes forget
 -- them when they are empty, so this is said again with each renewal.
 local function set_apart(types, digest)
-  if not types then return end
-  for _, type in ipairs(cmsgpack.unpack(types)) do
-    if redis.call('HGET', LANES, type) ~= 'limited' then redis.call('HSET', LANES, type, 'apart ' .. digest) end
+  types = cmsgpack.unpack(types)
+  local kind = 'apart ' .. digest
+  for i, found in ipairs(redis.call('HMGET', LANES, unpack(types))) do
+    if found ~= 'limited' and found ~= kind then redis.call('HSET', LANES, types[i], kind) end
   end
   redis.call('HSET', META, 'apart', 1)
 end
