@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -141,6 +141,15 @@ class Attempts(Executor):
         left = self._started.pop(context, set())
         if left:
             logger.warning("%s %s has left %d coroutines that do not end", context.type, context.id, len(left))
+
+
+async def end_all(tasks: Collection[asyncio.Task[Any] | None]) -> None:
+    """Cancels them, and waits a moment for their end."""
+    left = [task for task in tasks if task is not None]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=LEFT_S)
 
 
 def _outcome(call: Callable[[Context], Any], context: Context) -> tuple[Any, BaseException | None]:

@@ -12,13 +12,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from threading import Thread
 
 from distq.app import Distq
 from distq.memory import DESK
 from distq.worker import board
-from distq.worker.attempts import Attempts
+from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.desk import Seat
 from distq.worker.notes import SEAT
@@ -63,20 +64,18 @@ class Loop(Pool):
         self._tasks: list[asyncio.Task[None] | None] = [None] * self._number
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            loop = self._loop = runner.get_loop()
-            main = loop.create_task(self._live())
-            while not main.done():
-                try:
-                    loop.run_until_complete(main)
-                except (
-                    SystemExit,
-                    KeyboardInterrupt,
-                ) as error:  # a task that a handler has started: it ends nothing else
-                    if main.done():
-                        raise
-                    logger.error("a coroutine that a handler has started has raised %r", error)
-            main.result()
+        # Nobody closes it: that would wait for whatever does not end, and this process ends.
+        self._runner = asyncio.Runner(loop_factory=loop_factory())
+        loop = self._loop = self._runner.get_loop()
+        main = loop.create_task(self._live())
+        while not main.done():
+            try:
+                loop.run_until_complete(main)
+            except (SystemExit, KeyboardInterrupt) as error:  # of a task that a handler has started: nothing else ends
+                if main.done():
+                    raise
+                logger.error("a coroutine that a handler has started has raised %r", error)
+        main.result()
 
     async def _live(self) -> None:
         """The loop's side of the worker's life."""
@@ -87,10 +86,16 @@ class Loop(Pool):
         self._context = copy_context()
         ended: asyncio.Future[None] = loop.create_future()
         Thread(target=self._fetch, args=(ended,), name="distq-fetch", daemon=True).start()
-        await ended
+        while not ended.done():
+            with suppress(asyncio.CancelledError):  # handlers can reach every task of the loop
+                await asyncio.wait([ended])
+        self._runs.gives_back = True
+        ended.result()
         self._runs.close()
         if self._app.lifecycle.has_loops:
             await self._app.lifecycle.aclose()
+        await end_all(asyncio.all_tasks() - {asyncio.current_task()})
+        await loop.shutdown_asyncgens()
 
     # -- the thread that fetches -------------------------------------------------------------------------------------
 

@@ -302,3 +302,13 @@ def test_middleware_that_blocks_is_around_coroutines_and_blocks_no_loop(start: S
     plain: Handle[Any] = around.plain.delay()
     assert plain.get(timeout=10) == [1, "around", True]
     assert children_of(host.children[0]) == []
+
+
+def test_a_handler_that_cancels_whatever_it_reaches_does_not_end_its_worker(start: Start, journal: Journal) -> None:
+    host = start("coroutines", "--coroutines", "5", processes=1)
+    children = host.children
+    with pytest.raises(TaskFailed, match="LookupError"):
+        coroutines.ends_badly.delay("cancels all").get(timeout=10)
+    all_ended(nap.delay_many([(0.001,)] * 20))
+    assert host.children == children
+    assert host.terminate() == 0

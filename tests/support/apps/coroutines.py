@@ -160,6 +160,10 @@ async def ends_badly(how: str) -> None:
         raise KeyboardInterrupt
     if how == "exit inside":
         await asyncio.gather(asyncio.create_task(exits()))
+    if how == "cancels all":
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        await asyncio.sleep(0.01)
     if how == "stop":
         raise StopIteration
     raise LookupError(how)
