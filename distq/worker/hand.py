@@ -142,9 +142,10 @@ class Hand:
         finally:
             self._release()
 
-    def end(self, seat: int, now_ns: int, last: bytes) -> None:
-        """Notes the verdict on what this seat has run; nothing is started."""
+    def end(self, seat: int, now_ns: int, last: bytes) -> bool:
+        """Notes the verdict on what this seat has run; nothing is started. Whether no other waits for a step."""
         with self._slot.lock:
+            is_first = len(self._noted) == self._sent
             if last:
                 self._note(seat, last)
             self._words[VERDICT_SPAN] = self._span
@@ -153,6 +154,7 @@ class Hand:
                 self._seats[seat] = 0
             if not self.waiting or len(self._noted) <= self._sent + 1:
                 self._note_age(now_ns)
+        return is_first
 
     def _note(self, seat: int, verdict: bytes) -> None:
         item = self.running[seat]

@@ -144,13 +144,12 @@ class Pool(Worker):
 
     def _ahead(self) -> int:
         """How many may wait: as many as start within the window, in seats that are not at a longer task already."""
-        late = time.monotonic_ns() - self._held_up_ns()
-        held_up = sum([0 < begun < late for begun in self._begun])
-        return self._pace.ahead(self._number - len(self._lent) - held_up, self.most_ahead)
+        return self._pace.ahead(self._number - len(self._lent) - self._held_up(), self.most_ahead)
 
-    def _held_up_ns(self) -> int:
-        """A task that takes longer holds up its seat."""
-        return WINDOW_NS
+    def _held_up(self) -> int:
+        """How many seats are at a task that takes long."""
+        late = time.monotonic_ns() - WINDOW_NS
+        return sum([0 < begun < late for begun in self._begun])
 
     def _is_due(self) -> bool:
         """Whether what is finished is to be settled now."""
