@@ -19,10 +19,12 @@ from threading import Thread
 
 from distq.app import Distq
 from distq.memory import DESK
+from distq.middleware import onion
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.desk import Seat
+from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST, WINDOW_S
 from distq.worker.pool import Pool
@@ -83,7 +85,9 @@ class Loop(Pool):
     async def _live(self) -> None:
         """The loop's side of the worker's life."""
         loop, number = self._loop, self._number
-        self._runs = Attempts(self._app, lambda: self._line.name, self._meters, loop, number)
+        is_around = onion(self._app.middleware, lambda context: None).around is not None
+        meters = self._meters if is_around else Meters(self._slot, self._post.names)  # nobody else counts then
+        self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number)
         self._context = copy_context()
         self._desks = [Seat(self._post.board, self._slot, self._hand, seat, self._ring) for seat in range(number)]
         self._contexts = [self._context_of(seat) for seat in range(number)]
