@@ -35,7 +35,7 @@ class Crew(NamedTuple):
     def read(cls, told: Sequence[Any]) -> Crew:
         """From JSON."""
         types, digest, ways, is_needed = told
-        return cls(types, digest, [Way(*way) for way in ways], is_needed)
+        return cls(types, digest, [Way(takes, tuple(apart)) for takes, apart in ways], is_needed)
 
 
 def crews(app: Distq, queues: Sequence[str], has_loops: bool) -> list[Crew]:
@@ -44,8 +44,10 @@ def crews(app: Distq, queues: Sequence[str], has_loops: bool) -> list[Crew]:
     if not has_loops:
         return [Crew(everything, digest_of(everything), [], True)]
     both = [_kinds(app, family(queue)) for queue in queues]
-    threads = [Way("nothing") if loops and not plain else Way(apart=loops) for plain, loops in both]
-    loops = [Way("nothing") if not loops else Way("lanes", loops) if plain else Way("sound") for plain, loops in both]
+    threads = [Way("nothing") if loops and not plain else Way(None, tuple(loops)) for plain, loops in both]
+    loops = [
+        Way("nothing") if not loops else Way("lanes", tuple(loops)) if plain else Way("sound") for plain, loops in both
+    ]
     plain, apart = types_of(app, is_async=False), types_of(app, is_async=True)
     return [
         Crew(plain, digest_of(plain), threads, any(way.takes != "nothing" for way in threads)),

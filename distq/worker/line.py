@@ -40,7 +40,7 @@ class Way(NamedTuple):
 
     takes: verbs.Takes | None = None
     """None: as it says when it registers."""
-    apart: Sequence[str] = ()
+    apart: tuple[str, ...] = ()
     """Types that have lanes of their own there."""
 
 

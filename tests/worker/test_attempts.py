@@ -1,0 +1,197 @@
+"""Attempts on an event loop, without a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import msgpack
+import pytest
+
+from distq import Context, Distq, current, message
+from distq.middleware import AttemptCall
+from distq.worker.attempts import Attempts
+from distq.worker.execute import Outcome
+
+VARIABLE: ContextVar[str] = ContextVar("variable", default="")
+
+
+class Stage:
+    """An application, and what runs its calls on the loop of this test."""
+
+    def __init__(self) -> None:
+        self.app = Distq("app")
+
+    def declare(self, function: Callable[..., Any], **options: Any) -> None:
+        self.app.task(type="it", retries=0, **options)(function)
+
+    def run(self, number: int = 1, then: Callable[[Attempts], Awaitable[None]] | None = None) -> list[tuple[str, Any]]:
+        """So many calls at the same time: (word, value) of each."""
+        return asyncio.run(self._run(number, then))
+
+    async def _run(self, number: int, then: Callable[[Attempts], Awaitable[None]] | None) -> list[tuple[str, Any]]:
+        runs = Attempts(self.app, lambda: "worker", None, asyncio.get_running_loop(), number)
+        body = self.app.codec.pack_call((), {})
+        raw = struct.pack(">dd", time.time() * 1000, 0) + message.head("it", 1, 600, 0) + body
+
+        async def one(n: int) -> Outcome:
+            return await runs.attempt("default", b"default.%d" % n, raw, n, time.monotonic_ns())
+
+        tasks = [asyncio.Task(one(n), loop=asyncio.get_running_loop()) for n in range(number)]
+        if then is not None:
+            await asyncio.sleep(0.01)
+            await then(runs)
+        outcomes = await asyncio.gather(*tasks)
+        runs.close()
+        return [read(verdict) for _, verdict, _ in outcomes]
+
+
+def read(verdict: bytes) -> tuple[str, Any]:
+    """The word of a verdict, and the value or the record in it."""
+    word = verdict.split(b"\r\n")[3].split(b" ")[0].decode()
+    blob = verdict.split(b"\r\n", 5)[5].removesuffix(b"\r\n")
+    found: Any = msgpack.unpackb(blob, strict_map_key=False) if blob else None
+    return word, found[1] if word == "complete" else found
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_many_run_at_the_same_time_each_in_its_own_context(stage: Stage) -> None:
+    async def it() -> list[str]:
+        before, own = VARIABLE.get(), current().id
+        VARIABLE.set(own)
+        await asyncio.sleep(0.01)
+        return [before, VARIABLE.get(), current().id]
+
+    stage.declare(it)
+    assert stage.run(20) == [("complete", ["", f"default.{n}", f"default.{n}"]) for n in range(20)]
+
+
+def test_what_a_handler_starts_is_ended_with_it_also_what_that_starts(stage: Stage) -> None:
+    ended = []
+
+    async def grandchild() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("grandchild")
+
+    async def child() -> None:
+        asyncio.create_task(grandchild())  # noqa: RUF006
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("child")
+
+    async def it() -> str:
+        asyncio.create_task(child())  # noqa: RUF006
+        await asyncio.sleep(0.01)
+        return "done"
+
+    stage.declare(it)
+    assert stage.run() == [("complete", "done")]
+    assert sorted(ended) == ["child", "grandchild"]
+
+
+def test_what_does_not_end_is_told_and_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("distq.worker.attempts.LEFT_S", 0.05)
+    gate = False
+
+    async def stubborn() -> None:
+        while not gate:
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    async def it() -> str:
+        asyncio.create_task(stubborn())  # noqa: RUF006
+        await asyncio.sleep(0)
+        return "done"
+
+    async def open_gate(runs: Attempts) -> None:
+        nonlocal gate
+        await asyncio.sleep(0.2)
+        gate = True
+
+    stage.declare(it)
+    assert stage.run(then=open_gate) == [("complete", "done")]
+    assert "has left 1 coroutines that do not end" in caplog.text
+
+
+def test_what_blocks_is_never_called_on_the_loop(stage: Stage) -> None:
+    threads = set()
+
+    def around(context: Context, call_next: AttemptCall) -> Any:
+        threads.add(threading.current_thread())
+        time.sleep(0.05)
+        return ["around", call_next(context)]
+
+    async def it() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    stage.app.middleware.append(around)
+    stage.declare(it)
+    begun = time.monotonic()
+    assert stage.run(10) == [("complete", ["around", True])] * 10
+    assert time.monotonic() - begun < 10 * 0.05, "they were around at the same time"
+    assert threading.main_thread() not in threads
+
+
+def test_a_plain_handler_runs_in_a_thread(stage: Stage) -> None:
+    def it() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    stage.declare(it)
+    assert stage.run() == [("complete", False)]
+
+
+@pytest.mark.parametrize("is_around", [False, True])
+def test_near_the_end_of_its_host_what_is_cancelled_goes_back(stage: Stage, is_around: bool) -> None:
+    closed = []
+
+    async def it() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            closed.append(current().id)
+
+    async def end(runs: Attempts) -> None:
+        await asyncio.sleep(0.1)
+        runs.gives_back = True
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if "one" in repr(task):
+                task.cancel()
+
+    if is_around:
+        stage.app.middleware.append(lambda context, call_next: call_next(context))
+    stage.declare(it)
+    assert stage.run(3, end) == [("release", None)] * 3
+    assert len(closed) == 3
+
+
+def test_a_cancellation_of_its_own_making_is_an_error(stage: Stage) -> None:
+    async def it() -> None:
+        raise asyncio.CancelledError("mine")
+
+    stage.declare(it)
+    ((word, record),) = stage.run()
+    assert (word, record["type"], record["message"]) == ("bury", "asyncio.exceptions.CancelledError", "mine")
+
+
+def test_calls_of_an_older_version_are_upgraded(stage: Stage) -> None:
+    async def it(number: int = 0) -> int:
+        return number
+
+    stage.declare(it, version=2, upgrade={1: lambda: (7,)})
+    assert stage.run() == [("complete", 7)]
