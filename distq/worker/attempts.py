@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
-from distq.outcome import Interrupted
 from distq.task import Task
 from distq.worker.desk import Seat
 from distq.worker.execute import LEFT_S, Executor, Kind, Outcome
@@ -42,8 +41,8 @@ class Attempts(Executor):
         """They are started when they are needed."""
         self._started: dict[Context, set[asyncio.Task[Any]]] = {}
         """By attempt: tasks of the loop that its handler has started, and that have not ended."""
-        self.gives_back = False
-        """The grace period is nearly over: what is cancelled now goes back, and has not failed."""
+        self._interrupted: dict[asyncio.Task[Any], BaseException] = {}
+        """What an attempt ends with that was cancelled from here, by its task of the loop."""
         loop.set_task_factory(cast("Any", self._task))
 
     async def attempt(
@@ -62,15 +61,27 @@ class Attempts(Executor):
                 value = await handler(*args, **kwargs)
             if self._started:
                 await self._end_started(context)
-        except BaseException as error:
+        except BaseException as raised:
+            error = self._as_meant(raised)
             await self._end_started(context)
             if desk is not None and desk.memory is not None:
                 with suppress(asyncio.CancelledError):  # once is enough
                     await desk.afinish(context)
-            if self.gives_back and isinstance(error, asyncio.CancelledError):
-                error = Interrupted("its host ends")
             return self._raised(kind, context, error, start_ns, desk)
         return self._returned(kind, context, entry, raw, value, start_ns, desk)
+
+    def interrupt(self, task: asyncio.Task[Any], error: BaseException) -> None:
+        """Cancels an attempt. It ends with this error, unless its handler makes something else of the cancellation."""
+        self._interrupted[task] = error
+        task.add_done_callback(lambda task: self._interrupted.pop(task, None))
+        task.cancel()
+
+    def _as_meant(self, error: BaseException) -> BaseException:
+        task = asyncio.current_task()
+        meant = self._interrupted.pop(task, None) if task is not None else None
+        if meant is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        return meant.with_traceback(error.__traceback__)
 
     def close(self) -> None:
         """Nothing runs any more."""

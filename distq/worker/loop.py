@@ -20,6 +20,7 @@ from threading import Thread
 from distq.app import Distq
 from distq.memory import DESK
 from distq.middleware import onion
+from distq.outcome import Interrupted
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, MAX_ENTRY_BYTES, ORDER, RUN
@@ -61,6 +62,7 @@ class Loop(Pool):
         """When each seat has begun what it runs, the first one first."""
         self._coming = 0
         """Tasks of the loop that are about to take what waits."""
+        self._is_cancelled = False
         self._beat_ns = 0
         """When the loop was asked whether it turns, likewise."""
         self._blocks = ""
@@ -98,7 +100,7 @@ class Loop(Pool):
         while not ended.done():
             with suppress(asyncio.CancelledError):  # handlers can reach every task of the loop
                 await asyncio.wait([ended])
-        self._runs.gives_back = True
+        self._cancel()
         ended.result()
         self._runs.close()
         if self._app.lifecycle.has_loops:
@@ -148,8 +150,8 @@ class Loop(Pool):
 
     def _look(self) -> float:
         """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""
-        if self._head[ORDER] == CANCEL and not self._runs.gives_back:
-            self._runs.gives_back = True
+        if self._head[ORDER] == CANCEL and not self._is_cancelled:
+            self._is_cancelled = True
             self._loop.call_soon_threadsafe(self._cancel, context=self._context)
         now = time.monotonic_ns()
         with self._guard:
@@ -188,8 +190,8 @@ class Loop(Pool):
     def _cancel(self) -> None:
         """All that still runs goes back."""
         for task in self._tasks:
-            if task is not None:
-                task.cancel()
+            if task is not None and not task.done():
+                self._runs.interrupt(task, Interrupted("its host ends"))
 
     def _begin_waiting(self) -> None:
         """There is something to begin."""

@@ -15,6 +15,7 @@ import pytest
 
 from distq import Context, Distq, current, message
 from distq.middleware import AttemptCall
+from distq.outcome import Interrupted
 from distq.worker.attempts import Attempts
 from distq.worker.execute import Outcome
 
@@ -42,7 +43,8 @@ class Stage:
         async def one(n: int) -> Outcome:
             return await runs.attempt("default", b"default.%d" % n, raw, n, time.monotonic_ns())
 
-        tasks = [asyncio.Task(one(n), loop=asyncio.get_running_loop()) for n in range(number)]
+        loop = asyncio.get_running_loop()
+        tasks = [asyncio.Task(one(n), loop=loop, name=f"one {n}") for n in range(number)]
         if then is not None:
             await asyncio.sleep(0.01)
             await then(runs)
@@ -168,16 +170,39 @@ def test_near_the_end_of_its_host_what_is_cancelled_goes_back(stage: Stage, is_a
 
     async def end(runs: Attempts) -> None:
         await asyncio.sleep(0.1)
-        runs.gives_back = True
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if "one" in repr(task):
-                task.cancel()
+            if task.get_name().startswith("one"):
+                runs.interrupt(task, Interrupted("its host ends"))
 
     if is_around:
         stage.app.middleware.append(lambda context, call_next: call_next(context))
     stage.declare(it)
     assert stage.run(3, end) == [("release", None)] * 3
     assert len(closed) == 3
+
+
+def test_who_is_interrupted_ends_with_what_is_meant_or_what_it_makes_of_it(stage: Stage) -> None:
+    async def it() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if current().id == "default.1":
+                return "early"
+            if current().id == "default.2":
+                raise LookupError("else") from None
+            raise
+        return ""
+
+    async def end(runs: Attempts) -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith("one"):
+                runs.interrupt(task, TimeoutError("too long"))
+
+    stage.declare(it)
+    (first, meant), second, (third, other) = stage.run(3, end)
+    assert (first, meant["type"], meant["message"]) == ("bury", "TimeoutError", "too long")
+    assert second == ("complete", "early")
+    assert (third, other["type"]) == ("bury", "LookupError")
 
 
 def test_a_cancellation_of_its_own_making_is_an_error(stage: Stage) -> None:
