@@ -16,8 +16,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import dataclass
 from time import monotonic_ns, time
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgpack
 
@@ -119,8 +120,10 @@ def again(completes: bytes) -> bytes:
     return verdict_kind(AGAIN, rest[1], int(rest[0])) if word == COMPLETE else completes
 
 
-class Kind(NamedTuple):
-    """What messages with the same head have in common: it is worked out for the first of them."""
+@dataclass(slots=True)
+class Kind:
+    """What messages with the same head have in common: it is worked out for the first of them. (No tuple of any kind
+    is read as quickly.)"""
 
     task: Task[Any, Any, Any] | None
     """None: it is not for this worker, or not yet, and `completes` says what becomes of it."""
@@ -197,14 +200,14 @@ class Executor:
             kind = self._kinds.get(raw[16 : 27 + raw[26]]) or self._meet(raw)  # message.sent_head, without the call
         except (ValueError, IndexError) as error:
             return *_NOTHING, self._unreadable(entry, "it", error)
-        task, type, _, body_at, completes, _, _, _, meter = kind
+        task = kind.task
         if task is None:
-            return *_NOTHING, (type, verdict_like(completes, entry, b""), start_ns)
+            return *_NOTHING, (kind.type, verdict_like(kind.completes, entry, b""), start_ns)
         try:
-            call = self._read(raw[body_at:])
+            call = self._read(raw[kind.body_at :])
         except DecodeError as error:
             return *_NOTHING, self._unreadable(entry, "its arguments", error, kind)
-        context = Context(entry, raw, call, queue, fence, task, meter)
+        context = Context(entry, raw, call, queue, fence, task, kind.meter)
         CURRENT.set(context)
         return kind, context, call, None
 
@@ -212,11 +215,10 @@ class Executor:
         self, kind: Kind, context: Context, entry: bytes, raw: bytes, value: Any, start_ns: int, desk: Seat | None
     ) -> Outcome:
         """The handler has come to its end."""
-        _, type, _, _, completes, keeps_result, _, _, _ = kind
         try:
             if FORKS.is_child:
                 end_of_a_forked_child()
-            if keeps_result:
+            if kind.keeps_result:
                 try:
                     packed = self._pack(value)
                 except Exception:
@@ -230,9 +232,10 @@ class Executor:
             seconds = (end_ns - start_ns) / 1e9
             for hook in self._succeeded:
                 hook(context, seconds)
+            completes = kind.completes
             if desk is not None and desk.used_by is context:
                 completes = again(completes)
-            return type, verdict_like(completes, entry, blob), end_ns
+            return kind.type, verdict_like(completes, entry, blob), end_ns
         except BaseException as error:
             return self._raised(kind, context, error, start_ns, desk)
 
