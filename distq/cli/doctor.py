@@ -35,7 +35,8 @@ EXAMPLES = output.examples(
 )
 FILES_OF_HOST, FILES_OF_PROCESS = 100, 6
 """File descriptors of a supervisor: its own, and what it holds of each process."""
-FILES_OF_THREAD = 4
+FILES_OF_SEAT = 4
+"""Of what runs in a thread, or as a coroutine."""
 
 Section = tuple[str, list[Finding]]
 
@@ -48,15 +49,17 @@ def doctor(
     name: str = target.Name,
     processes: str = run.Processes,
     threads: str = run.Threads,
+    coroutines: str = run.Coroutines,
     as_json: bool = output.Json,
 ) -> None:
     """Say what is wrong with a set-up, and how to mend it.
 
-    Looks at this machine, the application, the broker, and each queue; changes nothing. -p and -t: as for `distq run`.
+    Looks at this machine, the application, the broker, and each queue; changes nothing. -p, -t and --coroutines: as for
+    `distq run`.
 
     The exit code is 0 if there is no problem, 1 if there is one. Warnings and notes are none.
     """
-    config = run.worker_config(target=app or "none", processes=processes, threads=threads)
+    config = run.worker_config(target=app or "none", processes=processes, threads=threads, coroutines=coroutines)
     sections = list(_sections(app, broker, name, config))
     if as_json:
         output.print_json([{"about": about, **finding._asdict()} for about, found in sections for finding in found])
@@ -96,12 +99,14 @@ def _machine(config: WorkerConfig) -> Iterator[Finding]:
         with contextlib.suppress(PackageNotFoundError):
             parts.append(f"{package} {version(package)}")
     yield Finding("ok", "packages", ", ".join(parts))
-    slots = config.processes + config.most_alone
-    needed = max(FILES_OF_HOST + FILES_OF_PROCESS * slots, FILES_OF_HOST + FILES_OF_THREAD * config.threads)
+    slots, seats = config.children + config.most_alone, max(config.threads, config.coroutines)
+    needed = FILES_OF_HOST + max(FILES_OF_PROCESS * slots, FILES_OF_SEAT * seats)
+    options = f"-p {config.processes} -t {config.threads}"
+    options += f" --coroutines {config.coroutines}" if config.coroutines else ""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < needed:
         yield Finding(
-            "warning", "files", f"a process may open {soft:,} files: -p {config.processes} -t {config.threads} takes "
+            "warning", "files", f"a process may open {soft:,} files: {options} takes "
             f"about {needed:,}", f"ulimit -n {min(hard, 4096) if hard > needed else needed}",
         )  # fmt: skip
     else:

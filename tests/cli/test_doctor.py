@@ -82,6 +82,15 @@ def test_files_for_the_processes(monkeypatch: pytest.MonkeyPatch, limit: int, le
     assert found.hint == ("ulimit -n 4096" if level == "warning" else "")
 
 
+def test_files_for_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 1_048_576))
+    for coroutines, level in ((100, "ok"), (500, "warning")):
+        config = WorkerConfig("x", processes=2, coroutines=coroutines)
+        [found] = [finding for finding in doctor._machine(config) if finding.check == "files"]
+        assert found.level == level
+    assert "-p 2 -t 1 --coroutines 500 takes about 2,100" in found.text
+
+
 def test_a_host_says_at_its_start_what_is_wrong_with_its_broker_and_not_its_secrets(
     outside: Shell, tmp_path: Path
 ) -> None:
