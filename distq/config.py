@@ -17,6 +17,12 @@ class WorkerConfig:
     coroutines: int = 0
     """`async def` tasks that one event loop runs at a time, each in a process of its own beside those with threads; 0:
     there are none, and these tasks take a thread's seat."""
+    max_tasks: int = 0
+    """A process is replaced after so many tasks; 0: after any number."""
+    max_memory: int = 0
+    """A process is replaced when so many bytes are its own; 0: any number."""
+    max_lifetime_ms: int = 0
+    """A process is replaced when it is so old; 0: at any age."""
     queues: tuple[str, ...] = ()
     """Queues to serve; empty: all that the application declares."""
     broker: str | None = None
@@ -40,12 +46,25 @@ class WorkerConfig:
 
     def is_loop(self, slot: int) -> bool:
         """Whether the process in this place has an event loop."""
-        return self.processes <= slot < self.children
+        return self.processes <= self.position(slot) < self.children
+
+    def position(self, slot: int) -> int:
+        """Which of the processes that there always are belongs to this place; none below `children`: it is another."""
+        return slot if slot < self.successors else slot - self.successors
+
+    def is_alone(self, slot: int) -> bool:
+        """Whether the place is for processes that run suspects."""
+        return self.children <= slot < self.successors
+
+    @property
+    def successors(self) -> int:
+        """The first place of a successor: each process has one, and they take turns."""
+        return self.children + self.most_alone
 
     @property
     def slots(self) -> int:
-        """Places on the status board: the processes, those for suspects, and the last one for isolated tasks."""
-        return self.children + self.most_alone + 1
+        """Places on the status board: the processes, those for suspects, for successors, and one for isolated tasks."""
+        return self.successors + self.children + 1
 
     @property
     def most_alone(self) -> int:

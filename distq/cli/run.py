@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,27 @@ MaxDeliveries = typer.Option(
     envvar="DISTQ_MAX_DELIVERIES",
     help="A task that kills its process this often is dead. From 1 to 255.",
 )
+MaxTasks = typer.Option(
+    None,
+    "--max-tasks-per-child",
+    metavar="N",
+    envvar="DISTQ_MAX_TASKS_PER_CHILD",
+    help="Replace a process after at most so many tasks. [default: never]",
+)
+MaxMemory = typer.Option(
+    None,
+    "--max-memory-per-child",
+    metavar="SIZE",
+    envvar="DISTQ_MAX_MEMORY_PER_CHILD",
+    help="Replace a process that has more memory than this for itself, e.g. 512M. Linux. [default: never]",
+)
+MaxLifetime = typer.Option(
+    None,
+    "--max-lifetime",
+    metavar="TIME",
+    envvar="DISTQ_MAX_LIFETIME",
+    help="Replace a process that is older than this, or up to a tenth younger. [default: never]",
+)
 LogLevel = typer.Option(
     "INFO",
     "--log-level",
@@ -114,6 +136,7 @@ EXAMPLES = output.examples(
     "distq run myapp:app -p 2 -t 16",
     "distq run myapp:app -p 2 --coroutines 500",
     "distq run myapp:app --broker redis://queue.internal:6379/0",
+    "distq run myapp:app --max-memory-per-child 512M --max-lifetime 1h",
     "distq run myapp:app --grace 10m --lease 1m --log-format json",
 )
 
@@ -130,6 +153,9 @@ def run(
     grace: str = Grace,
     lease: str = Lease,
     max_deliveries: str = MaxDeliveries,
+    max_tasks: str = MaxTasks,
+    max_memory: str = MaxMemory,
+    max_lifetime: str = MaxLifetime,
     log_level: str = LogLevel,
     log_format: str = LogFormat,
 ) -> None:
@@ -138,11 +164,13 @@ def run(
     Imports the application once, forks worker processes, and runs tasks until it is told to end.
 
     TERM or INT: finish what runs within the grace period, give back the rest. A second one: give back everything now.
+    HUP: load the application afresh, and replace the processes one by one.
     """
     config = worker_config(
         target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
+    config = replace(config, **_limits(max_tasks, max_memory, max_lifetime))
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
 
@@ -182,6 +210,20 @@ def worker_config(
         metrics_port=None if metrics_port is None else values.whole(metrics_port, "--metrics-port", 0, 65535),
         import_path=str(Path.cwd()),
     )
+
+
+def _limits(max_tasks: str | None, max_memory: str | None, max_lifetime: str | None) -> dict[str, int]:
+    """When a process is replaced."""
+    limits: dict[str, int] = {}
+    if max_tasks is not None:
+        limits["max_tasks"] = values.whole(max_tasks, "--max-tasks-per-child", 1, 1 << 40)
+    if max_memory is not None:
+        if not sys.platform.startswith("linux"):
+            raise ConfigurationError("--max-memory-per-child needs Linux, which tells what a process has for itself")
+        limits["max_memory"] = values.size(max_memory, "--max-memory-per-child")
+    if max_lifetime is not None:
+        limits["max_lifetime_ms"] = round(values.above_0(max_lifetime, "--max-lifetime") * 1000)
+    return limits
 
 
 def _cores() -> int:

@@ -6,6 +6,7 @@ from distq import durations
 from distq.errors import ConfigurationError, did_you_mean
 from distq.message import PRIORITIES
 
+SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 PRIORITY_NAMES = ("high", "default", "low")
 
 
@@ -51,3 +52,11 @@ def whole(text: str, option: str, least: int, most: int) -> int:
     if number is None or not least <= number <= most:
         raise ConfigurationError(f"{option} {text!r:.80}: give a whole number from {least} to {most}")
     return number
+
+
+def size(text: str, option: str) -> int:
+    """A number of bytes."""
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in SIZES or not number.isascii() or not number.isdigit() or not 0 < int(number) < 1 << 20:
+        raise ConfigurationError(f"{option} {text!r:.80} is no size: give 512M or 2G")
+    return int(number) * SIZES[unit]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +14,7 @@ from distq.broker import verbs
 from distq.supervisor import autopsy
 from distq.supervisor.processes import next_pause
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.templates import Template
 from distq.worker import board
 from distq.worker.board import Slot
 
@@ -28,13 +27,19 @@ logger = logging.getLogger("distq.supervisor")
 class Children(Service):
     """The processes of all slots."""
 
-    def __init__(self, site: Site, channel: socket.socket, pokes: list[tuple[int, int]], dumps: list[int]) -> None:
+    def __init__(self, site: Site, pokes: list[tuple[int, int]], dumps: list[int]) -> None:
         self._site, self._pokes, self._dumps = site, pokes, dumps
         self._memory = autopsy.Memory()
-        self._channel: socket.socket | None = channel
+        self._template: Template | None = None
         slots = len(site.board.slots)
+        self.current = list(range(site.config.children))
+        """By position the place of the child that is there now. A successor brings its own."""
         self._slot_of: dict[int, int] = {}
-        self._start_at = [0.0 if slot in site.manned else NEVER for slot in range(slots)]
+        self._template_of: dict[int, Template] = {}
+        """Who forks, or has forked, the child of a slot."""
+        self._lent = [0] * slots
+        """How many seats each has lent, as far as they were taken notice of."""
+        self._start_at = [NEVER for _ in range(slots)]
         self._pause = [0.0] * slots
         self._born = [0.0] * slots
         self._fetches = [0] * slots
@@ -44,6 +49,7 @@ class Children(Service):
         self._cancel_at = NEVER
         self.only: int | None = None
         """While it is set, nobody is started in any other slot."""
+        self.man()
 
     @property
     def alive(self) -> int:
@@ -53,8 +59,41 @@ class Children(Service):
     @property
     def all_ready(self) -> bool:
         """Every slot that always has a child has one that is registered."""
-        slots = self._site.board.slots
-        return all(slots[place].words[board.STATE] in (board.IDLE, board.BUSY) for place in self._site.manned)
+        return all(map(self.is_ready, self.manned))
+
+    @property
+    def manned(self) -> list[int]:
+        """The places that always have a process."""
+        site = self._site
+        return [slot for slot in self.current if site.crews[site.crew_of(slot)].is_needed]
+
+    def man(self) -> None:
+        """Those that have none get one."""
+        for slot in self.manned:
+            if self.is_free(slot):
+                self._start_at[slot] = 0.0
+
+    def is_ready(self, slot: int) -> bool:
+        """Whether its child is registered."""
+        return self._site.board.slots[slot].words[board.STATE] in (board.IDLE, board.BUSY)
+
+    def has_child(self, slot: int) -> bool:
+        """Whether it has one, or gets one in a moment."""
+        return slot in self._slot_of.values() or slot in self._asked
+
+    @property
+    def may_start(self) -> bool:
+        """Whether there is nothing against one child more."""
+        return not self.is_ending and self.only is None and self._template is not None
+
+    def born(self, slot: int) -> float:
+        """When its child was (monotonic seconds)."""
+        return self._born[slot]
+
+    def succeed(self, position: int, slot: int) -> None:
+        """The child of this place is in that position from now on."""
+        self._start_at[self.current[position]], self._start_at[slot] = NEVER, 0.0
+        self.current[position] = slot
 
     def start_in(self, slot: int) -> None:
         """One child, in a slot that is free."""
@@ -62,11 +101,11 @@ class Children(Service):
 
     def is_free(self, slot: int) -> bool:
         """Whether the slot has no child, and is to get none."""
-        return self._start_at[slot] == NEVER and slot not in self._slot_of.values() and slot not in self._asked
+        return self._start_at[slot] == NEVER and not self.has_child(slot)
 
     def deadline(self) -> float:
         """When the next child is to be started."""
-        if self.is_ending or self._channel is None:
+        if self.is_ending or self._template is None:
             return self._cancel_at
         return min((self._start_at[slot] for slot in self._free()), default=NEVER)
 
@@ -80,19 +119,16 @@ class Children(Service):
         """They finish what they run, within the grace period. Coroutines that are not done then are cancelled a moment
         before its end, so that they can close what they have opened."""
         self.is_ending, grace_s = True, self._site.config.grace_ms / 1000
-        self._site.board.head[board.ORDER] = board.DRAIN
+        self.order(board.DRAIN)
         if self._site.config.coroutines:
             self._cancel_at = now + grace_s - min(CANCEL_S, grace_s / 5)
-        self.poke_all()
 
     def work(self, now: float) -> None:
         """Starts a child in each free slot whose pause is over."""
         if now >= self._cancel_at:
             self._cancel_at = NEVER
-            if self._site.board.head[board.ORDER] == board.DRAIN:
-                self._site.board.head[board.ORDER] = board.CANCEL
-                self.poke_all()
-        if self.is_ending or self._channel is None:
+            self.order(board.CANCEL)
+        if self.is_ending or self._template is None:
             return
         for slot in self._free():
             if self._start_at[slot] <= now:
@@ -102,10 +138,10 @@ class Children(Service):
                 os.ftruncate(self._dumps[slot], 0)
                 self._asked.add(slot)
                 self._fetches[slot] = self._site.board.slots[slot].words[board.FETCHES]
-                if slot not in self._site.manned:
+                if slot not in self.manned:
                     self._start_at[slot] = NEVER
-                with contextlib.suppress(ConnectionError):  # the template has just died: all_exited follows
-                    self._channel.sendall(json.dumps({"fork": slot, "queues": self._site.queues}).encode() + b"\n")
+                self._template_of[slot] = self._template
+                self._template.fork(slot, self._site.queues)
 
     def forked(self, slot: int, pid: int) -> None:
         """The template has forked."""
@@ -129,29 +165,75 @@ class Children(Service):
         now = time.monotonic()
         # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
         # may kill its process has a bound of its own.
-        if slot not in self._site.manned:
+        if slot not in self.manned:
+            self._start_at[slot] = NEVER
             return
         self._pause[slot] = 0.0 if has_worked else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
 
-    def all_exited(self) -> None:
-        """The template has died, and all children with it. Until there is a new one nobody is started."""
-        for pid in list(self._slot_of):
-            self.exited(pid, signal.SIGKILL, 0)
-        self._asked.clear()
-        self._channel = None
+    def all_exited(self, template: Template) -> None:
+        """This template has died, and all children of it."""
+        for pid, slot in list(self._slot_of.items()):
+            if self._template_of[slot] is template:
+                self.exited(pid, signal.SIGKILL, 0)
+        self._asked = {slot for slot in self._asked if self._template_of[slot] is not template}
 
-    def use(self, channel: socket.socket) -> None:
-        """There is a new template."""
-        self._channel = channel
+    def has_any_of(self, template: Template) -> bool:
+        """Whether a child of this template lives, or is asked for."""
+        return any(self._template_of[slot] is template for slot in (*self._slot_of.values(), *self._asked))
+
+    def use(self, template: Template | None) -> None:
+        """Who forks from now on. None: nobody is started."""
+        self._template = template
+
+    def take_lent(self, slot: int) -> int:
+        """How many seats its child has lent since this was last asked."""
+        number = self._site.board.slots[slot].words[board.LENT] - self._lent[slot]
+        self._lent[slot] += number
+        return number
+
+    def kept(self, slot: int) -> int:
+        """How many seats its child has, as far as is known here."""
+        words = self._site.board.slots[slot].words
+        return self.seats(slot) - (self._lent[slot] - words[board.RETURNED])
+
+    def seats(self, slot: int) -> int:
+        """How many its child has when nobody else has any of them."""
+        config = self._site.config
+        return config.coroutines if config.is_loop(slot) else config.threads
+
+    def give_seats(self, position: int, number: int) -> None:
+        """To the child that is in this position now."""
+        if number:
+            slot = self.current[position]
+            self._site.board.slots[slot].words[board.RETURNED] += number
+            self.poke(slot)
+
+    def start_without_seats(self, slot: int) -> None:
+        """A child in a place that is free. It gets its seats later."""
+        words = self._site.board.slots[slot].words
+        self._lent[slot] = words[board.LENT] = self.seats(slot)
+        words[board.RETURNED] = 0
+        self.start_in(slot)
+
+    def order(self, order: int) -> None:
+        """What all are to do."""
+        self._site.board.order(order)
+        self.poke_all()
+
+    def poke(self, slot: int, why: bytes = b"p") -> None:
+        """Makes a child look at the board ("p"), or connect again ("m": the primary has moved)."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._pokes[slot][1], why)
 
     def poke_all(self, why: bytes = b"p") -> None:
-        """Makes every child look at the board ("p"), or connect again ("m": the primary has moved)."""
-        for _, writer in self._pokes:
-            try:
-                os.write(writer, why)
-            except BlockingIOError:
-                continue
+        """The same for every child."""
+        for slot in range(len(self._pokes)):
+            self.poke(slot, why)
+
+    def is_fresh(self, slot: int) -> bool:
+        """Whether its child is of the template that is in use now."""
+        return self._template_of.get(slot) is self._template
 
     def kill_all(self) -> None:
         """Ends every child now."""

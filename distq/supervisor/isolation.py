@@ -110,8 +110,7 @@ class Isolation(Service):
         self._tell_others()
 
     def _order(self, order: int) -> None:
-        self._site.board.head[board.ORDER] = order
-        self._children.poke_all()
+        self._children.order(order)
 
     def _tell_others(self) -> None:
         """The marker that was taken is set again, if it should be."""

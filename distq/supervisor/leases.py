@@ -64,6 +64,10 @@ class Leases(Service):
                 for crew in range(len(site.crews)):
                     if (crew, queues[0]) not in self._asked:
                         self._renew(crew, queues)
+                for former in site.former:
+                    prefixes, lease_ms = [site.prefixes[queue] for queue in queues], site.config.lease_ms
+                    command = together.renew(prefixes, site.host, lease_ms, former.digest, former.types, [])
+                    site.link.submit(command, lambda renewals: None, lambda: None)
 
     def _renew(self, crew: int, queues: list[int]) -> None:
         site, asked = self._site, (crew, queues[0])

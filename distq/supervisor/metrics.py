@@ -17,7 +17,7 @@ from functools import partial
 
 from distq.broker import keys
 from distq.broker.ledger import Tally, tally, total
-from distq.message import family, names_of
+from distq.message import family
 from distq.supervisor.exposition import CONTENT_TYPE, exposition
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.visitor import PLAIN, Visitor
@@ -106,7 +106,7 @@ class MetricsDoor(Service):
         """Writes the page, if it is still waited for."""
         if self._visitors.get(visitor, NEVER) != NEVER:
             self._visitors[visitor] = NEVER
-            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, names_of(self._site.types), tallies))
+            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, self._site.names, tallies))
 
 
 class _Tallies:

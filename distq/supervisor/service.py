@@ -32,6 +32,10 @@ class Site:
     crews: list[Crew]
     groups: list[list[int]]
     """Numbers of queues of which the broker can be asked in one call: all, but in a cluster each for itself."""
+    names: list[str]
+    """Of types, in the order of their counters on the board."""
+    former: list[Crew] = field(default_factory=list)
+    """Those of code that is not used any more, while there are children of it."""
     numbers: count[int] = field(default_factory=lambda: count(1))
     """For `settle`: rising over the life of the supervisor."""
     settling: Counter[str] = field(default_factory=Counter)
@@ -45,11 +49,6 @@ class Site:
     def crew_of(self, slot: int) -> int:
         """Which processes that of a place belongs to: an index of `crews`."""
         return LOOPS if self.config.is_loop(slot) else THREADS
-
-    @property
-    def manned(self) -> list[int]:
-        """The places that always have a process."""
-        return [slot for slot in range(self.config.children) if self.crews[self.crew_of(slot)].is_needed]
 
     @property
     def block_s(self) -> int:

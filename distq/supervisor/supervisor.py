@@ -8,12 +8,10 @@ back; the link is emptied, the keeper's office handed on, the template ended. A 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,7 +24,6 @@ from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
 from distq.supervisor.audit import Audit
-from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.children import Children
 from distq.supervisor.control import Control
 from distq.supervisor.crews import Crew, announced
@@ -34,12 +31,14 @@ from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.partitions import Partitions, served
-from distq.supervisor.processes import next_pause, prepare_to_fork, reap_orphans
+from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.succession import Succession
 from distq.supervisor.suspects import Suspects
 from distq.supervisor.switches import Connection, switches
-from distq.supervisor.template import Shared, announcement, dump_files, run_template
+from distq.supervisor.template import Shared, announcement, dump_files
+from distq.supervisor.templates import Templates
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
 from distq.worker import board
@@ -65,19 +64,19 @@ class Supervisor:
         self._signals: list[int] = []
         self._code: int | None = None
         self._is_ready = False
+        self._connections: list[Links] = []
+        self._switches: list[Connection] = []
         self._give_up_at = self._kill_at = NEVER
-        self._template_at, self._template_pause = NEVER, 0.0
-        self._buffer = b""
 
     def run(self) -> int:
         """Works until it is told to end."""
         self._catch_signals()
         self._share()
-        self._start_template()
+        self._templates.start()
         try:
             facts = self._await_ready()
             if facts is None:
-                return EXIT_USAGE if self._code is None else self._code
+                return self._code or 0
             if not self._reach_broker(facts):
                 return EXIT_NO_BROKER
             self._settle_in(facts)
@@ -87,7 +86,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             return self._code or 0
         finally:
-            self._end_template()
+            self._templates.end()
             if self._metrics:
                 self._metrics.close()
 
@@ -97,7 +96,7 @@ class Supervisor:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: self._signals.append(number))
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(writer)
@@ -117,31 +116,31 @@ class Supervisor:
             shared, pokes, dump_files(slots), bell, host.new_host_name(), self._identity.to_text(), config
         )
         self._selector.register(bell[0], selectors.EVENT_READ, self._ring)
+        self._templates = Templates(self._shared, self._selector, self._in_the_fork)
 
-    def _start_template(self) -> None:
-        ours, theirs = socket.socketpair()
-        parent = os.getpid()
-        prepare_to_fork()
-        self._template = os.fork()
-        if self._template == 0:
-            ours.close()
-            self._selector.close()
-            if self._metrics:
-                self._metrics.close()
-            run_template(theirs, self._shared, parent)
-        theirs.close()
-        self._channel, self._template_ready = ours, NEVER
+    def _in_the_fork(self) -> None:
+        """In a new template: what is the supervisor's alone. The numbers stay taken, since objects here would close
+        them again."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for link in self._links:
+            if (number := link.fileno()) is not None and number >= 0:
+                os.dup2(nowhere, number)
+        os.close(nowhere)
+        self._selector.close()
+        if self._metrics:
+            self._metrics.close()
 
     def _await_ready(self) -> dict[str, Any] | None:
         """The application's facts; None after an error or a signal."""
-        self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
-        self._facts: dict[str, Any] | None = None
-        while self._facts is None and self._code is None:
+        while self._templates.facts is None and not self._templates.failure and self._code is None:
             for key, _ in self._selector.select(1.0):
                 key.data()
-            if self._signals:
+            if {signal.SIGINT, signal.SIGTERM} & set(self._signals):
                 self._code = 0
-        return self._facts if self._code is None else None
+        if self._code is None and self._templates.failure:
+            self._complain(self._templates.failure)
+            self._code = EXIT_USAGE
+        return self._templates.facts if self._code is None else None
 
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
@@ -162,16 +161,21 @@ class Supervisor:
         url, prefixes = facts["url"], [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
         self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
         crews, groups = list(map(Crew.read, facts["crews"])), list(cluster.grouped(url, prefixes).values())
-        self._site = site = Site(config, shared.board, self._link, shared.host, prefixes, facts["types"], crews, groups)
+        self._site = site = Site(
+            config, shared.board, self._link, shared.host, prefixes, facts["types"], crews, groups, facts["names"]
+        )  # fmt: skip
         self._control = Links(url, "distq-control", silence_s=site.block_s + 5.0)
         self._connections = [self._link, self._control]
-        self._children = Children(site, self._channel, shared.pokes, shared.dumps)
+        self._children = Children(site, shared.pokes, shared.dumps)
+        self._succession = Succession(site, self._children)
+        self._templates.serve(self._children, self._accepts)
         self._time, self._audit = Timekeeper(site), Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch, self._reports = Watch(site), Reports(site)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
-            self._children, isolation, self._leases, self._time, self._watch, self._reports, self._audit,
+            self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
+            self._reports, self._audit,
             Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.most_alone:
@@ -219,10 +223,7 @@ class Supervisor:
                 self._give_everything_back()
             if time.monotonic() >= self._kill_at:  # the template does not report their deaths: it hangs
                 self._kill_at = NEVER
-                if self._template:
-                    os.kill(self._template, signal.SIGKILL)
-            if time.monotonic() >= self._template_at:
-                self._replace_template()
+                self._templates.kill_all()
             for key, _ in self._selector.select(self._pause()):
                 key.data()
             self._say_when_ready()
@@ -235,7 +236,6 @@ class Supervisor:
         due = min(
             self._give_up_at,
             self._kill_at,
-            self._template_at,
             *(link.deadline() for link in self._links),
             *(service.deadline() for service in self._services),
         )
@@ -266,21 +266,26 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._signal_pipe, 4096)
         if os.getpid() == 1:
-            reap_orphans((self._template,))
+            reap_orphans(self._templates.pids)
         if not hasattr(self, "_children"):
             return
         while self._signals:
             self._obey(self._signals.pop(0))
 
     def _obey(self, number: int) -> None:
-        """First INT or TERM: drain. Second: give everything back now."""
-        if not self._children.is_ending:
+        """HUP: fresh code. First INT or TERM: drain. Second: give everything back now."""
+        if number == signal.SIGHUP:
+            if not self._children.is_ending:
+                logger.info("SIGHUP: loading the application afresh")
+                self._templates.start()
+        elif not self._children.is_ending:
             logger.info(
                 "%s: finishing what runs, within %g s; a second signal ends at once",
                 signal.Signals(number).name,
                 self._config.grace_ms / 1000,
             )
             self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
+            self._templates.stop()
             self._children.end(time.monotonic())
         else:
             self._code = 128 + number
@@ -290,7 +295,7 @@ class Supervisor:
         running = [entry.decode("utf-8", "replace") for slot in self._shared.board.slots for entry in slot.running()]
         logger.warning("giving back what is not done: %s", ", ".join(running) or "nothing runs")
         self._give_up_at, self._kill_at = NEVER, time.monotonic() + LAST_WORDS_S
-        self._shared.board.head[board.ORDER] = board.QUIT
+        self._shared.board.order(board.QUIT)
         self._children.kill_all()
 
     def _ring(self) -> None:
@@ -302,72 +307,24 @@ class Supervisor:
             if b"p" in rung:
                 self._reports.ring()
 
-    def _hear(self) -> None:
-        """Lines from the template."""
-        try:
-            data = self._channel.recv(65536)
-        except ConnectionError:  # it died with an order unread
-            data = b""
-        if not data:
-            self._template_is_gone()
-            return
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            if "ready" in message:
-                self._template_is_ready(message["ready"])
-            elif "failed" in message:
-                self._template_failed(message["failed"])
-            elif "forked" in message:
-                self._children.forked(message["forked"], message["pid"])
-            elif "exited" in message:
-                self._children.exited(message["exited"], message["status"], message["rss"])
-
-    def _template_is_ready(self, facts: dict[str, Any]) -> None:
-        """It has imported the application; a later one must have found the same, except for the tasks."""
-        self._template_ready = time.monotonic()
-        if not hasattr(self, "_children"):
-            self._facts = facts
-            return
+    def _accepts(self, facts: dict[str, Any]) -> str:
+        """A template has imported the application afresh; it must have found the same, except for the tasks."""
         if any(facts[name] != self._first_facts[name] for name in ("name", "url", "queues")):
-            logger.error("the application has another name, broker or queues now: this host ends, start it again")
-            self._obey(signal.SIGTERM)
-            self._code = EXIT_FAILED
-            return
-        self._site.types, self._site.crews = facts["types"], list(map(Crew.read, facts["crews"]))
-        self._children.use(self._channel)
-
-    def _template_failed(self, why: str) -> None:
-        if hasattr(self, "_children"):
-            logger.error("the application cannot be loaded again: %s", why)
-        else:
-            self._complain(why)
-            self._code = EXIT_USAGE
-
-    def _template_is_gone(self) -> None:
-        """All children are gone with it. While running, a new one is started; before that, it is an error."""
-        self._selector.unregister(self._channel)
-        self._channel.close()
-        self._buffer = b""
-        _, status = os.waitpid(self._template, 0)
-        self._template = 0
-        if not hasattr(self, "_children"):
-            if self._code is None:
-                self._complain(f"the application could not be loaded: its process {how_it_ended(status)}")
-                self._code = EXIT_USAGE
-            return
-        self._children.all_exited()
-        if not self._children.is_ending:
-            now = time.monotonic()
-            self._template_pause = next_pause(self._template_pause, now - self._template_ready)
-            self._template_at = now + self._template_pause
-            logger.error("the template process %s; a new one in %g s", how_it_ended(status), self._template_pause)
-
-    def _replace_template(self) -> None:
-        self._template_at = NEVER
-        if not self._children.is_ending:
-            self._start_template()
-            self._selector.register(self._channel, selectors.EVENT_READ, self._hear)
+            what = "it has another name, broker or queues now"
+            if not self._templates.is_in_use:
+                logger.error("the application: %s: this host ends, start it again", what)
+                self._obey(signal.SIGTERM)
+                self._code = EXIT_FAILED
+            return f"{what}, for which this host has to be started again"
+        was_in_use = self._templates.is_in_use
+        site, crews = self._site, list(map(Crew.read, facts["crews"]))
+        site.former += [crew for crew in site.crews if crew not in crews]
+        site.types, site.crews, site.names = facts["types"], crews, facts["names"]
+        self._children.man()
+        if was_in_use:
+            logger.info("%s; the processes are replaced, one after the other", announcement(facts))
+            self._succession.replace_all()
+        return ""
 
     # -- end ---------------------------------------------------------------------------------------------------------
 
@@ -386,12 +343,3 @@ class Supervisor:
         if not self._link.is_idle:
             logger.warning("the broker did not answer; what was held comes back when its lease ends")
         self._link.close()
-
-    def _end_template(self) -> None:
-        with contextlib.suppress(OSError):
-            self._channel.close()
-        if self._template:
-            with contextlib.suppress(OSError):
-                os.kill(self._template, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._template, 0)

@@ -34,13 +34,10 @@ class Suspects(Service):
     def __init__(self, site: Site, children: Children, link: Links) -> None:
         self._site, self._children, self._link = site, children, link
         self._listening: set[int] = set()
-        always = site.config.children
-        self._owners = site.board.slots[:always]
-        self._places = site.board.slots[always : always + site.config.most_alone]
-        self._seen = [0] * always
-        """How many seats each has lent in all, as far as we have seen."""
-        self._lender: dict[int, Slot] = {}
-        """Whose seat it is, by the place that has it."""
+        config = site.config
+        self._places = site.board.slots[config.children : config.successors]
+        self._lender: dict[int, int] = {}
+        """Which position lends its seat, by the place that has it."""
         self._newest: tuple[Slot, int] | None = None
         """The place whose process has not fetched yet, and how often those before it had."""
         self._is_wanted = self._is_over = False
@@ -95,28 +92,23 @@ class Suspects(Service):
         self._children.poke_all()
 
     def _take_seats(self) -> None:
-        for index, owner in enumerate(self._owners):
-            while self._seen[index] < owner.words[board.LENT]:
-                self._seen[index] += 1
+        for position, slot in enumerate(self._children.current):
+            for _ in range(self._children.take_lent(slot)):
                 if self._is_wanted:
-                    self._begin(owner)
+                    self._begin(position)
                 else:  # two were asked, and both had one
-                    self._give_back(owner)
+                    self._children.give_seats(position, 1)
 
-    def _begin(self, owner: Slot) -> None:
+    def _begin(self, position: int) -> None:
         place = next(place for place in self._places if place.index not in self._lender)
         self._is_wanted, self._call_at = False, NEVER
         self._ask(0)
-        self._lender[place.index] = owner
+        self._lender[place.index] = position
         self._newest = place, place.words[board.FETCHES]
         self._children.start_in(place.index)
 
-    def _give_back(self, owner: Slot) -> None:
-        owner.words[board.RETURNED] += 1
-        self._children.poke_all()
-
     def _ended(self, index: int, now: float) -> None:
-        self._give_back(self._lender.pop(index))
+        self._children.give_seats(self._lender.pop(index), 1)
         place = self._site.board.slots[index]
         if self._newest and self._newest[0] is place:
             self._newest = None

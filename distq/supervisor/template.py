@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -74,13 +74,13 @@ def dump_files(number: int) -> list[int]:
         return [os.dup(files.enter_context(tempfile.TemporaryFile()).fileno()) for _ in range(number)]
 
 
-def run_template(channel: socket.socket, shared: Shared, parent: int) -> NoReturn:
-    """The life of the template process. Never returns."""
+def run_template(channel: socket.socket, shared: Shared, parent: int, names: Sequence[str]) -> NoReturn:
+    """The life of the template process. `names`: of types that have counters already. Never returns."""
     code = 1
     try:
         die_with_parent(parent)
         leave_signals_to_supervisor()
-        _Template(channel, shared).run()
+        _Template(channel, shared, names).run()
         code = 0
     except DistqError as error:
         _tell(channel, {"failed": str(error)})
@@ -106,8 +106,8 @@ def _listed(queues: list[str]) -> str:
 
 
 class _Template:
-    def __init__(self, channel: socket.socket, shared: Shared) -> None:
-        self._channel, self._shared = channel, shared
+    def __init__(self, channel: socket.socket, shared: Shared, names: Sequence[str]) -> None:
+        self._channel, self._shared, self._names = channel, shared, names
         self._buffer = b""
 
     def run(self) -> None:
@@ -119,6 +119,7 @@ class _Template:
             check(link)
         self._queues = _queues(self._app, config)
         self._types = types_of(self._app)
+        self._names = list(dict.fromkeys((*self._names, *names_of(self._types))))
         self._crews = crews(self._app, self._queues, bool(config.coroutines))
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
@@ -138,6 +139,7 @@ class _Template:
             "url": self._app.url,
             "queues": self._queues,
             "types": self._types,
+            "names": self._names,
             "crews": self._crews,
         }
 
@@ -184,6 +186,7 @@ class _Template:
             die_with_parent(parent)
             leave_signals_to_supervisor()
             shared = self._shared
+            is_regular = shared.config.position(slot) < shared.config.children
             crew = self._crews[LOOPS if shared.config.is_loop(slot) else THREADS]
             for index, (reader, writer) in enumerate(shared.pokes):
                 os.close(writer)
@@ -202,10 +205,11 @@ class _Template:
                 bell=shared.bell[1],
                 types=crew.types,
                 digest=crew.digest,
-                names=names_of(self._types),
+                names=self._names,
                 threads=shared.config.threads,
                 coroutines=shared.config.coroutines,
-                ways=crew.ways if slot < shared.config.children else [],
+                max_tasks=shared.config.max_tasks if is_regular else 0,
+                ways=crew.ways if is_regular else [],
             )
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)
@@ -235,7 +239,7 @@ class _Template:
         config = self._shared.config
         if slot == config.slots - 1:
             return Isolated(self._app, post)
-        if slot >= config.children:
+        if config.is_alone(slot):
             return Alone(self._app, post)
         if config.is_loop(slot):
             from distq.worker.loop import Loop  # noqa: PLC0415 (see `run`)

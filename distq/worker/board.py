@@ -63,6 +63,7 @@ STATE, STEP, QUEUE, COUNT, SENT, TAKEN, REVOKED, OLDEST, FETCHES = range(9)
 LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
 LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to them
 STARTED, VERDICT_SPAN = range(18, 20)
+ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
 
 LOW = (1 << 32) - 1
 """VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
@@ -74,10 +75,10 @@ EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
 NONE, KNOWN, UNKNOWN = range(3)
 
 # words of the head
-ORDER, WATCHING, WANTED, REPORTING = range(4)
+WATCHING, WANTED, REPORTING = range(3)
 
-# orders to all children
-RUN, DRAIN, QUIT, CANCEL = range(4)  # CANCEL: as DRAIN, and coroutines do not come to their end
+# orders: to one child, whose successor is ready; to all. CANCEL: as DRAIN, and coroutines do not come to their end
+RUN, LEAVE, DRAIN, QUIT, CANCEL = range(5)
 
 NEVER = (1 << 63) - 1
 """As OLDEST: nothing waits, neither to be started nor to be settled."""
@@ -141,6 +142,11 @@ class Board:
         self.head = view[:64].cast("Q")
         self.slots = [Slot(view[HEAD_BYTES + i * size : HEAD_BYTES + (i + 1) * size], i, parts) for i in range(slots)]
 
+    def order(self, order: int) -> None:
+        """To all children. One that is to leave does so whatever the others do."""
+        for slot in self.slots:
+            slot.words[ORDER] = max(order, LEAVE if slot.is_leaving else RUN)
+
 
 class Slot:
     """One child's place, as its supervisor uses it."""
@@ -155,6 +161,8 @@ class Slot:
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock = new_lock()
+        self.is_leaving = False
+        """Whether its child has been told so: the supervisor's own note."""
 
     @property
     def name(self) -> str:
@@ -174,11 +182,21 @@ class Slot:
         else:
             self.lock.release()
         words = self.words
-        words[STATE], words[OLDEST] = STARTING, NEVER
-        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING):
+        words[STATE], words[OLDEST], words[ORDER], self.is_leaving = STARTING, NEVER, RUN, False
+        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT):
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
+
+    def leave(self) -> None:
+        """Its child starts nothing more, and ends when nothing runs."""
+        self.is_leaving = True
+        self.words[ORDER] = max(self.words[ORDER], LEAVE)
+
+    @property
+    def owes(self) -> int:
+        """How many seats of its child others have."""
+        return self.words[LENT] - self.words[RETURNED]
 
     @property
     def is_watched(self) -> bool:

@@ -41,7 +41,7 @@ class Seat:
 
     def is_ending(self) -> bool:
         """Whether the supervisor wants the worker to end."""
-        return bool(self._head[ORDER] != RUN)
+        return bool(self._slot.words[ORDER] != RUN)
 
     def report(self, context: Context, done: float, total: float | None, text: str) -> None:
         """Onto the board, from where the supervisor sends it; it is called if it does not look. Handlers call this

@@ -65,6 +65,8 @@ class Hand:
         self._sent = self._started = self._span = 0
         self._noted_ns = NEVER
         self._is_shared = seats > 1
+        self.reserved = 0
+        """How many tasks it has got in all, without those that it has given back."""
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -213,6 +215,7 @@ class Hand:
             elif new:
                 words[board.FETCHES] += 1
                 words[board.DOUBTED] = 0
+                self.reserved += len(new)
                 self.waiting.extend(new)
                 if self._started > len(self.running) + MOST_STARTED or len(self.waiting) == len(new):
                     self._write_entries()
@@ -228,6 +231,7 @@ class Hand:
             self._notice()
             items = [item for item in self.waiting if item[3] == queue]
             if items:
+                self.reserved -= len(items)
                 self.waiting = deque(item for item in self.waiting if item[3] != queue)
                 self._write_entries()
                 self._note_age(monotonic_ns())
@@ -244,6 +248,7 @@ class Hand:
         words = self._words
         is_revoked = bool(words[REVOKED])
         if is_revoked:
+            self.reserved -= len(self.waiting)
             self.waiting.clear()
             del self._noted[self._sent : max(self._sent, words[board.TAKEN])]
             words[REVOKED] = words[board.TAKEN] = 0

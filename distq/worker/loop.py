@@ -23,7 +23,7 @@ from distq.middleware import onion
 from distq.outcome import Interrupted
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
-from distq.worker.board import CANCEL, MAX_ENTRY_BYTES, ORDER, RUN
+from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
 from distq.worker.desk import Seat
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
@@ -150,7 +150,7 @@ class Loop(Pool):
 
     def _look(self) -> float:
         """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""
-        if self._head[ORDER] == CANCEL and not self._is_cancelled:
+        if self._order() == CANCEL and not self._is_cancelled:
             self._is_cancelled = True
             self._loop.call_soon_threadsafe(self._cancel, context=self._context)
         now = time.monotonic_ns()
@@ -208,7 +208,7 @@ class Loop(Pool):
             self._begin(seat)
 
     def _begins(self) -> bool:
-        return self._head[ORDER] == RUN and not self._yields
+        return self._order() == RUN and not self._yields
 
     def _begin(self, seat: int) -> None:
         name, context = self._task_names[seat], self._contexts[seat].copy()
@@ -219,7 +219,7 @@ class Loop(Pool):
         hand, runs, desk, now = self._hand, self._runs, self._desks[seat], time.monotonic_ns()
         with self._guard:
             self._coming -= 1
-            item = hand.start(seat, now) if self._head[ORDER] == RUN and not self._yields else None
+            item = hand.start(seat, now) if self._order() == RUN and not self._yields else None
             if item is None:
                 self._park(seat)
                 return
@@ -257,5 +257,5 @@ class Loop(Pool):
     def _park(self, seat: int) -> None:
         """The guard is held."""
         self._parked.append(seat)
-        if self._yields:
+        if self._yields or self._order() == LEAVE:
             self._lend()

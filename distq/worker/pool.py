@@ -19,7 +19,7 @@ from distq.app import Distq
 from distq.broker.verbs import Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
-from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN
+from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
 from distq.worker.line import BLOCK_S, REPLY_S
 from distq.worker.meters import Meters
@@ -42,15 +42,15 @@ class Pool(Worker):
     def __init__(self, app: Distq, post: Post, seats: int | None = None) -> None:
         self._number = seats or post.threads
         super().__init__(app, post, self._number)
-        words = post.slot.words
         self._meters = Meters(post.slot, post.names, threading.Lock())
         self._parked: list[Any] = []
         self._lent: list[Any] = []
         """Those whose seat a suspect has, in a process of its own."""
         self._answered = 0
         """The last request for a seat that was answered."""
-        self._yields = words[board.LENT] != words[board.RETURNED]
-        """Whether the next thread that ends a task is to start no other. The one before us may have lent a seat."""
+        self._yields = post.slot.owes > 0
+        """Whether the next thread that ends a task is to start no other. The one before us may have lent a seat, or
+        have ours."""
         self._ran: list[tuple[str, float]] = []
         self._begun = [0] * self._number
         """When each seat has begun what it runs; 0: it runs nothing."""
@@ -89,12 +89,12 @@ class Pool(Worker):
             self._line.hear()
             if self._broken is not None:
                 raise self._broken
-            ending = self._head[ORDER] != RUN
-            self._note_markers(ending)
+            ending, is_spent = self._order() != RUN, self._left() == 0
+            self._note_markers(ending or is_spent)
             with self._guard:
                 is_empty = self._hand.is_empty
                 self._lend()
-            if ending and is_empty:
+            if (ending or is_spent) and is_empty:
                 break
             if self._slot.words[board.DOUBTED] and is_empty:
                 self._begin_again()
@@ -135,12 +135,12 @@ class Pool(Worker):
     def _want(self) -> int:
         """How many more to fetch."""
         idle, waiting = len(self._parked), self._hand.startable
-        if self._head[ORDER] != RUN:
+        if self._order() != RUN:
             return 0
         ahead = self._ahead()
         if waiting >= self._at_once() and waiting > ahead // 2:
             return 0
-        return min(MOST, idle + ahead - waiting)
+        return min(self._left(), MOST, idle + ahead - waiting)
 
     def _ahead(self) -> int:
         """How many may wait: as many as start within the window, in seats that are not at a longer task already."""
@@ -182,7 +182,7 @@ class Pool(Worker):
 
     def _wait(self) -> None:
         """Until there is something to do."""
-        listening = self._line.listen(self._empty) if self._head[ORDER] == RUN else []
+        listening = self._line.listen(self._empty) if self._order() == RUN and self._left() else []
         with self._guard:
             if self._is_due() or self._may_fetch():
                 return
@@ -228,8 +228,10 @@ class Pool(Worker):
 
     def _lend(self) -> None:
         """Lends a free seat if one is wanted for a suspect; what was returned is free again. The guard is held."""
-        words, wanted = self._slot.words, self._head[board.WANTED]
-        lent = words[board.LENT] - words[board.RETURNED]
+        words, wanted, lent = self._slot.words, self._head[board.WANTED], self._slot.owes
+        if self._order() == LEAVE:
+            self._pass_on()
+            return
         if wanted <= self._answered and lent == len(self._lent) and not self._yields:
             return
         if wanted > self._answered and self._parked:
@@ -243,6 +245,15 @@ class Pool(Worker):
         did_yield, self._yields = self._yields, wanted > self._answered or len(self._lent) < lent
         if did_yield and not self._yields:
             self._wake(self._hand.startable)
+
+    def _pass_on(self) -> None:
+        """Each seat that is free is the successor's, after those that others have already. The guard is held."""
+        while self._parked:
+            self._lent.append(self._parked.pop())
+        more = len(self._lent) - self._slot.owes
+        if more > 0:
+            self._slot.words[board.LENT] += more
+            self._ring(b"s")
 
     # -- the threads -------------------------------------------------------------------------------------------------
 
@@ -259,7 +270,8 @@ class Pool(Worker):
     def _run_tasks(self, seat: int, runs: Executor) -> None:
         """Runs one task after the other; parks when none waits."""
         SEAT.set(seat)
-        hand, head, names, others = self._hand, self._head, self._names, self._number - 1
+        hand, head, words = self._hand, self._head, self._slot.words
+        names, others = self._names, self._number - 1
         park = threading.Lock()
         park.acquire()
         now, done = time.monotonic_ns(), b""
@@ -267,7 +279,7 @@ class Pool(Worker):
             with self._guard:
                 if done and not hand.unsettled:
                     self._unsettled_ns = now
-                if head[ORDER] == RUN and not self._yields:
+                if words[ORDER] == RUN and not self._yields:
                     item = hand.start(seat, now, done)
                 else:
                     hand.end(seat, now, done)
@@ -276,7 +288,7 @@ class Pool(Worker):
                     self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
                 if item is None:
                     self._parked.append(park)
-                    if self._yields:
+                    if self._yields or words[ORDER] == LEAVE:
                         self._lend()
                 is_urgent = self._asleep and self._is_urgent()
                 self._asleep = self._asleep and not is_urgent
@@ -306,4 +318,4 @@ class Pool(Worker):
 
     def _fetches(self) -> bool:
         """Whether there may be something to fetch somewhere, and it may be fetched."""
-        return len(self._empty) < len(self._post.queues) and self._head[ORDER] == RUN
+        return len(self._empty) < len(self._post.queues) and self._order() == RUN

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import select
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -27,14 +29,14 @@ from distq.memory import DESK
 from distq.message import family
 from distq.options import limit_text
 from distq.worker import board
-from distq.worker.board import MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
+from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
-from distq.worker.pace import MOST_BYTES, WINDOW_S, Pace
+from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace
 
 logger = logging.getLogger("distq.worker")
 
@@ -65,6 +67,8 @@ class Post:
     """Of types, in the order of their counters."""
     threads: int = 1
     coroutines: int = 0
+    max_tasks: int = 0
+    """So many it runs at most; 0: any number."""
     ways: Sequence[Way] = ()
     """How it takes part in each queue; empty: in all in the same way."""
 
@@ -81,18 +85,21 @@ class Worker:
         prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
         self._line = open_line(
             app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
-            BLOCK_S * len(post.board.slots) / 2,
+            BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
         )  # fmt: skip
         self._hand = Hand(post.slot, seats)
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
+        self._nearly = nearly(post.max_tasks)
 
     def run(self) -> None:
         """Works until the supervisor wants it to end; everything is given back by then."""
         try:
             self._register()
             self._work()
+            if self._order() == LEAVE:
+                self._pass_on()
             self._line.leave()
             self._hand.leave()
         except Ended:
@@ -100,6 +107,22 @@ class Worker:
 
     def _work(self) -> None:
         raise NotImplementedError
+
+    def _pass_on(self) -> None:
+        """Nothing runs, and nothing will: its seat, if it has one, is its successor's."""
+        if not self._slot.owes:
+            self._slot.words[board.LENT] += 1
+            self._ring(b"s")
+
+    def _left(self) -> int:
+        """How many more it may take. When there are few, a successor is asked for."""
+        most, reserved = self._post.max_tasks, self._hand.reserved
+        if not most:
+            return MOST
+        if reserved >= self._nearly and not self._slot.words[board.SPENT]:
+            self._slot.words[board.SPENT] = 1
+            self._ring(b"s")
+        return max(0, most - reserved)
 
     def _announcement(self) -> Announced:
         limits = [limits_of(self._app, queue) for queue in self._names]
@@ -153,7 +176,7 @@ class Worker:
             os.write(self._post.bell, why)
 
     def _order(self) -> int:
-        return self._head[board.ORDER]
+        return self._slot.words[ORDER]
 
 
 class Solo(Worker):
@@ -169,17 +192,19 @@ class Solo(Worker):
         self._runs = self._executor(Meters(post.slot, post.names), 0)
 
     def _work(self) -> None:
+        self._await_seat()
         back = NO_VERDICTS
         try:
             while True:
                 self._line.hear()
-                ending = self._is_done or self._head[ORDER] != RUN
+                left = self._left()
+                ending = self._is_done or self._order() != RUN or left == 0
                 idle = not (back.number or self._hand.unsettled)
                 if ending and idle:
                     return
                 if self._slot.words[board.DOUBTED] and idle:
                     self._begin_again()
-                step = self._fetch(0 if ending else self._pace.want(), back)
+                step = self._fetch(0 if ending else min(left, self._pace.want()), back)
                 back = NO_VERDICTS
                 if step is None:
                     continue
@@ -194,6 +219,12 @@ class Solo(Worker):
                         back = NO_VERDICTS
         finally:
             self._runs.close()
+
+    def _await_seat(self) -> None:
+        """Its predecessor has it as long as that runs something."""
+        while self._slot.owes and self._order() == RUN:
+            select.select([self._post.poke], [], [])
+            self._line.hear()
 
     def _settle_late(self, back: Verdicts) -> None:
         """The lease is over by our clock although nobody may have noticed: what is done still counts if so."""
@@ -253,7 +284,7 @@ class Solo(Worker):
     def _mark_again(self) -> Step | None:
         """A marker of any queue may have gone with the connection: a step in each sets it again, before this worker is
         busy with one of them."""
-        queues = range(len(self._post.queues)) if self._head[ORDER] == RUN and not self._line.is_spread else ()
+        queues = range(len(self._post.queues)) if self._order() == RUN and not self._line.is_spread else ()
         steps = (self._step(queue, 0) for queue in queues if len(queues) > 1)
         return next((step for step in steps if step.word != "ok"), None)
 
@@ -278,7 +309,7 @@ class Solo(Worker):
     def _run_batch(self, step: Step) -> Verdicts:
         """Runs what it may of a batch, and of those that follow it without a pause; verdicts that release what it gives
         back."""
-        name, head, hand = self._names[self._queue], self._head, self._hand
+        name, words, hand = self._names[self._queue], self._slot.words, self._hand
         types: set[str] = set()
         while True:
             run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked
@@ -292,7 +323,7 @@ class Solo(Worker):
                 type, done, now = run(name, entry, raw, fence, now)
                 types.add(type)
                 ran += 1
-                stopped = head[ORDER] != RUN or now > give_back_at
+                stopped = words[ORDER] != RUN or now > give_back_at
                 if stopped:
                     hand.end(0, now, done)
                     break
@@ -315,7 +346,7 @@ class Solo(Worker):
         """In the middle of a batch of quick tasks the next one is asked for, and what is finished goes along: neither
         the broker nor this worker waits for the other. Both together still start within the window."""
         if not self._hand.loose and spent_ns < WINDOW_NS // 2 and not self._is_awaited():
-            want = self._pace.want(len(self._hand.waiting))
+            want = min(self._left(), self._pace.want(len(self._hand.waiting)))
             self._line.begin_step(self._queue, want, MOST_BYTES, self._collect(self._queue))
 
     def _is_awaited(self) -> bool:
@@ -343,6 +374,13 @@ class Solo(Worker):
         if self._line.is_ahead and self._end_ahead().word != "ok":
             return False
         return self._step(self._queue, 0).word == "ok"
+
+
+def nearly(most: int) -> int:
+    """After so many tasks a child that may run `most` asks for its successor: when a tenth is left, or a little more,
+    so that not all children ask at once."""
+    spare = most // 10
+    return most - spare - random.randint(0, spare)
 
 
 def releases(items: Sequence[Item]) -> Verdicts:

@@ -22,7 +22,7 @@ from distq import Context, Distq
 from distq.broker import scripts, verbs
 from distq.broker.connect import Wire
 from distq.embedded import EmbeddedBroker
-from distq.worker.board import DRAIN, ORDER, RUN, Board
+from distq.worker.board import DRAIN, RUN, Board
 from distq.worker.worker import Post, Solo
 
 WORKER, SCRIPT, DELAY = 5.0, 1.3, 0.75
@@ -39,7 +39,7 @@ board = Board(1)
 def noop(number: int) -> int:
     """The last one ends the worker."""
     if number == TASKS - 1:
-        board.head[ORDER] = DRAIN
+        board.order(DRAIN)
     return number
 
 
@@ -87,7 +87,7 @@ def drain(place: Room) -> Cost:
     pipes = [os.pipe(), os.pipe()]
     for end in (end for pipe in pipes for end in pipe):
         os.set_blocking(end, False)
-    board.head[ORDER] = RUN
+    board.order(RUN)
     board.slots[0].clear()
     post = Post(
         board=board, slot=board.slots[0], host="host", info="{}", queues=["default"], lease_ms=60_000,

@@ -17,7 +17,7 @@ from distq.codec import Codec
 from distq.context import Context
 from distq.memory import DESK
 from distq.worker import board
-from distq.worker.board import DRAIN, ORDER, Board
+from distq.worker.board import DRAIN, Board
 from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand
@@ -221,7 +221,7 @@ def test_a_worker_that_ends_interrupts_it_and_another_goes_on_at_no_cost(
     def work(number: int) -> None:
         done.append(number)
         if number == 3:
-            here[0].board.head[ORDER] = DRAIN
+            here[0].board.order(DRAIN)
 
     def job() -> int:
         context = current()
@@ -239,7 +239,7 @@ def test_a_worker_that_ends_interrupts_it_and_another_goes_on_at_no_cost(
     assert room.where(id) == "queued"
     assert done == [0, 1, 2, 3]
     assert (room.head(id).attempt, room.head(id).deliveries, room.attempts(id)) == (0, 0, [])
-    here[0].board.head[ORDER] = board.RUN
+    here[0].board.order(board.RUN)
     here[0].begin_anew()
     here[0].run()
     assert room.result(id)[1] == 1
@@ -248,7 +248,7 @@ def test_a_worker_that_ends_interrupts_it_and_another_goes_on_at_no_cost(
 
 def test_what_must_not_begin_twice_is_not_interrupted(room: Room, bench: Callable[..., Bench]) -> None:
     def job() -> int:
-        one.board.head[ORDER] = DRAIN
+        one.board.order(DRAIN)
         return sum(current().resume(range(4)))
 
     one = bench(job)
