@@ -170,7 +170,7 @@ def run(
         target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
-    config = replace(config, **_limits(max_tasks, max_memory, max_lifetime))
+    config = _with_limits(config, max_tasks, max_memory, max_lifetime)
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
 
@@ -212,18 +212,19 @@ def worker_config(
     )
 
 
-def _limits(max_tasks: str | None, max_memory: str | None, max_lifetime: str | None) -> dict[str, int]:
+def _with_limits(
+    config: WorkerConfig, max_tasks: str | None, max_memory: str | None, max_lifetime: str | None
+) -> WorkerConfig:
     """When a process is replaced."""
-    limits: dict[str, int] = {}
     if max_tasks is not None:
-        limits["max_tasks"] = values.whole(max_tasks, "--max-tasks-per-child", 1, 1 << 40)
+        config = replace(config, max_tasks=values.whole(max_tasks, "--max-tasks-per-child", 1, 1 << 40))
     if max_memory is not None:
         if not sys.platform.startswith("linux"):
             raise ConfigurationError("--max-memory-per-child needs Linux, which tells what a process has for itself")
-        limits["max_memory"] = values.size(max_memory, "--max-memory-per-child")
+        config = replace(config, max_memory=values.size(max_memory, "--max-memory-per-child"))
     if max_lifetime is not None:
-        limits["max_lifetime_ms"] = round(values.above_0(max_lifetime, "--max-lifetime") * 1000)
-    return limits
+        config = replace(config, max_lifetime_ms=round(values.above_0(max_lifetime, "--max-lifetime") * 1000))
+    return config
 
 
 def _cores() -> int:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-CAN_TELL = Path("/proc/self/smaps_rollup").exists()
 _OWN = ("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:")
 
 

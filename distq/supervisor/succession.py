@@ -2,7 +2,7 @@
 
 A successor begins in a place of its own, without a seat: all are lent to its predecessor. When it has registered, that
 is told to leave. It starts nothing more, and each seat on which nothing runs any more passes on to the successor, as
-seats pass to suspects and back (docs/decisions/0026): never more tasks run than -p × -t. docs/decisions/0039.
+seats pass to suspects and back (docs/decisions/0026): never more tasks run than -p × -t. docs/decisions/0038.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from distq.worker import board
 logger = logging.getLogger("distq.supervisor")
 
 FRESH = "the application was loaded afresh"
-LOOK_S = 1.0
+LOOK_S = 0.5
 """So often the memory and the age of children are looked at, if they have a limit."""
 SPREAD = 0.1
 """A lifetime is shorter by up to this part, so that not all end together."""
