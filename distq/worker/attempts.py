@@ -128,6 +128,13 @@ class Attempts(Executor):
             task.add_done_callback(partial(self._ended, context))
         return task
 
+    def starter_of(self, task: asyncio.Task[Any] | None) -> str:
+        """Whose handler has started this, for people. Another thread asks while the loop stands still."""
+        for context, tasks in list(self._started.items()):
+            if task in tasks:
+                return f"what {context.type} {context.id} has started"
+        return "a coroutine that is no handler's"
+
     def _ended(self, context: Context, task: asyncio.Task[Any]) -> None:
         tasks = self._started.get(context)
         if tasks is not None:

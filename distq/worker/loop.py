@@ -173,7 +173,7 @@ class Loop(Pool):
             item = self._hand.running[seat]
             if its is task and item is not None:
                 return self._runs.named(item[0], item[1])
-        return "a coroutine that a handler has started"
+        return self._runs.starter_of(task)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,21 @@ def test_what_a_handler_starts_is_ended_with_it_also_what_that_starts(stage: Sta
     assert sorted(ended) == ["child", "grandchild"]
 
 
+def test_it_is_known_who_has_started_what(stage: Stage) -> None:
+    started: list[asyncio.Task[None]] = []
+
+    async def it() -> None:
+        started.append(asyncio.create_task(asyncio.sleep(60)))
+        await asyncio.sleep(0.05)
+
+    async def look(runs: Attempts) -> None:
+        assert runs.starter_of(started[0]) == "what it default.0 has started"
+        assert runs.starter_of(asyncio.current_task()) == "a coroutine that is no handler's"
+
+    stage.declare(it)
+    assert stage.run(then=look) == [("complete", None)]
+
+
 def test_what_does_not_end_is_told_and_left(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
