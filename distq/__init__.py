@@ -38,7 +38,7 @@ from distq.lifecycle import AsyncResource, Resource
 from distq.memory import Progress
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
-from distq.outcome import Interrupted, Reject, Retry, Snooze
+from distq.outcome import Interrupted, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
 from distq.result import Handle
 from distq.task import Task
 
@@ -71,11 +71,13 @@ __all__ = [
     "Retry",
     "RetryRule",
     "Snooze",
+    "SoftTimeLimit",
     "Task",
     "TaskCancelled",
     "TaskError",
     "TaskExpired",
     "TaskFailed",
+    "TimeLimit",
     "UnknownOption",
     "UnknownQueue",
     "UnknownTask",

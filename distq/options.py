@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
@@ -29,6 +29,7 @@ RetryRules = Mapping[ExceptionClass, "int | RetryRule"]
 
 MAX_RETRIES = 1000
 MAX_TTL_S = 366 * 86400
+MAX_LIMIT_S = 366 * 86400
 
 
 class TaskOptions(TypedDict, total=False):
@@ -47,6 +48,8 @@ class TaskOptions(TypedDict, total=False):
     version: int
     upgrade: Mapping[int, Upgrade]
     durable: bool
+    soft_time_limit: Duration
+    time_limit: Duration
 
 
 class QueueOptions(TypedDict, total=False):
@@ -58,6 +61,8 @@ class QueueOptions(TypedDict, total=False):
     result_ttl: Duration
     expires: Duration
     durable: bool
+    soft_time_limit: Duration
+    time_limit: Duration
 
 
 class CallOptions(TypedDict, total=False):
@@ -73,6 +78,8 @@ class CallOptions(TypedDict, total=False):
     result_ttl: Duration
     headers: Mapping[str, Any]
     durable: bool
+    soft_time_limit: Duration
+    time_limit: Duration
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,8 @@ class Defaults:
     result_ttl_s: int | None = None
     expires_ms: int | None = None
     durable: bool | None = None
+    soft_time_limit_s: float | None = None
+    time_limit_s: float | None = None
 
     def over(self, other: Defaults) -> Defaults:
         """These, and where they say nothing, `other`."""
@@ -113,7 +122,7 @@ class Defaults:
         )
 
     def _all(self) -> tuple[Any, ...]:
-        return (self.priority, self.retries, self.backoff, self.result_ttl_s, self.expires_ms, self.durable)
+        return tuple(getattr(self, one.name) for one in fields(self))
 
 
 BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None, False)
@@ -159,7 +168,9 @@ class Call:
         return {**self.options, "token": os.urandom(8).hex()} if self.id is not None else self.options
 
 
-_SAID_BY_CALLS = ("priority", "retries", "result_ttl", "durable")
+_SAID_BY_CALLS = ("priority", "retries", "result_ttl", "durable", "soft_time_limit", "time_limit")
+
+LIMITS = ("soft_time_limit", "time_limit")
 
 ELSEWHERE = {
     "name": "type",
@@ -175,6 +186,10 @@ ELSEWHERE = {
     "at": "eta",
     "max_attempts": "retries",
     "delivery_limit": "max_deliveries",
+    "timeout": "time_limit",
+    "job_timeout": "time_limit",
+    "execution_timeout": "time_limit",
+    "soft_timeout": "soft_time_limit",
 }
 """What other task queues call it -> what it is called here."""
 
@@ -229,7 +244,26 @@ def defaults(options: Mapping[str, Any]) -> Defaults:
         result_ttl_s=ttl_s(options["result_ttl"]) if "result_ttl" in options else None,
         expires_ms=_positive_ms(options["expires"], "expires") if "expires" in options else None,
         durable=_yes_or_no(options["durable"], "durable") if "durable" in options else None,
+        **_time_limits(options),
     )
+
+
+def _time_limits(options: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are given, in seconds."""
+    found = {f"{name}_s": _limit_s(options[name], name) for name in LIMITS if name in options}
+    if len(found) == 2 and found["soft_time_limit_s"] >= found["time_limit_s"]:
+        raise ConfigurationError(
+            f"soft_time_limit={options['soft_time_limit']!r:.80} is not below "
+            f"time_limit={options['time_limit']!r:.80}: the process would be ended before the handler is told"
+        )
+    return found
+
+
+def _limit_s(value: Any, what: str) -> float:
+    number = seconds(value, what)
+    if not 0 < number <= MAX_LIMIT_S:
+        raise ConfigurationError(f"{what}={value!r:.80}: give a time above 0, and at most a year")
+    return number
 
 
 def _yes_or_no(value: object, what: str) -> bool:
@@ -288,8 +322,8 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     said = defaults({name: value for name, value in options.items() if name in _SAID_BY_CALLS})
     known = said.over(declared.said).over(queues[queue]).over(app)
     headers = _headers(options.get("headers", {}))
-    if said.retries is not None:
-        headers["retries"] = said.retries
+    travelling = {"retries": said.retries, **{name: getattr(said, f"{name}_s") for name in LIMITS}}
+    headers |= {name: value for name, value in travelling.items() if value is not None}
     return Call(
         type=message.typed(declared.type, declared.version),
         queue=queue,

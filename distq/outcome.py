@@ -6,7 +6,8 @@ A handler returns, raises, or raises one of three directives:
     raise Reject("why")       to the dead letters at once
     raise Snooze(60)          again later; costs no attempt
 
-A fourth one, `Interrupted`, is raised by distq itself inside of a resumable task.
+A fourth one, `Interrupted`, is raised by distq itself inside of a resumable task. So is `SoftTimeLimit`, in a handler
+whose time is over; it is an error like any other.
 
 The retry policy is a middleware: it turns an error into `Retry` while attempts are left. Without it every error is
 final. So the engine knows no policy, only this table.
@@ -67,6 +68,19 @@ class Interrupted(Directive):
     back in front, at no cost, and another worker goes on. Let it pass."""
 
 
+class TimeLimit(BaseException):
+    """The time of an attempt was over: its process was ended (`time_limit=`), so no handler ever sees this. Name it in
+    `retry_rules`."""
+
+
+class SoftTimeLimit(TimeLimit):
+    """Raised in a handler whose `soft_time_limit=` is over. `except Exception` lets it pass. In an `async def` handler
+    it arrives as `asyncio.CancelledError`, and becomes this one behind it."""
+
+    def __init__(self, text: str = "its soft time limit is over") -> None:
+        super().__init__(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What happens to a task after an attempt."""
@@ -100,7 +114,7 @@ def record(
     name = "" if error is None else clip(_name(type(error)), MAX_TYPE)
     logged = {"log": log} if log else {}
     return {
-        "outcome": "rejected" if isinstance(error, Reject) else "raised",
+        "outcome": _outcome(error),
         "type": name,
         "message": clip(verdict.reason or _text(error), MAX_MESSAGE),
         "traceback": _traceback(error),
@@ -111,6 +125,12 @@ def record(
         "retry_in_ms": verdict.delay_ms if verdict.word == "retry" else None,
         **logged,
     }
+
+
+def _outcome(error: BaseException | None) -> str:
+    if isinstance(error, Reject):
+        return "rejected"
+    return "time limit" if type(error) is TimeLimit else "raised"
 
 
 def clip(text: str, most: int) -> str:

@@ -7,8 +7,9 @@ fails in the caller's stack.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, Unpack, cast
 
 from distq.errors import ConfigurationError
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
@@ -71,6 +72,7 @@ class Task(Generic[P, R, C]):
         an aware datetime): it does not start later. `priority`, `queue`, `retries`, `result_ttl`: instead of the
         declared ones. `id`: a second call with the id of a live task returns that task. `headers`: small data for
         `current().headers`. `durable`: returns when a replica, or the disk, has it, else raises NotDurable.
+        `soft_time_limit`, `time_limit`: of each attempt, instead of the declared ones.
         """
         return self._sender(cast("dict[str, Any]", options))
 
@@ -86,6 +88,15 @@ class Task(Generic[P, R, C]):
         """How many retries a call has, by its own options or by the declaration."""
         said = headers.get("retries")
         return said if isinstance(said, int) else cast("int", self._defaults().retries)
+
+    def limits_of(self, headers: Mapping[str, Any]) -> tuple[float | None, float | None]:
+        """How long an attempt of a call may take (seconds), soft and hard, by its own options or by the declaration."""
+        own = self._defaults()
+        soft, hard = headers.get("soft_time_limit"), headers.get("time_limit")
+        return (
+            soft if _is_time(soft) else own.soft_time_limit_s,
+            hard if _is_time(hard) else own.time_limit_s,
+        )
 
     def result_ttl_s(self) -> int:
         """For calls whose producer did not know the declaration."""
@@ -123,6 +134,11 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         raise ConfigurationError(
             f"{function!r:.80} does not tell its parameters; call it in a function of yours"
         ) from None
+
+
+def _is_time(said: Any) -> TypeGuard[float]:
+    """Whether this, from the wire, can be a limit."""
+    return isinstance(said, int | float) and 0 < said < math.inf
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

@@ -65,6 +65,10 @@ class Middleware:
     def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException | None:
         """After an attempt that has raised: the error that it ends with. None: this one."""
 
+    def foresee(self, context: Context, error: BaseException) -> BaseException | None:
+        """What `failed` would say to this error, without telling anybody. An attempt with a time limit asks when it
+        begins: once its process is ended for that, nobody is left to ask."""
+
     def enqueue(self, outgoing: Outgoing, call_next: EnqueueCall) -> Any:
         """Around one enqueue: returns the handle. May pass on a changed `outgoing`, or raise to refuse."""
         return call_next(outgoing)
@@ -138,6 +142,17 @@ def final_error(failed: Sequence[Failed], context: Context, error: BaseException
             error = hook(context, error, seconds) or error
         except BaseException as broken:
             error = broken
+    return error
+
+
+def foreseen(links: Iterable[Link], context: Context, error: BaseException) -> BaseException:
+    """What an attempt would end with if it raised this."""
+    for link in reversed(list(links)):
+        if isinstance(link, Middleware) and type(link).foresee is not Middleware.foresee:
+            try:
+                error = link.foresee(context, error) or error
+            except BaseException as broken:
+                error = broken
     return error
 
 

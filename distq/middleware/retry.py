@@ -12,6 +12,10 @@ class RetryPolicy(Middleware):
     """After an error, asks for another attempt if the task's rules and budget allow it."""
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> BaseException:
+        """The same as in advance: how long it took plays no part."""
+        return self.foresee(context, error)
+
+    def foresee(self, context: Context, error: BaseException) -> BaseException:
         """`Retry` with its delay, `Reject` when a wished retry is not left, or the error itself."""
         if isinstance(error, Reject | Snooze | Interrupted):
             return error

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from distq.broker import verbs
+from distq.message import names_of
 from distq.supervisor import autopsy
+from distq.supervisor.endings import End, settled
 from distq.supervisor.processes import next_pause
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.templates import Template
@@ -45,6 +47,8 @@ class Children(Service):
         self._fetches = [0] * slots
         """What each slot had fetched before its child was born."""
         self._asked: set[int] = set()
+        self._ends: dict[int, list[End]] = {}
+        """By slot: the runs for which its process was ended."""
         self.is_ending = False
         self._cancel_at = NEVER
         self.only: int | None = None
@@ -160,7 +164,9 @@ class Children(Service):
         place = self._site.board.slots[slot]
         has_worked = place.words[board.FETCHES] > self._fetches[slot]
         if place.words[board.STATE] != board.LEFT:
-            self._recover(place, "left" if self.is_ending else "died", status, rss_kb)
+            is_ended = self.is_ending or slot in self._ends
+            self._recover(place, "left" if is_ended else "died", status, rss_kb)
+        self._ends.pop(slot, None)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()
         # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
@@ -243,6 +249,19 @@ class Children(Service):
             except ProcessLookupError:
                 continue
 
+    def signal(self, slot: int, number: signal.Signals) -> None:
+        """Sends a signal to the process in this slot."""
+        for pid, its in self._slot_of.items():
+            if its == slot:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    def end_for(self, slot: int, end: End) -> None:
+        """Ends the process in this slot now, because of this run. It costs that an attempt, and what runs beside it
+        nothing."""
+        self._ends.setdefault(slot, []).append(end)
+        self.signal(slot, signal.SIGKILL)
+
     def _drain_pipe(self, slot: int) -> None:
         try:
             os.read(self._pokes[slot][0], 4096)
@@ -258,6 +277,7 @@ class Children(Service):
         dump = autopsy.dump_of(self._dumps[place.index])
         text, records = autopsy.records(place, status, rss_kb, self._memory, dump, how == "left")
         held = {part.queue: part for part in place.autopsy()}
+        settled(place, self._ends.get(place.index, []), held, names_of(site.types))
         started = [entry for part in held.values() for entry in part.started]
         if how == "died":
             logger.error("worker %s %s", name, text)

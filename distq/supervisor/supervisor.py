@@ -29,6 +29,7 @@ from distq.supervisor.control import Control
 from distq.supervisor.crews import Crew, announced
 from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
+from distq.supervisor.limits import Limits
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.partitions import Partitions, served
 from distq.supervisor.processes import reap_orphans
@@ -171,11 +172,11 @@ class Supervisor:
         self._templates.serve(self._children, self._accepts)
         self._time, self._audit = Timekeeper(site), Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
-        self._watch, self._reports = Watch(site), Reports(site)
+        self._watch, self._reports, self._limits = Watch(site), Reports(site), Limits(site, self._children)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
-            self._reports, self._audit,
+            self._reports, self._audit, self._limits,
             Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.most_alone:
@@ -299,13 +300,15 @@ class Supervisor:
         self._children.kill_all()
 
     def _ring(self) -> None:
-        """A child has registered ("r"), begun a batch of several ("b"), or says how far a task is ("p")."""
+        """A child has registered ("r"), begun a batch ("b"), says how far a task is ("p"), or has a new limit ("l")."""
         with contextlib.suppress(BlockingIOError):
             rung = os.read(self._shared.bell[0], 4096)
             if b"b" in rung:
                 self._watch.ring()
             if b"p" in rung:
                 self._reports.ring()
+            if b"l" in rung:
+                self._limits.ring()
 
     def _accepts(self, facts: dict[str, Any]) -> str:
         """A template has imported the application afresh; it must have found the same, except for the tasks."""

@@ -49,7 +49,7 @@ class Attempts(Executor):
         self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int, desk: Seat | None = None
     ) -> Outcome:
         """`run`, without blocking the loop. It ends when all that the handler has started has ended."""
-        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns)
+        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns, desk)
         if refused is not None:
             return refused
         handler = kind.handler

@@ -12,6 +12,7 @@ The supervisor reads it when a child dies, hangs or is slow; it costs the broker
     logs      per thread: since when what it is about has run, its length, and the last lines that were logged meanwhile
     reports   per thread: how often it was written (odd: just now), since when what it is about has run, its length, and
               how far that task is
+    bounds    per thread: time limits of what it runs (`distq.worker.bounds`)
 
 Each entry and each verdict stands behind its length and its queue. The child's side is `distq.worker.hand`.
 
@@ -29,6 +30,7 @@ from typing import NamedTuple
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
+from distq.worker.bounds import ROOM_WORDS, Bounds
 from distq.worker.lock import new_lock
 
 WORDS = 32
@@ -75,7 +77,7 @@ EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
 NONE, KNOWN, UNKNOWN = range(3)
 
 # words of the head
-WATCHING, WANTED, REPORTING = range(3)
+WATCHING, WANTED, REPORTING, LIMIT_AT = range(4)
 
 # orders: to one child, whose successor is ready; to all. CANCEL: as DRAIN, and coroutines do not come to their end
 RUN, LEAVE, DRAIN, QUIT, CANCEL = range(5)
@@ -91,6 +93,7 @@ class Ran(NamedTuple):
     entry: bytes
     since_ns: int
     """By the monotonic clock."""
+    queue: int
     log: bytes
     """The last lines that it had logged."""
 
@@ -127,7 +130,7 @@ def _parts(seats: int) -> tuple[int, ...]:
     """Bytes of each part of a slot. What is never touched costs no memory."""
     return (
         WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (2 * seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
-        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8,
+        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * ROOM_WORDS * 8,
     )  # fmt: skip
 
 
@@ -155,9 +158,10 @@ class Slot:
         self.index = index
         ends = accumulate(sizes)
         parts = [view[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports = parts
+        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports, bounds = parts
         self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
         self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")
+        self.bounds = Bounds(bounds)
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock = new_lock()
@@ -276,7 +280,7 @@ class Slot:
         entries = self._entries()
         seats = [(seat, self.seats[seat]) for seat in range(self.words[SEATS])]
         return [
-            Ran(seat, entries[index - 1][1], self.since[seat], self.logged(seat))
+            Ran(seat, entries[index - 1][1], self.since[seat], entries[index - 1][0], self.logged(seat))
             for seat, index in seats
             if 0 < index <= len(entries)
         ]

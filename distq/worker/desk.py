@@ -10,7 +10,7 @@ from msgpack import Packer
 
 from distq.context import Context
 from distq.memory import Memory
-from distq.worker.board import ORDER, REPORTING, RUN, Board, Slot
+from distq.worker.board import LIMIT_AT, NEVER, ORDER, REPORTING, RUN, Board, Slot
 from distq.worker.hand import VOID, Hand
 from distq.worker.notes import last_lines
 
@@ -53,6 +53,13 @@ class Seat:
             self._slot.report(self._seat, self._pack((done, total, text[:MOST_TEXT], time())))
         if not self._head[REPORTING]:
             self._ring(b"p")
+
+    def limit(self, start_ns: int, soft_s: float | None, hard_s: float | None, note: bytes) -> None:
+        """What begins now has these limits; the supervisor is called if it does not look early enough."""
+        soft_ns, hard_ns = ((NEVER if limit is None else start_ns + int(limit * 1e9)) for limit in (soft_s, hard_s))
+        self._slot.bounds.limit(self._seat, start_ns, soft_ns, hard_ns, note)
+        if min(soft_ns, hard_ns) < self._head[LIMIT_AT]:
+            self._ring(b"l")
 
     def finish(self, context: Context) -> None:
         """An attempt has ended without a result."""

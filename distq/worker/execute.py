@@ -8,17 +8,13 @@ cannot travel.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import struct
-import sys
-import traceback
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns, time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgpack
 
@@ -26,6 +22,7 @@ from distq.app import Distq
 from distq.broker.verdicts import verdict, verdict_kind, verdict_like
 from distq.codec import Call, DecodeError
 from distq.context import CURRENT, Context, Meter
+from distq.durations import format_duration
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
 from distq.lifecycle import KEPT
 from distq.message import (
@@ -39,12 +36,14 @@ from distq.message import (
     sent_head,
     untyped,
 )
-from distq.middleware import final_error, onion
-from distq.outcome import Reject, Verdict, decide, record
+from distq.middleware import final_error, foreseen, onion
+from distq.outcome import Reject, SoftTimeLimit, TimeLimit, Verdict, decide, record
 from distq.task import Task
 from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
+from distq.worker.forks import FORKS, end_of_a_forked_child
+from distq.worker.interrupt import Door
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,50 +67,26 @@ LEFT_S = 1.0
 """How long what a handler has left on the event loop may take to end."""
 
 
-class Forks:
-    """Whether this process is a fork of the worker, made by a handler."""
-
-    is_child = False
-
-
-FORKS = Forks()
-
-
-def _forked() -> None:
-    FORKS.is_child = True
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
-async def _alone(coroutine: Any) -> Any:
+async def _alone(coroutine: Any, door: Door | None) -> Any:
     """Awaits a handler, and ends what it has left on the loop: that must not run on inside of the next attempt."""
     import asyncio  # noqa: PLC0415 (2 MiB and 30 ms that a worker without coroutines does not need)
 
+    if door is not None:
+        door.is_told, door.coroutine = False, (asyncio.get_running_loop(), cast("Any", asyncio.current_task()))
     try:
         return await coroutine
+    except asyncio.CancelledError as error:
+        if door is None or not door.is_told:
+            raise
+        raise SoftTimeLimit from error
     finally:
+        if door is not None:
+            door.coroutine = None
         left = asyncio.all_tasks() - {asyncio.current_task(), *KEPT}
         for task in left:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=LEFT_S)
-
-
-def end_of_a_forked_child() -> NoReturn:
-    """A handler forked, and its child came back out of it. It must not go on as a second worker: it ends here, with the
-    exit code that it would have had if its program was nothing but the handler."""
-    error = sys.exception()
-    code = 0
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    elif error is not None:
-        traceback.print_exception(error)
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(code & 0xFF)
 
 
 def again(completes: bytes) -> bytes:
@@ -137,6 +112,8 @@ class Kind:
     """To be called with the arguments; None: `around` is called with the context."""
     around: Callable[[Context], Any]
     meter: Meter | None
+    is_limited: bool = False
+    """Whether its declaration bounds the time of an attempt."""
 
 
 Outcome = tuple[str, bytes, int]
@@ -155,8 +132,9 @@ class Executor:
         worker: Callable[[], str],
         meter: Callable[[str], Meter] | None,
         desk: Seat | None = None,
+        door: Door | None = None,
     ) -> None:
-        self._desk = desk
+        self._desk, self._door = desk, door
         self._app, self._worker, self._meter = app, worker, meter
         self._tasks = app.tasks
         self._known = {
@@ -178,7 +156,7 @@ class Executor:
 
         This is the hot path of a worker: 2 µs without the handler, half of them in C.
         """
-        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns)
+        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns, self._desk)
         if refused is not None:
             return refused
         handler = kind.handler
@@ -193,7 +171,7 @@ class Executor:
         return self._returned(kind, context, entry, raw, value, start_ns, self._desk)
 
     def _begin(
-        self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int
+        self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int, desk: Seat | None
     ) -> tuple[Kind, Context, Call, Outcome | None]:
         """What is to be called, or what becomes of it without a call."""
         try:
@@ -209,7 +187,25 @@ class Executor:
             return *_NOTHING, self._unreadable(entry, "its arguments", error, kind)
         context = Context(entry, raw, call, queue, fence, task, kind.meter)
         CURRENT.set(context)
+        if (kind.is_limited or call[2]) and desk is not None:
+            kind = self._limited(kind, context, start_ns, desk)
         return kind, context, call, None
+
+    def _limited(self, kind: Kind, context: Context, start_ns: int, desk: Seat) -> Kind:
+        """How to call this one if it has limits. The supervisor cannot ask its retry policy, so that is asked now."""
+        soft_s, hard_s = context.task.limits_of(context.headers)
+        note = b""
+        if hard_s is not None:
+            error = foreseen(self._app.middleware, context, TimeLimit(f"time limit of {format_duration(hard_s)}"))
+            decided = decide(error)
+            note = msgpack.packb((decided.word, decided.delay_ms, kind.type, context.type, kind.attempt, hard_s))
+        elif soft_s is None:
+            return kind
+        desk.limit(start_ns, soft_s, hard_s, note)
+        if soft_s is None or self._door is None:
+            return kind
+        handler = None if kind.handler is None else self._door.around(kind.handler)
+        return replace(kind, handler=handler, around=self._door.around(kind.around))
 
     def _returned(
         self, kind: Kind, context: Context, entry: bytes, raw: bytes, value: Any, start_ns: int, desk: Seat | None
@@ -320,6 +316,7 @@ class Executor:
             None if self._has_around or is_old else self._direct(task),
             self._upgrading(task, version) if is_old else self._around,
             None if self._meter is None else self._meter(task.type),
+            task.limits_of({}) != (None, None),
         ))  # fmt: skip
 
     def _set_aside(self, raw: bytes, message: Message, word: bytes, number: int) -> Kind:
@@ -373,7 +370,9 @@ class Executor:
             import asyncio  # noqa: PLC0415 (see `_alone`)
 
             self._runner = asyncio.Runner()
-        return self._runner.run(_alone(coroutine), context=copy_context())  # else each sees the first one's current()
+        return self._runner.run(
+            _alone(coroutine, self._door), context=copy_context()
+        )  # else each sees the first one's current()
 
     def _after_error(
         self, entry: bytes, type: str, attempt: int, decided: Verdict, seconds: float, log: str = ""

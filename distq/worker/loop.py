@@ -16,15 +16,17 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from itertools import takewhile
 from threading import Thread
+from types import FrameType
 
 from distq.app import Distq
 from distq.memory import DESK
 from distq.middleware import onion
-from distq.outcome import Interrupted
+from distq.outcome import Interrupted, SoftTimeLimit
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
 from distq.worker.desk import Seat
+from distq.worker.interrupt import Obey
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST, WINDOW_S
@@ -192,6 +194,16 @@ class Loop(Pool):
         for task in self._tasks:
             if task is not None and not task.done():
                 self._runs.interrupt(task, Interrupted("its host ends"))
+
+    def _tell(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
+        """The soft limit of this run is over."""
+        obey()
+        self._loop.call_soon_threadsafe(self._tell_here, seat, since, context=self._context)
+
+    def _tell_here(self, seat: int, since: int) -> None:
+        task = self._tasks[seat]
+        if task is not None and not task.done() and self._since.get(seat) == since:
+            self._runs.interrupt(task, SoftTimeLimit())
 
     def _begin_waiting(self) -> None:
         """There is something to begin."""

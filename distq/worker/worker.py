@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from threading import Lock
+from types import FrameType
 
 from distq.app import Distq
 from distq.broker import keys
@@ -34,6 +35,7 @@ from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
+from distq.worker.interrupt import Door, Obey, ThreadDoor, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace
@@ -88,6 +90,8 @@ class Worker:
             BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
         )  # fmt: skip
         self._hand = Hand(post.slot, seats)
+        self._number_of_seats = seats
+        self._doors: dict[int, Door] = {}
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
@@ -95,6 +99,7 @@ class Worker:
 
     def run(self) -> None:
         """Works until the supervisor wants it to end; everything is given back by then."""
+        listen(self._slot, self._tell)
         try:
             self._register()
             self._work()
@@ -132,7 +137,15 @@ class Worker:
         """What runs messages in this thread."""
         desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
-        return Executor(self._app, lambda: self._line.name, meters, desk)
+        make = Door if self._number_of_seats == 1 else ThreadDoor
+        door = self._doors[seat] = make(Executor.run.__code__, Executor._call.__code__)
+        return Executor(self._app, lambda: self._line.name, meters, desk, door)
+
+    def _tell(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
+        """The soft limit of this run is over. Called in the main thread, between any two steps of it."""
+        door = self._doors.get(seat)
+        if door is not None:
+            door.tell(obey, lambda: bool(self._slot.since[seat] == since), frame)
 
     def _register(self) -> None:
         self._line.register(self.takes)

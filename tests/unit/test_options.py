@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distq import Distq
 from distq.errors import ConfigurationError, UnknownOption, UnknownQueue
 from distq.options import (
     BUILT_IN,
@@ -303,3 +304,35 @@ def test_declared_type_is_the_name_of_the_function() -> None:
 def test_names_that_other_task_queues_use_are_known(theirs: str, ours: str) -> None:
     with pytest.raises(UnknownOption, match=rf"`{theirs}` \(did you mean `{ours}`\?\)"):
         check_names({theirs: 1}, CallOptions.__annotations__, "options()")
+
+
+def test_time_limits_are_resolved_like_other_options() -> None:
+    app = Distq("app", time_limit="1h")
+    app.queue("slow", time_limit="2h", soft_time_limit=60)
+    plain = app.task(type="plain")(print)
+    slow = app.task(type="slow", queue="slow")(print)
+    own = app.task(type="own", time_limit=0.5)(print)
+    assert plain.limits_of({}) == (None, 3600)
+    assert slow.limits_of({}) == (60, 7200)
+    assert own.limits_of({}) == (None, 0.5)
+    assert own.limits_of({"time_limit": 7, "soft_time_limit": 2.5}) == (2.5, 7)
+    assert own.limits_of({"time_limit": "x", "soft_time_limit": -1}) == (None, 0.5), "from the wire"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"time_limit": 0},
+        {"soft_time_limit": -1},
+        {"time_limit": "1 fortnight"},
+        {"time_limit": "400d"},
+        {"time_limit": 5, "soft_time_limit": 5},
+        {"time_limit": 5, "soft_time_limit": "6s"},
+    ],
+)
+def test_time_limits_that_cannot_be_are_refused(options: Any) -> None:
+    app = Distq("app")
+    task = app.task(type="job")(print)
+    for say in (app.task, task.options, lambda **options: Distq("app", **options)):
+        with pytest.raises(ConfigurationError):
+            say(**options)(print) if say is app.task else say(**options)

@@ -1,0 +1,70 @@
+"""A task whose process its supervisor ends for it: what becomes of it, and what is kept of that."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple
+
+import msgpack
+
+from distq.broker.verbs import Held
+from distq.broker.verdicts import Verdicts, verdict
+from distq.durations import format_duration
+from distq.outcome import TimeLimit, Verdict, record
+from distq.worker.board import Ran, Slot
+from distq.worker.meters import Meters
+from distq.worker.notes import last_lines
+
+logger = logging.getLogger("distq.supervisor")
+
+
+class Note(NamedTuple):
+    """What the child has noted when it began the task: by then its retry policy was asked."""
+
+    word: str
+    delay_ms: int
+    type: str
+    """As it travels."""
+    name: str
+    attempt: int
+    limit_s: float
+
+
+class End(NamedTuple):
+    """The run in this seat that has begun then is why the process is ended."""
+
+    seat: int
+    since_ns: int
+
+
+def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str]) -> None:
+    """Changes what a process leaves: what it was ended for has had its attempt. If that was done before, it
+    is as it is."""
+    for one in place.ran():
+        part = held.get(one.queue)
+        if End(one.seat, one.since_ns) in ends and part is not None and one.entry in part.started:
+            made = _verdict(place, one, names)
+            started = [entry for entry in part.started if entry != one.entry]
+            held[one.queue] = part._replace(
+                started=started, verdicts=Verdicts(part.verdicts.number + 1, part.verdicts.items + made)
+            )
+
+
+def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
+    note = Note(*msgpack.unpackb(place.bounds.note(one.seat)))
+    seconds, limit = (time.monotonic_ns() - one.since_ns) / 1e9, f"time limit of {format_duration(note.limit_s)}"
+    delay = f"retry in {note.delay_ms / 1000:.3g} s" if note.word == "retry" else "dead"
+    logger.error(
+        "%s %s: %s, its process is ended: %s [attempt %d, %.3f s]",
+        note.name, one.entry.partition(b" ")[0].decode("utf-8", "replace"), limit, delay, note.attempt, seconds,
+    )  # fmt: skip
+    if note.name in names:
+        Meters(place, names)(note.name)("retry" if note.word == "retry" else "failed", seconds)
+    word = "retry" if note.word == "retry" else "bury"
+    kept = record(
+        Verdict("retry" if word == "retry" else "bury", note.delay_ms, TimeLimit(limit)),
+        attempt=note.attempt, at_ms=int(time.time() * 1000), seconds=seconds, worker=place.name,
+        log=last_lines(one.log),
+    )  # fmt: skip
+    return verdict(one.entry, word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))

@@ -1,0 +1,146 @@
+"""Raising in a handler, while it runs: its soft time limit is over.
+
+The supervisor, which no handler can block, keeps the time. It orders on the status board and sends a signal; here that
+becomes an exception where the handler is, and nowhere else: not in distq's own code around it, and not in `logging`,
+which would keep its locks. If it is somewhere else just now, the supervisor sends the signal again.
+
+SIGURG: nobody uses it, and whoever does not expect it is not ended by it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any
+
+import distq
+from distq.outcome import SoftTimeLimit
+from distq.worker import board
+from distq.worker.board import Slot
+
+if TYPE_CHECKING:
+    import asyncio
+
+SIGNAL = signal.SIGURG
+PATIENCE_S = 0.01
+
+_OURS = os.path.dirname(distq.__file__) + os.sep
+_NOT_IN = logging.__file__
+_raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_withdraw_from = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
+
+Obey = Callable[[], None]
+
+
+def listen(slot: Slot, tell: Callable[[int, int, Obey, FrameType | None], None]) -> None:
+    """From now on, has each seat told that is to be: `tell(seat, since, obey, frame)` calls `obey` if it can do it."""
+
+    def called(number: int, frame: FrameType | None) -> None:
+        for seat in range(slot.words[board.SEATS]):
+            since = slot.since[seat]
+            if slot.seats[seat] and slot.bounds.is_ordered(seat, since):
+                tell(seat, since, lambda seat=seat: slot.bounds.obey(seat), frame)  # type: ignore[misc]
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(SIGNAL, called)
+
+
+class Door:
+    """The way into what the main thread runs: signals are handled there, between two of its own steps."""
+
+    def __init__(self, runs: CodeType, calls: CodeType) -> None:
+        """`runs`: what calls handlers; `calls`: the same behind middleware."""
+        self._runs, self._calls = runs, calls
+        self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        """What an `async` handler is awaited by."""
+        self.is_told = False
+        """Whether it was cancelled from here."""
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a handler that may be told."""
+        return call
+
+    def tell(self, obey: Obey, is_current: Callable[[], bool], frame: FrameType | None) -> None:
+        """Raises in the handler, if that is where it is."""
+        if not self._cancels(obey) and self._is_in_handler(frame):
+            obey()
+            raise SoftTimeLimit
+
+    def _cancels(self, obey: Obey) -> bool:
+        coroutine = self.coroutine
+        if coroutine is None:
+            return False
+        obey()
+        self.is_told = True
+        loop, task = coroutine
+        loop.call_soon_threadsafe(task.cancel)
+        return True
+
+    def _is_in_handler(self, frame: FrameType | None) -> bool:
+        inner, is_behind_middleware = None, False
+        while frame is not None and frame.f_code is not self._runs:
+            if frame.f_code.co_filename == _NOT_IN:
+                return False
+            is_behind_middleware = is_behind_middleware or frame.f_code is self._calls
+            inner, frame = frame, frame.f_back
+        is_direct = inner is not None and not inner.f_code.co_filename.startswith(_OURS)
+        return frame is not None and (is_direct or is_behind_middleware)
+
+
+class ThreadDoor(Door):
+    """The way into what another thread runs. It is open while that is in the handler; whoever tells keeps it from being
+    closed meanwhile, so what is raised is raised in there. A thread that is in C code notices behind that."""
+
+    def __init__(self, runs: CodeType, calls: CodeType) -> None:
+        super().__init__(runs, calls)
+        self._thread, self._lock = threading.get_ident(), threading.Lock()
+        self._is_open = self._is_struck = False
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call of a handler that may be told."""
+
+        def opened(*args: Any, **kwargs: Any) -> Any:
+            self._is_struck, self._is_open = False, True
+            try:
+                try:
+                    return call(*args, **kwargs)
+                finally:
+                    self._close()
+            except BaseException:
+                self._close()  # it was told in the middle of that
+                raise
+
+        return opened
+
+    def _close(self) -> None:
+        with self._lock:
+            self._is_open = False
+            if self._is_struck:
+                _withdraw_from(self._thread, None)
+
+    def tell(self, obey: Obey, is_current: Callable[[], bool], frame: FrameType | None) -> None:
+        """Has it raised in that thread."""
+        if not self._lock.acquire(timeout=PATIENCE_S):
+            return
+        try:
+            if not self._is_open or not is_current() or self._cancels(obey):
+                return
+            there = sys._current_frames().get(self._thread)
+            while there is not None and there.f_code is not self._runs:
+                if there.f_code.co_filename == _NOT_IN:
+                    return
+                there = there.f_back
+            obey()
+            self._is_struck = True
+            _raise_in(self._thread, SoftTimeLimit)
+        finally:
+            self._lock.release()

@@ -1,0 +1,122 @@
+"""Handlers whose time is over, and that do not want to know."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from pathlib import Path
+
+from distq import Distq, RetryRule, SoftTimeLimit, TimeLimit
+from tests.support.journal import running, write
+
+app = Distq("app")
+
+HARD = {"time_limit": 0.4, "retries": 0}
+
+
+@app.task(**HARD)
+def sleeps() -> None:
+    with running():
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(60)
+
+
+@app.task(**HARD)
+def swallows() -> None:
+    with running():
+        while True:
+            try:
+                time.sleep(0.01)
+            except BaseException:
+                continue
+
+
+@app.task(**HARD)
+def spins_in_c() -> None:
+    with running():
+        re.match(r"(a+)+$", "a" * 60 + "b")  # keeps the interpreter for ever
+
+
+@app.task(**HARD)
+def ignores_signals() -> None:
+    with running():
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if number < 32 and signal.getsignal(number) is not None:
+                try:
+                    signal.signal(number, signal.SIG_IGN)
+                except (OSError, ValueError):
+                    continue
+        while True:
+            pass
+
+
+@app.task(**HARD)
+async def awaits() -> None:
+    with running():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+
+STUBBORN = (sleeps, swallows, spins_in_c, ignores_signals, awaits)
+
+
+@app.task
+def waits_for(gate: str) -> str:
+    with running():
+        while not Path(gate).exists():
+            time.sleep(0.005)
+        return "done"
+
+
+@app.task
+def quick(number: int) -> int:
+    return number
+
+
+@app.task(time_limit="300ms", retry_rules={TimeLimit: RetryRule(retries=1, backoff=0.05)}, retries=0)
+def hangs_once(gate: str) -> str:
+    with running():
+        if Path(gate).exists():
+            return "done"
+        Path(gate).touch()
+        write("HANG")
+        time.sleep(60)
+        return "never"
+
+
+@app.task(soft_time_limit=0.2, retries=0)
+def is_told() -> str:
+    with running():
+        try:
+            while True:
+                time.sleep(0.01)
+        except SoftTimeLimit:
+            return "told"
+
+
+@app.task(soft_time_limit=0.2, retries=0)
+def is_told_and_raises() -> str:
+    with running():
+        while True:
+            time.sleep(0.01)
+
+
+@app.task(soft_time_limit=0.2, retries=0)
+async def awaits_for_long() -> str:
+    with running():
+        await asyncio.sleep(60)
+        return "never"
+
+
+@app.task(soft_time_limit=0.001, retries=0)
+def races(number: int) -> int:
+    """Ends at about the time at which it would be told."""
+    end = time.monotonic() + 0.0008 + number % 7 * 0.0001
+    while time.monotonic() < end:
+        pass
+    return number
