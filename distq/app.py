@@ -30,6 +30,7 @@ from distq.options import (
     check_names,
     declaration,
     defaults,
+    limit_text,
 )
 from distq.result import Handle
 from distq.sender import Sender
@@ -224,6 +225,15 @@ class Distq:
         resolved = call(declared, self.queues, self.said, options)
         # It has only one partition: who does not have the declaration does not know whether calls may be spread.
         return Sender(self, name, resolved, lambda args, kwargs: None)
+
+    def limits_of(self, queue: str) -> dict[str, str]:
+        """For each type of a queue, in each version, its rate as the broker keeps it; "" for none."""
+        return {
+            type: limit_text(task.declaration.rate) if task.declaration.rate else ""
+            for task in self.tasks.values()
+            if task.declaration.queue == queue
+            for type in task.declaration.versions
+        }
 
     # -- the broker --------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ from distq.cli import output, run, target
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError, LoadError
 from distq.message import family, untyped
-from distq.worker.worker import limits_of
 
 EXAMPLES = output.examples(
     "distq doctor",
@@ -173,7 +172,7 @@ def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:
 
 def _declared(app: Distq, queue: str) -> Declared:
     types = [type for task in app.tasks.values() for type in task.declaration.versions]
-    limits = {untyped(type)[0]: limit for type, limit in limits_of(app, queue).items() if limit}
+    limits = {untyped(type)[0]: limit for type, limit in app.limits_of(queue).items() if limit}
     return Declared(list(app.queues), types, limits)
 
 

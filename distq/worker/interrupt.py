@@ -41,7 +41,11 @@ _withdraw_from = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p
 Obey = Callable[[], None]
 
 
-def listen(slot: Slot, tell: Callable[[int, int, Obey, FrameType | None], None]) -> None:
+Tell = Callable[[int, int, Obey, FrameType | None], None]
+"""(seat, begin of its run, obey, where the main thread is)."""
+
+
+def listen(slot: Slot, tell: Tell) -> None:
     """From now on, has each seat told that is to be: `tell(seat, since, obey, frame)` calls `obey` if it can do it."""
 
     def called(number: int, frame: FrameType | None) -> None:
@@ -144,3 +148,22 @@ class ThreadDoor(Door):
             _raise_in(self._thread, SoftTimeLimit)
         finally:
             self._lock.release()
+
+
+class Doors:
+    """Those of a process, by seat."""
+
+    def __init__(self, slot: Slot, is_shared: bool) -> None:
+        self._slot, self._make = slot, ThreadDoor if is_shared else Door
+        self._doors: dict[int, Door] = {}
+
+    def new(self, seat: int, runs: CodeType, calls: CodeType) -> Door:
+        """For the thread that calls this."""
+        door = self._doors[seat] = self._make(runs, calls)
+        return door
+
+    def tell(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
+        """The soft limit of this run is over. Called in the main thread, between any two steps of it."""
+        door = self._doors.get(seat)
+        if door is not None:
+            door.tell(obey, lambda: bool(self._slot.since[seat] == since), frame)

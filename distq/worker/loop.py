@@ -65,6 +65,7 @@ class Loop(Pool):
         self._coming = 0
         """Tasks of the loop that are about to take what waits."""
         self._is_cancelled = False
+        self._tell = self._tell_from_outside
         self._beat_ns = 0
         """When the loop was asked whether it turns, likewise."""
         self._blocks = ""
@@ -195,7 +196,7 @@ class Loop(Pool):
             if task is not None and not task.done():
                 self._runs.interrupt(task, Interrupted("its host ends"))
 
-    def _tell(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
+    def _tell_from_outside(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
         """The soft limit of this run is over."""
         obey()
         self._loop.call_soon_threadsafe(self._tell_here, seat, since, context=self._context)

@@ -20,7 +20,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from threading import Lock
-from types import FrameType
 
 from distq.app import Distq
 from distq.broker import keys
@@ -28,14 +27,13 @@ from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.memory import DESK
 from distq.message import family
-from distq.options import limit_text
 from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item
-from distq.worker.interrupt import Door, Obey, ThreadDoor, listen
+from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace
@@ -90,8 +88,8 @@ class Worker:
             BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
         )  # fmt: skip
         self._hand = Hand(post.slot, seats)
-        self._number_of_seats = seats
-        self._doors: dict[int, Door] = {}
+        self._doors = Doors(post.slot, is_shared=seats > 1)
+        self._tell: Tell = self._doors.tell
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
@@ -130,22 +128,15 @@ class Worker:
         return max(0, most - reserved)
 
     def _announcement(self) -> Announced:
-        limits = [limits_of(self._app, queue) for queue in self._names]
+        limits = [self._app.limits_of(queue) for queue in self._names]
         return Announced(self._post.types, self._post.digest, limits, self._post.ways)
 
     def _executor(self, meters: Meters, seat: int) -> Executor:
         """What runs messages in this thread."""
         desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
-        make = Door if self._number_of_seats == 1 else ThreadDoor
-        door = self._doors[seat] = make(Executor.run.__code__, Executor._call.__code__)
+        door = self._doors.new(seat, Executor.run.__code__, Executor._call.__code__)
         return Executor(self._app, lambda: self._line.name, meters, desk, door)
-
-    def _tell(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
-        """The soft limit of this run is over. Called in the main thread, between any two steps of it."""
-        door = self._doors.get(seat)
-        if door is not None:
-            door.tell(obey, lambda: bool(self._slot.since[seat] == since), frame)
 
     def _register(self) -> None:
         self._line.register(self.takes)
@@ -400,13 +391,3 @@ def releases(items: Sequence[Item]) -> Verdicts:
     """What was not started goes back in front, in its order."""
     back = [verdict(item[0], b"release", b"", 0, b"") for item in reversed(items)]
     return Verdicts(len(back), b"".join(back))
-
-
-def limits_of(app: Distq, queue: str) -> dict[str, str]:
-    """For each type of a queue, in each version, its limit as the broker keeps it; "" for none."""
-    return {
-        type: limit_text(task.declaration.rate) if task.declaration.rate else ""
-        for task in app.tasks.values()
-        if task.declaration.queue == queue
-        for type in task.declaration.versions
-    }

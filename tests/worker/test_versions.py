@@ -10,7 +10,6 @@ from distq.codec import Codec
 from distq.message import own_max_deliveries
 from distq.upgrade import Upgrade
 from distq.worker.execute import Executor
-from distq.worker.worker import limits_of
 from tests.support.room import Room, Worker
 
 codec = Codec()
@@ -38,7 +37,7 @@ def mailer(version: int, **options: Any) -> Distq:
 
 def worker_of(room: Room, app: Distq) -> tuple[Worker, Executor]:
     types = sorted(type for task in app.tasks.values() for type in task.declaration.versions)
-    return room.register(types, limits_of(app, "default")), Executor(app, lambda: "worker-1", None)
+    return room.register(types, app.limits_of("default")), Executor(app, lambda: "worker-1", None)
 
 
 def run_all(room: Room, worker: Worker, runs: Executor) -> int:

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 from distq import Distq, RetryRule, SoftTimeLimit, TimeLimit
+from distq.options import TaskOptions
 from tests.support.journal import running, write
 
 app = Distq("app")
 
-HARD = {"time_limit": 0.4, "retries": 0}
+HARD: TaskOptions = {"time_limit": 0.4, "retries": 0}
 
 
 @app.task(**HARD)
