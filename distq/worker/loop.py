@@ -76,7 +76,7 @@ class Loop(Pool):
     def _work(self) -> None:
         # Nobody closes it: that would wait for whatever does not end, and this process ends.
         self._runner = asyncio.Runner(loop_factory=loop_factory())
-        loop = self._loop = self._runner.get_loop()
+        loop = self.loop = self._runner.get_loop()
         main = loop.create_task(self._live())
         while not main.done():
             try:
@@ -89,7 +89,7 @@ class Loop(Pool):
 
     async def _live(self) -> None:
         """The loop's side of the worker's life."""
-        loop, number = self._loop, self._number
+        loop, number = self.loop, self._number
         is_around = onion(self._app.middleware, lambda context: None).around is not None
         meters = self._meters if is_around else Meters(self._slot, self._post.names)  # nobody else counts then
         self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number)
@@ -124,14 +124,14 @@ class Loop(Pool):
         try:
             self._keep()
         except BaseException as error:
-            self._loop.call_soon_threadsafe(ended.set_exception, error)
+            self.loop.call_soon_threadsafe(ended.set_exception, error)
         else:
-            self._loop.call_soon_threadsafe(ended.set_result, None)
+            self.loop.call_soon_threadsafe(ended.set_result, None)
 
     def _wake(self, number: int) -> None:
         if number > 0 and self._parked and not self._called_ns:
             self._called_ns = time.monotonic_ns()
-            self._loop.call_soon_threadsafe(self._begin_waiting, context=self._context)
+            self.loop.call_soon_threadsafe(self._begin_waiting, context=self._context)
 
     def _want(self) -> int:
         """Nothing while the loop is blocked."""
@@ -155,7 +155,7 @@ class Loop(Pool):
         """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""
         if self._order() == CANCEL and not self._is_cancelled:
             self._is_cancelled = True
-            self._loop.call_soon_threadsafe(self._cancel, context=self._context)
+            self.loop.call_soon_threadsafe(self._cancel, context=self._context)
         now = time.monotonic_ns()
         with self._guard:
             is_empty = self._hand.is_empty
@@ -164,14 +164,14 @@ class Loop(Pool):
                 self._blocks = self._what_runs()
         elif not is_empty:
             self._beat_ns = now
-            self._loop.call_soon_threadsafe(self._beat, context=self._context)
+            self.loop.call_soon_threadsafe(self._beat, context=self._context)
         else:
             return float("inf")
         return BLOCKED_S / 2
 
     def _what_runs(self) -> str:
         """Of the coroutines the one that the loop is at."""
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task(self.loop)
         for seat, its in enumerate(self._tasks):
             item = self._hand.running[seat]
             if its is task and item is not None:
@@ -225,7 +225,7 @@ class Loop(Pool):
 
     def _begin(self, seat: int) -> None:
         name, context = self._task_names[seat], self._contexts[seat].copy()
-        self._tasks[seat] = asyncio.Task(self._run(seat), loop=self._loop, name=name, context=context)
+        self._tasks[seat] = asyncio.Task(self._run(seat), loop=self.loop, name=name, context=context)
 
     async def _run(self, seat: int) -> None:
         """One attempt, of what waits at this moment."""

@@ -22,17 +22,22 @@ from distq import Context, Distq
 from distq.broker import scripts, verbs
 from distq.broker.connect import Wire
 from distq.embedded import EmbeddedBroker
-from distq.worker.board import DRAIN, RUN, Board
+from distq.task import Task
+from distq.worker.attempts import Attempts
+from distq.worker.board import DRAIN, RUN, WATCHING, Board
+from distq.worker.loop import Loop
 from distq.worker.worker import Post, Solo
 
 WORKER, SCRIPT, DELAY = 5.0, 1.3, 0.75
 """The most that is allowed. Measured: 3.8, 1.0, and 0.5 to 0.6. Whoever makes it faster lowers these."""
 BULK, BULK_SCRIPT = 1.7, 3.3
 """The same for `delay_many`. Measured: 1.3, and 2.6 (2.0 when there is much in the broker; the long way: 4 to 8)."""
+COROUTINE = 2.7
+"""The same for a coroutine that does nothing, beside a plain task. Measured: 2.0, with uvloop."""
 TASKS, CALLS, ROUNDS = 5_000, 1_000, 7
 
 app = Distq("guard")
-board = Board(1)
+board = Board(1, 500)
 
 
 @app.task(type="noop")
@@ -41,6 +46,11 @@ def noop(number: int) -> int:
     if number == TASKS - 1:
         board.order(DRAIN)
     return number
+
+
+@app.task(type="anoop")
+async def anoop(number: int) -> int:
+    return noop.function(number)
 
 
 class Cost(NamedTuple):
@@ -80,24 +90,28 @@ def ratios(ours: Callable[[], Cost], bare: Callable[[], Cost]) -> Cost:
     return Cost(mine.here / other.here, mine.server / other.server)
 
 
-def drain(place: Room) -> Cost:
+def drain(place: Room, task: Task[..., Any, Any] = noop) -> Cost:
     """A backlog of no-op tasks, by a real worker in this thread."""
     place.client.flushall()
-    noop.delay_many((number,) for number in range(TASKS))
+    task.delay_many((number,) for number in range(TASKS))
     pipes = [os.pipe(), os.pipe()]
     for end in (end for pipe in pipes for end in pipe):
         os.set_blocking(end, False)
     board.order(RUN)
+    board.head[WATCHING] = 1  # as a supervisor says while there is work
     board.slots[0].clear()
     post = Post(
         board=board, slot=board.slots[0], host="host", info="{}", queues=["default"], lease_ms=60_000,
-        poke=pipes[0][0], bell=pipes[1][1], types=["noop"], digest="digest", names=["noop"],
+        poke=pipes[0][0], bell=pipes[1][1], types=["noop", "anoop"], digest="digest",
+        names=["noop", "anoop"], coroutines=500,
     )  # fmt: skip
-    worker = Solo(app, post)
+    worker = Loop(app, post) if task.is_async else Solo(app, post)
     spent = cost(place, TASKS, worker.run)
+    if isinstance(worker, Loop):
+        worker.loop.close()
     for end in (end for pipe in pipes for end in pipe):
         os.close(end)
-    assert place.counted("completed", "noop", app.name) == TASKS
+    assert place.counted("completed", task.type, app.name) == TASKS
     return spent
 
 
@@ -144,6 +158,13 @@ def test_a_no_op_costs_a_worker_and_the_broker_little_more_than_a_bare_loop(serv
     )
 
 
+def test_a_no_op_coroutine_costs_a_worker_little_more_than_twice_as_much(server: Room) -> None:
+    found = ratios(lambda: drain(server, anoop), lambda: drain(server))
+    assert found.here < COROUTINE, (
+        f"a coroutine takes {found.here:.2f} × a plain task's processor time, not {COROUTINE}"
+    )
+
+
 def test_a_call_costs_its_program_less_than_a_bare_rpush_of_redis_py(server: Room) -> None:
     app.broker.opened.clear()
     found = ratios(
@@ -168,6 +189,17 @@ def test_a_bulk_costs_little_more_than_a_bare_load(server: Room) -> None:
 def test_the_guard_sees_a_slower_worker(server: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "middleware", [*app.middleware, spin])
     assert ratios(lambda: drain(server), lambda: bare_drain(server)).here > WORKER
+
+
+def test_the_guard_sees_a_slower_loop(server: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Attempts.attempt
+
+    async def slower(self: Attempts, *args: Any) -> Any:
+        spin()
+        return await run(self, *args)
+
+    monkeypatch.setattr(Attempts, "attempt", slower)
+    assert ratios(lambda: drain(server, anoop), lambda: drain(server)).here > COROUTINE
 
 
 def test_the_guard_sees_a_slower_script(server: Room, monkeypatch: pytest.MonkeyPatch) -> None:
