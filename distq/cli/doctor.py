@@ -98,7 +98,7 @@ def _machine(config: WorkerConfig) -> Iterator[Finding]:
         with contextlib.suppress(PackageNotFoundError):
             parts.append(f"{package} {version(package)}")
     yield Finding("ok", "packages", ", ".join(parts))
-    slots, seats = config.children + config.most_alone, max(config.threads, config.coroutines)
+    slots, seats = config.slots, max(config.threads, config.coroutines)
     needed = FILES_OF_HOST + max(FILES_OF_PROCESS * slots, FILES_OF_SEAT * seats)
     options = f"-p {config.processes} -t {config.threads}"
     options += f" --coroutines {config.coroutines}" if config.coroutines else ""

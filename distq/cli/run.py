@@ -164,7 +164,7 @@ def run(
     Imports the application once, forks worker processes, and runs tasks until it is told to end.
 
     TERM or INT: finish what runs within the grace period, give back the rest. A second one: give back everything now.
-    HUP: load the application afresh, and replace the processes one by one.
+    HUP: load the application afresh, and replace the processes one by one. TSTP: take nothing until CONT. USR1: stacks.
     """
     config = worker_config(
         target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,

@@ -50,6 +50,8 @@ class Children(Service):
         self._ends: dict[int, list[End]] = {}
         """By slot: the runs for which its process was ended."""
         self.is_ending = False
+        self.is_quiet = False
+        """Whether nobody is started until it is told otherwise."""
         self._cancel_at = NEVER
         self.only: int | None = None
         """While it is set, nobody is started in any other slot."""
@@ -88,7 +90,7 @@ class Children(Service):
     @property
     def may_start(self) -> bool:
         """Whether there is nothing against one child more."""
-        return not self.is_ending and self.only is None and self._template is not None
+        return not (self.is_ending or self.is_quiet) and self.only is None and self._template is not None
 
     def born(self, slot: int) -> float:
         """When its child was (monotonic seconds)."""
@@ -109,7 +111,7 @@ class Children(Service):
 
     def deadline(self) -> float:
         """When the next child is to be started."""
-        if self.is_ending or self._template is None:
+        if self.is_ending or self.is_quiet or self._template is None:
             return self._cancel_at
         return min((self._start_at[slot] for slot in self._free()), default=NEVER)
 
@@ -127,12 +129,22 @@ class Children(Service):
         if self._site.config.coroutines:
             self._cancel_at = now + grace_s - min(CANCEL_S, grace_s / 5)
 
+    def quiet(self, is_quiet: bool) -> None:
+        """They finish what they run and end, and no others are started; or others are."""
+        if self.is_quiet != is_quiet and not self.is_ending:
+            self.is_quiet = is_quiet
+            self.order(board.DRAIN if is_quiet else board.RUN)
+
+    def pids(self) -> dict[int, int]:
+        """The slot of each."""
+        return dict(self._slot_of)
+
     def work(self, now: float) -> None:
         """Starts a child in each free slot whose pause is over."""
         if now >= self._cancel_at:
             self._cancel_at = NEVER
             self.order(board.CANCEL)
-        if self.is_ending or self._template is None:
+        if self.is_ending or self.is_quiet or self._template is None:
             return
         for slot in self._free():
             if self._start_at[slot] <= now:

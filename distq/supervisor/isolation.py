@@ -45,7 +45,7 @@ class Isolation(Service):
     def listens(self) -> bool:
         """Whether a marker for isolated tasks may be taken: it is gone for others then."""
         is_busy = self._gives_up_at != NEVER or self._is_running or self._rests_until != NEVER
-        return not is_busy and not self._children.is_ending
+        return not (is_busy or self._children.is_quiet or self._children.is_ending)
 
     def deadline(self) -> float:
         """When the patience or the rest is over."""
@@ -60,10 +60,11 @@ class Isolation(Service):
 
     def work(self, now: float) -> None:
         """Goes on as far as it can."""
-        if self._children.is_ending:
+        if self._children.is_ending or (self._children.is_quiet and not self._is_running):
             if self._gives_up_at != NEVER:
                 self._tell_others()
             self._gives_up_at = self._rests_until = NEVER
+            self._is_wanted, self._children.only = False, None
             return
         if now >= self._rests_until:
             self._rests_until = NEVER

@@ -46,7 +46,7 @@ def leave_signals_to_supervisor() -> None:
 
     A handler that does nothing, not SIG_IGN: programs that a task starts would inherit that.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1):
         signal.signal(number, _nothing)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)

@@ -57,6 +57,11 @@ class Succession(Service):
         for position in range(len(self._children.current)):
             self._due.setdefault(position, FRESH)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether somebody is to be replaced."""
+        return bool(self._due)
+
     def deadline(self) -> float:
         """When somebody is looked at, or may begin."""
         return min(self._look_at, self._begin_at if self._next() is not None else NEVER)

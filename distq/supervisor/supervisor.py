@@ -31,10 +31,12 @@ from distq.supervisor.isolation import Isolation
 from distq.supervisor.leases import Leases
 from distq.supervisor.limits import Limits
 from distq.supervisor.metrics import MetricsDoor
+from distq.supervisor.notify import Notify
 from distq.supervisor.partitions import Partitions, served
 from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.stacks import Stacks
 from distq.supervisor.succession import Succession
 from distq.supervisor.suspects import Suspects
 from distq.supervisor.switches import Connection, switches
@@ -52,6 +54,8 @@ LAST_WORDS_S = 5.0
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_BROKER = 1, 2, 3
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
+
 Say = Callable[[str], None]
 
 
@@ -64,7 +68,7 @@ class Supervisor:
         self._identity = host.identify()
         self._signals: list[int] = []
         self._code: int | None = None
-        self._is_ready = False
+        self._is_ready, self._notify = False, Notify()
         self._connections: list[Links] = []
         self._switches: list[Connection] = []
         self._give_up_at = self._kill_at = NEVER
@@ -97,7 +101,7 @@ class Supervisor:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, lambda number, frame: self._signals.append(number))
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(writer)
@@ -170,13 +174,15 @@ class Supervisor:
         self._children = Children(site, shared.pokes, shared.dumps)
         self._succession = Succession(site, self._children)
         self._templates.serve(self._children, self._accepts)
+        self._stacks = Stacks(site, self._children, shared.dumps)
+        self._notify.serve(self._is_alive, lambda: not (self._templates.is_loading or self._succession.is_due))
         self._time, self._audit = Timekeeper(site), Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch, self._reports, self._limits = Watch(site), Reports(site), Limits(site, self._children)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
-            self._reports, self._audit, self._limits,
+            self._reports, self._audit, self._limits, self._stacks, self._notify,
             Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.most_alone:
@@ -256,9 +262,15 @@ class Supervisor:
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)
 
+    def _is_alive(self) -> bool:
+        """Whether there are processes that can work, or need not be any."""
+        children = self._children
+        return children.is_ending or children.is_quiet or any(map(children.is_ready, children.manned))
+
     def _say_when_ready(self) -> None:
         if not self._is_ready and self._children.all_ready:
             self._is_ready = True
+            self._notify.ready()
             self._say("Worker started. Waiting for tasks...")
 
     # -- what arrives ------------------------------------------------------------------------------------------------
@@ -274,10 +286,15 @@ class Supervisor:
             self._obey(self._signals.pop(0))
 
     def _obey(self, number: int) -> None:
-        """HUP: fresh code. First INT or TERM: drain. Second: give everything back now."""
-        if number == signal.SIGHUP:
+        """First INT or TERM: drain. Second: give everything back now. The others: guide/workers.md."""
+        if number == signal.SIGUSR1:
+            self._stacks.ask()
+        elif number in (signal.SIGTSTP, signal.SIGCONT):
+            self._be_quiet(number == signal.SIGTSTP)
+        elif number == signal.SIGHUP:
             if not self._children.is_ending:
                 logger.info("SIGHUP: loading the application afresh")
+                self._notify.reloading()
                 self._templates.start()
         elif not self._children.is_ending:
             logger.info(
@@ -286,11 +303,18 @@ class Supervisor:
                 self._config.grace_ms / 1000,
             )
             self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
+            self._notify.stopping()
             self._templates.stop()
             self._children.end(time.monotonic())
         else:
             self._code = 128 + number
             self._give_everything_back()
+
+    def _be_quiet(self, is_quiet: bool) -> None:
+        if self._children.is_quiet != is_quiet and not self._children.is_ending:
+            said = "SIGTSTP: finishing what runs, and starting nothing until SIGCONT"
+            logger.info("%s", said if is_quiet else "SIGCONT: going on")
+            self._children.quiet(is_quiet)
 
     def _give_everything_back(self) -> None:
         running = [entry.decode("utf-8", "replace") for slot in self._shared.board.slots for entry in slot.running()]

@@ -73,7 +73,7 @@ class Suspects(Service):
 
     def _may_begin(self) -> bool:
         is_busy = self._is_wanted or self._newest is not None
-        return not is_busy and len(self._lender) < len(self._places)
+        return not (is_busy or self._children.is_quiet) and len(self._lender) < len(self._places)
 
     def _heard(self, group: int, reply: list[bytes] | None) -> None:
         self._listening.discard(group)

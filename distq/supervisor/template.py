@@ -38,6 +38,7 @@ from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
 from distq.worker.notes import keep_what_is_logged
 from distq.worker.pool import Pool
+from distq.worker.stacks import show_on_demand
 from distq.worker.worker import Post, Solo, Worker
 
 logger = logging.getLogger("distq.supervisor")
@@ -214,7 +215,9 @@ class _Template:
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)
             keep_what_is_logged(post.slot)
-            code = self._live(self._worker(slot, post))
+            worker = self._worker(slot, post)
+            show_on_demand(post.slot, worker, shared.dumps[slot])
+            code = self._live(worker)
         except BaseException:
             logger.exception("worker failed")
         finally:

@@ -88,6 +88,11 @@ class Templates(Service):
         return self._used is not None
 
     @property
+    def is_loading(self) -> bool:
+        """Whether one imports the application."""
+        return self._loading is not None or self._start_at != NEVER
+
+    @property
     def pids(self) -> tuple[int, ...]:
         """Those that live."""
         return tuple(template.pid for template in self._all)

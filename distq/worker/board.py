@@ -66,6 +66,7 @@ LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
 LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to them
 STARTED, VERDICT_SPAN = range(18, 20)
 ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
+SHOWN = 22  # how often its child has shown its stacks
 
 LOW = (1 << 32) - 1
 """VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""

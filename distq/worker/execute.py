@@ -350,6 +350,11 @@ class Executor:
         function = task.function
         return (lambda *args, **kwargs: self._await(function(*args, **kwargs))) if task.is_async else function
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """That of `async def` handlers, if there was one."""
+        return None if self._runner is None else self._runner.get_loop()
+
     def close(self) -> None:
         """Ends the event loop of `async def` handlers, if there was one."""
         if self._runner is not None:

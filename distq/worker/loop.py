@@ -17,6 +17,7 @@ from contextvars import Context, copy_context
 from itertools import takewhile
 from threading import Thread
 from types import FrameType
+from typing import Any
 
 from distq.app import Distq
 from distq.memory import DESK
@@ -26,6 +27,7 @@ from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
 from distq.worker.desk import Seat
+from distq.worker.hand import Item
 from distq.worker.interrupt import Obey
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
@@ -86,6 +88,11 @@ class Loop(Pool):
                     raise
                 logger.error("a coroutine that a handler has started has raised %r", error)
         main.result()
+
+    def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
+        """Each seat is a task of the loop."""
+        both = zip(self._hand.running, self._tasks, strict=True)
+        return [(item, [] if item is None or task is None else [task]) for item, task in both]
 
     async def _live(self) -> None:
         """The loop's side of the worker's life."""

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from distq.app import Distq
 from distq.broker import keys
@@ -37,6 +38,10 @@ from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace
+from distq.worker.stacks import tasks_of
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("distq.worker")
 
@@ -93,6 +98,8 @@ class Worker:
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
+        self._executors: dict[int, Executor] = {}
+        """By seat."""
         self._nearly = nearly(post.max_tasks)
 
     def run(self) -> None:
@@ -110,6 +117,11 @@ class Worker:
 
     def _work(self) -> None:
         raise NotImplementedError
+
+    def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
+        """What each seat runs, and the tasks of event loops that belong to it."""
+        loops = {seat: runs.loop for seat, runs in self._executors.items()}
+        return [(item, tasks_of(loops.get(seat))) for seat, item in enumerate(self._hand.running)]
 
     def _pass_on(self) -> None:
         """Nothing runs, and nothing will: its seat, if it has one, is its successor's."""
@@ -136,7 +148,8 @@ class Worker:
         desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
         door = self._doors.new(seat, Executor.run.__code__, Executor._call.__code__)
-        return Executor(self._app, lambda: self._line.name, meters, desk, door)
+        self._executors[seat] = runs = Executor(self._app, lambda: self._line.name, meters, desk, door)
+        return runs
 
     def _register(self) -> None:
         self._line.register(self.takes)

@@ -41,6 +41,20 @@ async def await_seconds(seconds: float) -> str:
     return RELEASE
 
 
+@app.task
+async def await_gate_async(gate: str) -> None:
+    with running(RELEASE):
+        while not Path(gate).exists():
+            await asyncio.sleep(0.002)
+
+
+@app.task
+def compute(number: int) -> None:
+    """Keeps the interpreter, in C code that looks for no signals."""
+    with running(RELEASE):
+        sum(range(number))
+
+
 @app.task(result_ttl=0)
 def leak(kilobytes: int) -> None:
     with running():

@@ -1,0 +1,66 @@
+"""USR1: every child says what it is at. For one that does not answer, its supervisor says what is known of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+
+from distq.supervisor.children import Children
+from distq.supervisor.service import NEVER, Service, Site
+from distq.worker import board
+from distq.worker.stacks import say_with_stack
+
+logger = logging.getLogger("distq.supervisor")
+
+PATIENCE_S = 1.0
+
+
+class Stacks(Service):
+    """1. says what each child runs, and sends it the signal; 2. a second later, shows the others' dumps."""
+
+    def __init__(self, site: Site, children: Children, dumps: list[int]) -> None:
+        self._site, self._children, self._dumps = site, children, dumps
+        self._asked: dict[int, tuple[int, int]] = {}
+        """By slot: its process, and how often that had answered before."""
+        self._look_at = NEVER
+
+    def ask(self) -> None:
+        """All children."""
+        now_ns = time.monotonic_ns()
+        for pid, index in self._children.pids().items():
+            slot = self._site.board.slots[index]
+            if not self._children.is_ready(index):
+                continue
+            runs = [
+                f"{one.entry.decode('utf-8', 'replace')} for {(now_ns - one.since_ns) / 1e9:.3g} s"
+                for one in slot.ran()
+            ]
+            logger.warning("worker %s (process %d) runs %s", slot.name, pid, ", ".join(runs) or "nothing")
+            self._asked[index] = pid, slot.words[board.SHOWN]
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
+        self._look_at = time.monotonic() + PATIENCE_S
+
+    def deadline(self) -> float:
+        """When they should have answered."""
+        return self._look_at
+
+    def work(self, now: float) -> None:
+        """Shows what those have left that have not answered."""
+        if now < self._look_at:
+            return
+        self._look_at = NEVER
+        for index, (pid, before) in self._asked.items():
+            if self._children.pids().get(pid) != index:
+                continue
+            dump = self._dumps[index]
+            if self._site.board.slots[index].words[board.SHOWN] == before:
+                text = os.pread(dump, 64 << 10, 0).decode("utf-8", "replace").rstrip()
+                said = f"process {pid} has not answered: it is in code that keeps the interpreter"
+                say_with_stack(logger, said, text)
+            os.lseek(dump, 0, os.SEEK_SET)  # else a later crash would be told with this
+            os.ftruncate(dump, 0)
+        self._asked.clear()

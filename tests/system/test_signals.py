@@ -1,0 +1,105 @@
+"""What people and service managers ask of a host that runs, and what it tells them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distq.result import Handle
+from tests.support.apps.releases import app, await_gate, await_gate_async, compute, wait
+from tests.support.eventually import eventually
+from tests.support.journal import Journal
+from tests.system.conftest import Start
+
+
+@pytest.fixture(autouse=True)
+def bound(url: str) -> None:
+    app.rebind(url)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+@pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])
+def test_a_quiet_host_finishes_what_runs_and_takes_nothing_until_it_goes_on(
+    start: Start, journal: Journal, gate: Path, options: tuple[str, ...]
+) -> None:
+    host = start("releases", *options)
+    running = await_gate.delay(str(gate))
+    eventually(lambda: journal.starts(id=running.id), "it runs")
+    host.send_all(signal.SIGTSTP)  # as Ctrl-Z does
+    host.await_log("SIGTSTP: finishing what runs")
+    eventually(lambda: len(host.children) == 1, "those that run nothing have ended")
+    waiting = wait.delay(0)
+    gate.touch()
+    assert running.get(timeout=10) == "1"
+    eventually(lambda: not host.children, "nobody is left")
+    assert waiting.status() == "queued"
+    host.send(signal.SIGCONT)
+    waiting.get(timeout=10)
+    host.send(signal.SIGTSTP)
+    assert host.terminate() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])
+def test_usr1_shows_what_everybody_is_at(start: Start, journal: Journal, gate: Path, options: tuple[str, ...]) -> None:
+    host = start("releases", *options)
+    handles: list[Handle[Any]] = [await_gate.delay(str(gate)), await_gate_async.delay(str(gate))]
+    eventually(lambda: len(journal.starts()) == 2, "both run")
+    before = host.children
+    host.send(signal.SIGUSR1)
+    host.await_log("stacks, as asked for with USR1", times=len(before))
+    for handle, name in zip(handles, ("await_gate", "await_gate_async"), strict=True):
+        assert f"runs {handle.id} for " in host.log(), "by the board"
+        eventually(lambda handle=handle: f"runs {handle.id}:" in host.log(), "by itself")  # type: ignore[misc]
+        assert f"in {name}\n" in host.log()
+    gate.touch()
+    for handle in handles:
+        handle.get(timeout=10)
+    assert host.children == before
+
+
+def test_usr1_shows_also_what_is_stuck_in_c_code(start: Start, journal: Journal) -> None:
+    host = start("releases", processes=1)
+    handle = compute.delay(250_000_000)
+    eventually(lambda: journal.starts(id=handle.id), "it runs")
+    host.send(signal.SIGUSR1)
+    host.await_log("has not answered: it is in code that keeps the interpreter")
+    assert f"runs {handle.id} for " in host.log()
+    eventually(lambda: "in compute" in host.log(), "with its stack")
+    handle.get(timeout=60)
+    host.await_log("stacks, as asked for with USR1")
+
+
+def test_a_service_manager_is_told(
+    start: Start, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = journal.place.parent / "release"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        host = start("releases")
+
+        def heard(text: str) -> None:
+            while manager.recv(1000).decode().partition("\n")[0] != text:
+                pass
+
+        heard("READY=1")
+        heard("WATCHDOG=1")
+        for text in ("2", "broken"):
+            release.write_text(text)
+            host.send(signal.SIGHUP)
+            heard("RELOADING=1")
+            heard("READY=1")
+        assert wait.delay(0).get(timeout=10)[0] == "2"
+        host.send(signal.SIGTERM)
+        heard("STOPPING=1")
+        assert host.wait() == 0
