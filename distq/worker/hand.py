@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from time import monotonic_ns
 
-from distq.broker.verdicts import NO_VERDICTS, Verdicts
+from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.worker import board
 from distq.worker.board import (
     COUNT,
@@ -313,3 +313,9 @@ class Hand:
             self._words[VERDICT_SPAN] = at = 0  # there is no room for both: if it dies now, they run again
         self._verdicts[at : at + len(raw)] = raw
         self._span = self._words[VERDICT_SPAN] = at << 32 | at + len(raw)
+
+
+def releases(items: Sequence[Item]) -> Verdicts:
+    """What was not started goes back in front, in its order."""
+    back = [verdict(item[0], b"release", b"", 0, b"") for item in reversed(items)]
+    return Verdicts(len(back), b"".join(back))

@@ -206,7 +206,7 @@ class Loop(Pool):
     def _tell_from_outside(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
         """The soft limit of this run is over."""
         obey()
-        self._loop.call_soon_threadsafe(self._tell_here, seat, since, context=self._context)
+        self.loop.call_soon_threadsafe(self._tell_here, seat, since, context=self._context)
 
     def _tell_here(self, seat: int, since: int) -> None:
         task = self._tasks[seat]

@@ -6,6 +6,8 @@ few quick tasks never make a worker hoard slow ones.
 
 from __future__ import annotations
 
+import random
+
 WINDOW_S = 0.010
 MOST = 128
 MOST_BYTES = 1 << 20
@@ -42,3 +44,10 @@ class Pace:
         self.average = average if average > self.average else self.average + (average - self.average) / 4
         self._last = max(1, count) if self._known.issuperset(types) else 1
         self._known |= types
+
+
+def nearly(most: int) -> int:
+    """After so many tasks a child that may run `most` asks for its successor: when a tenth is left, or a little more,
+    so that not all children ask at once."""
+    spare = most // 10
+    return most - spare - random.randint(0, spare)

@@ -21,11 +21,12 @@ from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
+from distq.worker.hand import releases
 from distq.worker.line import BLOCK_S, REPLY_S
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST
-from distq.worker.worker import WINDOW_NS, Post, Worker, releases
+from distq.worker.worker import WINDOW_NS, Post, Worker
 
 SETTLE_NS = 5_000_000
 """So long a verdict may wait for others, while all threads are busy."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import select
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from distq.app import Distq
 from distq.broker import keys
 from distq.broker.verbs import Step, Takes
-from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
+from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.memory import DESK
 from distq.message import family
 from distq.worker import board
@@ -33,11 +32,11 @@ from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
 from distq.worker.execute import Executor
-from distq.worker.hand import Hand, Item
+from distq.worker.hand import Hand, Item, releases
 from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
-from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace
+from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace, nearly
 from distq.worker.stacks import tasks_of
 
 if TYPE_CHECKING:
@@ -391,16 +390,3 @@ class Solo(Worker):
         if self._line.is_ahead and self._end_ahead().word != "ok":
             return False
         return self._step(self._queue, 0).word == "ok"
-
-
-def nearly(most: int) -> int:
-    """After so many tasks a child that may run `most` asks for its successor: when a tenth is left, or a little more,
-    so that not all children ask at once."""
-    spare = most // 10
-    return most - spare - random.randint(0, spare)
-
-
-def releases(items: Sequence[Item]) -> Verdicts:
-    """What was not started goes back in front, in its order."""
-    back = [verdict(item[0], b"release", b"", 0, b"") for item in reversed(items)]
-    return Verdicts(len(back), b"".join(back))

@@ -56,7 +56,7 @@ def test_usr1_shows_what_everybody_is_at(start: Start, journal: Journal, gate: P
     host.send(signal.SIGUSR1)
     host.await_log("stacks, as asked for with USR1", times=len(before))
     for handle, name in zip(handles, ("await_gate", "await_gate_async"), strict=True):
-        assert f"runs {handle.id} for " in host.log(), "by the board"
+        assert f"{handle.id} for " in host.log(), "by the board"
         eventually(lambda handle=handle: f"runs {handle.id}:" in host.log(), "by itself")  # type: ignore[misc]
         assert f"in {name}\n" in host.log()
     gate.touch()
