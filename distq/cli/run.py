@@ -113,6 +113,12 @@ MaxLifetime = typer.Option(
     envvar="DISTQ_MAX_LIFETIME",
     help="Replace a process that is older than this, or up to a tenth younger. [default: never]",
 )
+Burst = typer.Option(
+    False,
+    "--burst",
+    envvar="DISTQ_BURST",
+    help="End when the queues are empty and nothing runs. What is scheduled for later does not count.",
+)
 LogLevel = typer.Option(
     "INFO",
     "--log-level",
@@ -156,6 +162,7 @@ def run(
     max_tasks: str = MaxTasks,
     max_memory: str = MaxMemory,
     max_lifetime: str = MaxLifetime,
+    burst: bool = Burst,
     log_level: str = LogLevel,
     log_format: str = LogFormat,
 ) -> None:
@@ -170,7 +177,7 @@ def run(
         target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
-    config = _with_limits(config, max_tasks, max_memory, max_lifetime)
+    config = _with_limits(replace(config, burst=burst), max_tasks, max_memory, max_lifetime)
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
 

@@ -24,6 +24,7 @@ from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
 from distq.supervisor import host
 from distq.supervisor.audit import Audit
+from distq.supervisor.burst import Burst
 from distq.supervisor.children import Children
 from distq.supervisor.control import Control
 from distq.supervisor.crews import Crew, announced
@@ -185,6 +186,8 @@ class Supervisor:
             self._reports, self._audit, self._limits, self._stacks, self._notify,
             Partitions(site, facts["name"]),
         ]  # fmt: skip
+        if config.burst:
+            self._services.append(Burst(site, self._children, partial(self._drain, "nothing is left to do")))
         if config.most_alone:
             self._connections.append(Links(url, "distq-suspects", silence_s=site.block_s + 5.0))
             self._services.append(Suspects(site, self._children, self._connections[-1]))
@@ -297,18 +300,18 @@ class Supervisor:
                 self._notify.reloading()
                 self._templates.start()
         elif not self._children.is_ending:
-            logger.info(
-                "%s: finishing what runs, within %g s; a second signal ends at once",
-                signal.Signals(number).name,
-                self._config.grace_ms / 1000,
-            )
-            self._give_up_at = time.monotonic() + self._config.grace_ms / 1000
-            self._notify.stopping()
-            self._templates.stop()
-            self._children.end(time.monotonic())
+            self._drain(signal.Signals(number).name)
         else:
             self._code = 128 + number
             self._give_everything_back()
+
+    def _drain(self, why: str) -> None:
+        grace_s = self._config.grace_ms / 1000
+        logger.info("%s: finishing what runs, within %g s; a second signal ends at once", why, grace_s)
+        self._give_up_at = time.monotonic() + grace_s
+        self._notify.stopping()
+        self._templates.stop()
+        self._children.end(time.monotonic())
 
     def _be_quiet(self, is_quiet: bool) -> None:
         if self._children.is_quiet != is_quiet and not self._children.is_ending:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distq.result import Handle
-from tests.support.apps.releases import app, await_gate, await_gate_async, compute, wait
+from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
 from tests.system.conftest import Start
@@ -75,6 +75,19 @@ def test_usr1_shows_also_what_is_stuck_in_c_code(start: Start, journal: Journal)
     eventually(lambda: "in compute" in host.log(), "with its stack")
     handle.get(timeout=60)
     host.await_log("stacks, as asked for with USR1")
+
+
+@pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])
+def test_a_burst_does_all_that_is_there_and_what_that_enqueues(
+    start: Start, journal: Journal, options: tuple[str, ...]
+) -> None:
+    later = wait.options(delay=3600).delay(0)
+    handles = chain.delay_many([(5,)] * 20)
+    assert start("releases", "--burst", *options).wait() == 0
+    assert {handle.status() for handle in handles} == {"completed"}
+    assert len(journal.ends()) == 20 * 6
+    assert later.status() == "scheduled"
+    assert start("releases", "--burst", *options).wait() == 0, "also when there is nothing"
 
 
 def test_a_service_manager_is_told(

@@ -49,6 +49,13 @@ async def await_gate_async(gate: str) -> None:
 
 
 @app.task
+def chain(more: int) -> None:
+    with running(RELEASE):
+        if more:
+            chain.delay(more - 1)
+
+
+@app.task
 def compute(number: int) -> None:
     """Keeps the interpreter, in C code that looks for no signals."""
     with running(RELEASE):
