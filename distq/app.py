@@ -100,6 +100,8 @@ class Distq:
         self.middleware: list[Link] = [*DEFAULT_MIDDLEWARE, *middleware]
         for link in middleware:
             check(link)
+        self.declined: frozenset[str] = frozenset()
+        """Types that this process leaves to workers elsewhere."""
         self.codec = Codec()
         self.lifecycle = Lifecycle()
 

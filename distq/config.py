@@ -25,6 +25,10 @@ class WorkerConfig:
     """A process is replaced when it is so old; 0: at any age."""
     queues: tuple[str, ...] = ()
     """Queues to serve; empty: all that the application declares."""
+    types: tuple[str, ...] = ()
+    """Types to run; empty: all."""
+    exclude_types: tuple[str, ...] = ()
+    """Types not to run."""
     broker: str | None = None
     """Address that replaces the application's own."""
     lease_ms: int = 15_000

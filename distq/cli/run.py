@@ -60,6 +60,12 @@ Queues = typer.Option(
     autocompletion=complete.queues,
     help="Queues to serve. [default: all that the application declares]",
 )
+Types = typer.Option(
+    None, "--types", envvar="DISTQ_TYPES", metavar="A,B", help="Types of tasks to run; others wait for other hosts."
+)
+ExcludeTypes = typer.Option(
+    None, "--exclude-types", envvar="DISTQ_EXCLUDE_TYPES", metavar="A,B", help="Types that other hosts run."
+)
 BrokerUrl = typer.Option(
     None,
     "--broker",
@@ -154,6 +160,8 @@ def run(
     threads: str = Threads,
     coroutines: str = Coroutines,
     queues: str = Queues,
+    types: str = Types,
+    exclude_types: str = ExcludeTypes,
     broker: str = BrokerUrl,
     metrics_port: str = MetricsPort,
     grace: str = Grace,
@@ -177,7 +185,10 @@ def run(
         target=target, processes=processes, threads=threads, coroutines=coroutines, queues=queues, broker=broker,
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
-    config = _with_limits(replace(config, burst=burst), max_tasks, max_memory, max_lifetime)
+    config = replace(
+        config, burst=burst, types=_names(types, "--types"), exclude_types=_names(exclude_types, "--exclude-types")
+    )
+    config = _with_limits(config, max_tasks, max_memory, max_lifetime)
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))
 
@@ -201,15 +212,12 @@ def worker_config(
     lease_s = values.seconds(lease, "--lease")
     if not 1 <= lease_s <= 86400:
         raise ConfigurationError(f"--lease {lease}: give a time from 1s to 1d")
-    names = [name.strip() for name in queues.split(",")] if queues is not None else []
-    if queues is not None and not all(names):
-        raise ConfigurationError(f"--queues {queues!r}: give names with commas between, or leave it out for all")
     return WorkerConfig(
         app=target,
         processes=_cores() if processes is None else values.whole(processes, "--processes", 1, MOST_PROCESSES),
         threads=values.whole(threads, "--threads", 1, MOST_THREADS),
         coroutines=0 if coroutines is None else values.whole(coroutines, "--coroutines", 1, MOST_COROUTINES),
-        queues=tuple(names),
+        queues=_names(queues, "--queues"),
         broker=values.given(broker, "--broker"),
         lease_ms=round(lease_s * 1000),
         grace_ms=round(values.seconds(grace, "--grace") * 1000),
@@ -217,6 +225,13 @@ def worker_config(
         metrics_port=None if metrics_port is None else values.whole(metrics_port, "--metrics-port", 0, 65535),
         import_path=str(Path.cwd()),
     )
+
+
+def _names(text: str | None, option: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
+    if not all(names):
+        raise ConfigurationError(f"{option} {text!r}: give names with commas between, or leave it out for all")
+    return names
 
 
 def _with_limits(

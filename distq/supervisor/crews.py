@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from distq.app import Distq
 from distq.broker.scripts import digest
 from distq.config import WorkerConfig
+from distq.errors import ConfigurationError, did_you_mean
 from distq.message import family
 from distq.worker.line import Way
 
@@ -41,12 +42,18 @@ class Crew(NamedTuple):
 def crews(app: Distq, queues: Sequence[str], has_loops: bool) -> list[Crew]:
     """One, or with loops two."""
     everything = types_of(app)
+    declined = {queue: tuple(types_of(app, family(queue), is_declined=True)) for queue in queues}
     if not has_loops:
-        return [Crew(everything, digest_of(everything), [], True)]
-    both = [_kinds(app, family(queue)) for queue in queues]
-    threads = [Way("nothing") if loops and not plain else Way(None, tuple(loops)) for plain, loops in both]
+        ways = [Way(None, declined[queue]) for queue in queues] if app.declined else []
+        return [Crew(everything, digest_of(everything), ways, True)]
+    both = {queue: _kinds(app, family(queue)) for queue in queues}
+    threads = [
+        Way("nothing") if loops and not plain else Way(None, (*loops, *declined[queue]))
+        for queue, (plain, loops) in both.items()
+    ]
     loops = [
-        Way("nothing") if not loops else Way("lanes", tuple(loops)) if plain else Way("sound") for plain, loops in both
+        Way("nothing") if not loops else Way("lanes", tuple(loops)) if plain else Way("sound", declined[queue])
+        for queue, (plain, loops) in both.items()
     ]
     plain, apart = types_of(app, is_async=False), types_of(app, is_async=True)
     return [
@@ -69,14 +76,25 @@ def _kinds(app: Distq, queue: str) -> tuple[list[str], list[str]]:
     return types_of(app, queue, is_async=False), types_of(app, queue, is_async=True)
 
 
-def types_of(app: Distq, queue: str | None = None, *, is_async: bool | None = None) -> list[str]:
-    """All types in all their versions; of one queue, or of one kind."""
+def types_of(
+    app: Distq, queue: str | None = None, *, is_async: bool | None = None, is_declined: bool = False
+) -> list[str]:
+    """All types in all their versions that this host runs, or that it declines; of one queue, or of one kind."""
     return sorted(
         type
         for task in app.tasks.values()
         for type in task.declaration.versions
         if queue in (None, task.declaration.queue) and is_async in (None, task.is_async)
+        if (task.type in app.declined) == is_declined
     )
+
+
+def declined(app: Distq, types: Sequence[str], exclude_types: Sequence[str]) -> frozenset[str]:
+    """What a host leaves to others that is told to run these types, or all; but not those."""
+    for type in (*types, *exclude_types):
+        if type not in app.tasks:
+            raise ConfigurationError(f"type {type!r} is not declared{did_you_mean(type, app.tasks)}")
+    return frozenset(app.tasks).difference(types or app.tasks) | frozenset(exclude_types)
 
 
 def digest_of(types: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.message import names_of
 from distq.middleware import check
-from distq.supervisor.crews import LOOPS, THREADS, crews, types_of
+from distq.supervisor.crews import LOOPS, THREADS, crews, declined, types_of
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
@@ -119,6 +119,7 @@ class _Template:
         for link in self._app.middleware:
             check(link)
         self._queues = _queues(self._app, config)
+        self._app.declined = declined(self._app, config.types, config.exclude_types)
         self._types = types_of(self._app)
         self._names = list(dict.fromkeys((*self._names, *names_of(self._types))))
         self._crews = crews(self._app, self._queues, bool(config.coroutines))

@@ -138,7 +138,10 @@ class Executor:
         self._app, self._worker, self._meter = app, worker, meter
         self._tasks = app.tasks
         self._known = {
-            type: (task, version) for task in app.tasks.values() for type, version in task.declaration.versions.items()
+            type: (task, version)
+            for task in app.tasks.values()
+            if task.type not in app.declined
+            for type, version in task.declaration.versions.items()
         }
         self._read = app.codec.call_reader()
         self._pack = app.codec.packers.pack  # this thread's
@@ -285,7 +288,7 @@ class Executor:
         return type, self._after_error(entry, type, attempt, Verdict("bury", 0, error), 0.0), monotonic_ns()
 
     def _say_unknown(self, type: str) -> None:
-        if type not in self._unknown and len(self._unknown) < MAX_KINDS:
+        if type not in self._unknown and untyped(type)[0] not in self._app.declined and len(self._unknown) < MAX_KINDS:
             self._unknown.add(type)
             task = self._tasks.get(untyped(type)[0])
             hint = (

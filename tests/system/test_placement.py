@@ -1,0 +1,53 @@
+"""Which host runs which types."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.apps.releases import app, await_seconds, wait
+from tests.support.eventually import eventually
+from tests.support.journal import Journal
+from tests.system.conftest import Start
+
+
+@pytest.fixture(autouse=True)
+def bound(url: str) -> None:
+    app.rebind(url)
+
+
+@pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])
+def test_a_type_waits_for_a_host_that_takes_it_and_nobody_else_touches_it(
+    start: Start, journal: Journal, options: tuple[str, ...]
+) -> None:
+    early = wait.delay_many([(0,)] * 20)
+    before = await_seconds.delay_many([(0,)] * 20)
+    first = start("releases", "--exclude-types", "wait", *options)
+    late, after = wait.delay_many([(0,)] * 20), await_seconds.delay_many([(0,)] * 20)
+    for handle in (*before, *after):
+        handle.get(timeout=10)
+    assert {handle.status() for handle in (*early, *late)} == {"queued"}
+    declined = {line.pid for line in journal.starts()}
+    start("releases", "--types", "wait", *options)
+    for plain in (*early, *late):
+        plain.get(timeout=10)
+    for handle in await_seconds.delay_many([(0,)] * 20):
+        handle.get(timeout=10)
+    ids = {handle.id for handle in (*early, *late)}
+    assert not {line.pid for line in journal.starts() if line.id in ids} & {*declined, *first.children}
+    assert len(journal.starts()) == 100
+    assert {line.delivery for line in journal.starts()} == {1}
+
+
+def test_a_host_that_takes_all_serves_what_another_declines(start: Start, journal: Journal) -> None:
+    start("releases", "--exclude-types", "wait")
+    start("releases")
+    handles = wait.delay_many([(0.001,)] * 50)
+    for handle in handles:
+        handle.get(timeout=10)
+    eventually(lambda: len(journal.ends()) == 50, "each has run once")
+
+
+def test_a_type_that_nobody_declares_is_refused(start: Start) -> None:
+    host = start("releases", "--types", "wiat", ready=False)
+    assert host.wait() == 2
+    assert "error: type 'wiat' is not declared (did you mean `wait`?)" in host.log()
