@@ -38,7 +38,7 @@ from distq.lifecycle import AsyncResource, Resource
 from distq.memory import Progress
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
-from distq.outcome import Interrupted, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
+from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
 from distq.result import Handle
 from distq.task import Task
 
@@ -49,6 +49,7 @@ __all__ = [
     "BrokerError",
     "BrokerFull",
     "BrokerUnavailable",
+    "Cancelled",
     "ConfigurationError",
     "Context",
     "Distq",

@@ -68,6 +68,11 @@ class Interrupted(Directive):
     back in front, at no cost, and another worker goes on. Let it pass."""
 
 
+class Cancelled(Directive):
+    """Raised by distq in a handler whose task was cancelled with `running=True`. In an `async def` handler it arrives
+    as `asyncio.CancelledError`. Let it pass."""
+
+
 class TimeLimit(BaseException):
     """The time of an attempt was over: its process was ended (`time_limit=`), so no handler ever sees this. Name it in
     `retry_rules`."""
@@ -98,7 +103,7 @@ def decide(error: BaseException) -> Verdict:
         return Verdict("retry", round((error.delay_s or 0) * 1000), error.__cause__ or error, error.reason)
     if isinstance(error, Snooze):
         return Verdict("snooze", round(error.delay_s * 1000))
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted | Cancelled):
         return Verdict("release")
     if isinstance(error, Reject):
         return Verdict("bury", 0, error.__cause__ or error, error.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from distq.broker import memory, verbs
 from distq.context import CURRENT
@@ -67,9 +67,14 @@ class Handle(Generic[R]):
             if element is not None:
                 return cast("R", self._unwrap(element))
 
-    def cancel(self) -> bool:
-        """Ends the task if it still waits (queued, scheduled). False: it runs already, or has ended, or is unknown."""
-        return self._app.broker.run(verbs.cancel(self._prefix(), self.id, "handle")) == "cancelled"
+    def cancel(self, *, running: bool = False, kill: bool = False) -> bool:
+        """Ends the task if it still waits (queued, scheduled). False: it runs already, or has ended, or is unknown.
+
+        `running`: also if it runs: `Cancelled` is raised in its handler soon, and it does not wait again, whatever that
+        makes of it. True then means that it was ordered; `get()` says how it ended. `kill`: its process is ended.
+        """
+        command = verbs.cancel(self._prefix(), self.id, "handle", _mode(running, kill))
+        return self._app.broker.run(command) in ("cancelled", "ordered")
 
     def progress(self) -> Progress | None:
         """How far the task is, as its handler has last said with `current().progress()`. None if it has not, and when
@@ -103,11 +108,12 @@ class Handle(Generic[R]):
             if element is not None:
                 return cast("R", self._unwrap(element))
 
-    async def acancel(self) -> bool:
+    async def acancel(self, *, running: bool = False, kill: bool = False) -> bool:
         """`cancel()` for asyncio."""
         await self._alook()
-        command = verbs.cancel(self._app.broker.prefix(cast("str", self.queue)), self.id, "handle")
-        return await self._app.async_broker.run(command) == "cancelled"
+        prefix = self._app.broker.prefix(cast("str", self.queue))
+        command = verbs.cancel(prefix, self.id, "handle", _mode(running, kill))
+        return await self._app.async_broker.run(command) in ("cancelled", "ordered")
 
     def __repr__(self) -> str:
         return f"<Handle {self.id}>"
@@ -205,6 +211,10 @@ class Handle(Generic[R]):
             message=str(details.get("message", "")),
             traceback=str(details.get("traceback", "")),
         )
+
+
+def _mode(running: bool, kill: bool) -> Literal["", "running", "kill"]:
+    return "kill" if kill else "running" if running else ""
 
 
 def _check_place(give_up: float | None) -> None:

@@ -47,6 +47,9 @@ ARROWS = (
         "recover",
         "it killed its worker max_deliveries times, or must not begin twice",
     ),
+    Arrow("active", "cancelled", "step", "it was to end although it ran, and would wait again"),
+    Arrow("active", "cancelled", "settle", "the same"),
+    Arrow("active", "cancelled", "recover", "the same"),
     Arrow("queued", "cancelled", "cancel", "on request"),
     Arrow("scheduled", "cancelled", "cancel", "on request"),
     Arrow("queued", "cancelled", "purge", "on request"),
@@ -81,7 +84,12 @@ EVENTS = (
     Event("corrected", 1, ("correct",), "a repair has booked a difference; may be below 0"),
     Event("completed", -1, ("step", "settle", "recover"), "the handler returned"),
     Event("dead", -1, ("step", "settle", "recover", "tick", "restore"), "it became a dead letter"),
-    Event("cancelled", -1, ("cancel", "purge"), "cancelled or purged: the result says by what"),
+    Event(
+        "cancelled",
+        -1,
+        ("cancel", "purge", "step", "settle", "recover"),
+        "cancelled or purged: the result says by what",
+    ),
     Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),
     Event("retried", 0, ("step", "settle", "recover"), "an attempt failed, and another one follows"),
 )

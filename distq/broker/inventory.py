@@ -12,7 +12,7 @@ TYPES = {
     "LEASES": "zset", "HOSTS": "zset", "GENERATIONS": "hash", "LANES": "hash", "LIMITS": "hash", "GROUPS": "set",
     "LEDGER": "hash", "META": "hash", "QUEUE": "list", "SUSPECTS": "list", "GHOSTS": "set", "LANES_AT": "set",
     "LANE": "list", "PROCESSING": "list", "WORKER": "hash", "TYPES": "set", "WAKE_GROUP": "zset", "CONTROL": "zset",
-    "SHELF": "hash", "ANSWER": "list", "SENT": "string", "ATTEMPTS": "list", "CONFIRMED": "string",
+    "SHELF": "hash", "ANSWER": "list", "SENT": "string", "CANCEL": "string", "ATTEMPTS": "list", "CONFIRMED": "string",
     "MEMORY": "hash",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""

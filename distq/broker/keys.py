@@ -55,6 +55,7 @@ QUEUE_KEYS = {
     "ANSWER": "answer:",  # + id, LIST of one result, for whoever waits for it (TTL)
     "SENT": "sent:",  # + id, the token of the call that enqueued a given id (TTL)
     "MEMORY": "memory:",  # + id, HASH of what a task remembers from run to run, and its progress (TTL)
+    "CANCEL": "cancel:",  # + entry, who wants it to end although it runs (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
 }
 

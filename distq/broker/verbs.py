@@ -337,9 +337,9 @@ def _parse_look(reply: Reply) -> Look:
     return Look(state.decode(), result, message, due_ms, _word(worker))
 
 
-def cancel(prefix: str, id: str, who: str) -> Command[str]:
-    """ "cancelled", or why not: "running", "ended", "unknown"."""
-    return _command("cancel", prefix, _word, id, who)
+def cancel(prefix: str, id: str, who: str, mode: Literal["", "running", "kill"] = "") -> Command[str]:
+    """ "cancelled", or why not: "running", "ended", "unknown". With a mode also what runs: "ordered"."""
+    return _command("cancel", prefix, _word, id, who, mode)
 
 
 def replay(prefix: str, ids: Sequence[str]) -> Command[list[str]]:

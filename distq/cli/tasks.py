@@ -141,25 +141,29 @@ def result(
 
 def cancel(
     ids: list[str] = typer.Argument(..., metavar="ID"),
+    running: bool = typer.Option(False, "--running", help="Also those that run: their handlers are interrupted."),
+    kill: bool = typer.Option(False, "--kill", help="Also those that run: their processes are ended."),
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel waiting tasks.
+    """Cancel waiting tasks, and with --running or --kill running ones.
 
-    The exit code is 1 if one of them runs already, has ended, or is unknown.
+    The exit code is 1 if one of them runs already (without these), has ended, or is unknown.
     """
     found = target.find_app(app, broker, name)
     outcomes = []
     for handle in [found.result(id) for id in ids]:
-        done = handle.cancel()
+        done = handle.cancel(running=running, kill=kill)
         outcomes.append({"id": handle.id, "cancelled": done, "status": handle.status()})
     if as_json:
         output.print_json(outcomes)
     else:
         for outcome in outcomes:
-            shown = "cancelled" if outcome["cancelled"] else f"not cancelled: it is {outcome['status']}"
+            shown = "cancelled" if outcome["status"] == "cancelled" else "told to end"
+            if not outcome["cancelled"]:
+                shown = f"not cancelled: it is {outcome['status']}"
             typer.echo(f"{output.clean(outcome['id'])} {shown}")
     if not all(outcome["cancelled"] for outcome in outcomes):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import logging
 
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Interrupted, Reject, Retry, Snooze
+from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze
 
 logger = logging.getLogger("distq.task")
 
@@ -32,6 +32,8 @@ class LogAttempts(Middleware):
             _log(logging.INFO, context, seconds, "snoozed for %.3g s", error.delay_s)
         elif isinstance(error, Interrupted):
             _log(logging.INFO, context, seconds, "interrupted (%s): it goes on in another worker", error)
+        elif isinstance(error, Cancelled):
+            _log(logging.INFO, context, seconds, "cancelled")
         elif isinstance(error, Reject):
             _log(logging.ERROR, context, seconds, "dead: %s: %s", _name(cause), error.reason or cause)
         else:

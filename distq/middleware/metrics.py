@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Interrupted, Retry, Snooze
+from distq.outcome import Cancelled, Interrupted, Retry, Snooze
 
 
 class Metrics(Middleware):
@@ -17,5 +17,5 @@ class Metrics(Middleware):
 
     def failed(self, context: Context, error: BaseException, seconds: float) -> None:
         """Counts what the attempt ends with; one that is interrupted goes on elsewhere, and ends there."""
-        if context.meter is not None and not isinstance(error, Interrupted):
+        if context.meter is not None and not isinstance(error, Interrupted | Cancelled):
             context.meter("retry" if isinstance(error, Retry | Snooze) else "failed", seconds)

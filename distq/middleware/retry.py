@@ -5,7 +5,7 @@ from __future__ import annotations
 from distq.backoff import delay_ms
 from distq.context import Context
 from distq.middleware import Middleware
-from distq.outcome import Interrupted, Reject, Retry, Snooze
+from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze
 
 
 class RetryPolicy(Middleware):
@@ -17,7 +17,7 @@ class RetryPolicy(Middleware):
 
     def foresee(self, context: Context, error: BaseException) -> BaseException:
         """`Retry` with its delay, `Reject` when a wished retry is not left, or the error itself."""
-        if isinstance(error, Reject | Snooze | Interrupted):
+        if isinstance(error, Reject | Snooze | Interrupted | Cancelled):
             return error
         rule = context.task.rule_for(error, context.headers)
         is_left = context.attempt <= rule.retries

@@ -6,16 +6,25 @@ from distq.broker import keys
 from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.supervisor.isolation import Isolation
+from distq.supervisor.limits import Cancel, Limits
 from distq.supervisor.service import Site
 from distq.supervisor.timekeeper import Timekeeper
 
 
 class Control:
-    """Hears, of queues that share a place, that the time must be looked at (`tick`), and that isolated tasks wait."""
+    """Hears, of queues that share a place, that the time must be looked at (`tick`), that a running task
+    is cancelled, and that isolated tasks wait."""
 
     def __init__(
-        self, site: Site, queues: list[int], link: Links, timekeeper: Timekeeper, isolation: Isolation
+        self,
+        site: Site,
+        queues: list[int],
+        link: Links,
+        timekeeper: Timekeeper,
+        isolation: Isolation,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self._link, self._block_s = link, site.block_s
         self._time, self._isolation = timekeeper, isolation
         self._places = {keys.key(site.prefixes[queue], "CONTROL", site.host): queue for queue in queues}
@@ -30,6 +39,12 @@ class Control:
         place = reply[0].decode() if reply else ""
         if place in self._isolation.places:
             self._isolation.hear()
-        elif reply is not None and reply[1] == b"tick" and place in self._places:
-            self._time.tick(self._places[place])
+        elif reply is not None and place in self._places:
+            word, *order = reply[1].split(b" ", 3)
+            if word == b"tick":
+                self._time.tick(self._places[place])
+            elif word == b"cancel" and len(order) == 3:
+                how, worker, entry = order
+                name = worker.decode("utf-8", "replace")
+                self._limits.cancel(Cancel(self._places[place], name, entry, how == b"kill"))
         self.listen()

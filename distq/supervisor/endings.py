@@ -32,10 +32,12 @@ class Note(NamedTuple):
 
 
 class End(NamedTuple):
-    """The run in this seat that has begun then is why the process is ended."""
+    """The run in this seat that has begun then is why the process is ended. One that was cancelled goes back, and ends
+    with that (lua/parts/settle.lua)."""
 
     seat: int
     since_ns: int
+    is_cancelled: bool = False
 
 
 def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str]) -> None:

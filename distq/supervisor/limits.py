@@ -1,4 +1,4 @@
-"""Time limits: ends the process of a task whose time is over, and before that has its handler told, if it wants to be.
+"""Time limits, and cancelling what runs: has handlers told, and ends the processes of those that are not to go on.
 
 Children note the limits of what they run on the status board. They ring only if one is earlier than the next look here,
 so quick tasks with long limits cost one look per limit's length, and tasks without limits none.
@@ -7,30 +7,47 @@ so quick tasks with long limits cost one look per limit's length, and tasks with
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from distq.supervisor.children import Children
 from distq.supervisor.endings import End
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.watch import Watch
 from distq.worker import board, bounds
-from distq.worker.board import Slot
+from distq.worker.board import Ran, Slot
 from distq.worker.interrupt import SIGNAL
 
 AGAIN_NS = 1_000_000
 """A process that just moves on is looked at again after this long."""
 MOST_TRIES = 100
+PATIENCE_S, CANCEL_AGAIN_S = 30.0, 0.01
+"""A task that is to be cancelled may be on its way to its worker."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.02, 1.0
 """Between two signals to a handler that has not been told."""
+
+
+class Cancel(NamedTuple):
+    """Whoever holds this is to end it, or its process."""
+
+    queue: int
+    worker: str
+    entry: bytes
+    kills: bool
 
 
 class Limits(Service):
     """The look at the clock."""
 
-    def __init__(self, site: Site, children: Children) -> None:
-        self._site, self._children = site, children
+    def __init__(self, site: Site, children: Children, watch: Watch) -> None:
+        self._site, self._children, self._watch = site, children, watch
         self._next = NEVER
         self._tries: dict[End, int] = {}
-        self._told: dict[tuple[int, int], tuple[int, float, float]] = {}
-        """By slot and seat: (begin of the run, when the next signal is due, the pause behind it)."""
+        self._told: dict[tuple[int, int], int] = {}
+        """By slot and seat the begin of the last run that was to be told of its soft limit."""
+        self._signals: dict[tuple[int, int], tuple[int, float, float]] = {}
+        """Likewise: (begin of the run, when the next signal is due, the pause behind it)."""
+        self._cancels: dict[Cancel, float] = {}
+        """Until when each is looked for."""
         site.board.head[board.LIMIT_AT] = bounds.NEVER
 
     def deadline(self) -> float:
@@ -41,13 +58,21 @@ class Limits(Service):
         """A task has begun whose limit is earlier than all that are known."""
         self._next = 0.0
 
+    def cancel(self, order: Cancel) -> None:
+        """Somebody has cancelled a running task."""
+        self._cancels[order] = time.monotonic() + PATIENCE_S
+        self.ring()
+
     def work(self, now: float) -> None:
         """Does what is due, and finds out when to come again."""
         if now < self._next:
             return
         head, now_ns = self._site.board.head, time.monotonic_ns()
         head[board.LIMIT_AT] = bounds.NEVER  # who begins from here on rings; the others are seen
-        due = bounds.NEVER
+        self._cancels = {
+            order: until for order, until in self._cancels.items() if not self._is_obeyed(order) and now < until
+        }
+        due = bounds.NEVER if not self._cancels else now_ns + int(CANCEL_AGAIN_S * 1e9)
         for slot in self._site.board.slots:
             if slot.words[board.STATE] in (board.IDLE, board.BUSY):
                 due = min([due, *(self._look(slot, seat, now_ns) for seat in range(slot.words[board.SEATS]))])
@@ -56,29 +81,56 @@ class Limits(Service):
 
     def _look(self, slot: Slot, seat: int, now_ns: int) -> int:
         """When to look at this seat again."""
-        since = slot.since[seat]
-        soft_ns, hard_ns = slot.bounds.limits(seat, since)
-        if not slot.seats[seat] or min(soft_ns, hard_ns) == bounds.NEVER:
+        since, key = slot.since[seat], (slot.index, seat)
+        if not slot.seats[seat]:
             return bounds.NEVER
-        if hard_ns <= now_ns:
+        soft_ns, due = slot.bounds.limits(seat, since)
+        if due <= now_ns:
             return self._end(slot, seat, since, now_ns)
-        return min(hard_ns, self._tell(slot, seat, since, now_ns) if soft_ns <= now_ns else soft_ns)
-
-    def _tell(self, slot: Slot, seat: int, since: int, now_ns: int) -> int:
-        """Orders it, and sends a signal until that is obeyed."""
-        known = self._told.get((slot.index, seat))
-        if known is None or known[0] != since:
+        if soft_ns > now_ns:
+            due = min(due, soft_ns)
+        elif self._told.get(key) != since:
+            self._told[key] = since
             slot.bounds.order(seat, since)
-            known = since, 0.0, FIRST_PAUSE_S
-        elif not slot.bounds.is_ordered(seat, since):
-            return bounds.NEVER
-        _, due, pause = known
+        return min(due, self._signal(slot, seat, since, now_ns)) if slot.bounds.is_ordered(seat, since) else due
+
+    def _signal(self, slot: Slot, seat: int, since: int, now_ns: int) -> int:
+        """Sends a signal until the order is obeyed."""
+        known, due, pause = self._signals.get((slot.index, seat), (since, 0.0, FIRST_PAUSE_S))
+        if known != since:
+            due, pause = 0.0, FIRST_PAUSE_S
         if now_ns >= due * 1e9:
             self._children.signal(slot.index, SIGNAL)
-            due = now_ns / 1e9 + pause
-            known = since, due, min(2 * pause, MOST_PAUSE_S)
-        self._told[slot.index, seat] = known
+            due, pause = now_ns / 1e9 + pause, min(2 * pause, MOST_PAUSE_S)
+        self._signals[slot.index, seat] = since, due, pause
         return int(due * 1e9)
+
+    def _is_obeyed(self, order: Cancel) -> bool:
+        """Whether nothing more is to be done. The worker that had it is gone: then its recovery has ended it."""
+        slot = next((slot for slot in self._site.board.slots if slot.name == order.worker), None)
+        if slot is None:
+            return True
+        if not slot.lock.acquire(block=False):
+            return False
+        try:
+            for one in slot.ran():
+                if (one.queue, one.entry) == (order.queue, order.entry):
+                    self._cancel(slot, one, order.kills)
+                    return True
+            waits = any(order.entry in held.waiting for held in slot.autopsy() if held.queue == order.queue)
+        finally:
+            slot.lock.release()
+        if waits:
+            self._watch.take_away(slot)
+        return False
+
+    def _cancel(self, slot: Slot, one: Ran, kills: bool) -> None:
+        """The lock of the slot is held: it runs just now."""
+        if kills:
+            self._children.end_for(slot.index, End(one.seat, one.since_ns, True))
+        else:
+            slot.bounds.cancel(one.seat, one.since_ns)
+            self._signals.pop((slot.index, one.seat), None)
 
     def _end(self, slot: Slot, seat: int, since: int, now_ns: int) -> int:
         """While we have the lock of its slot, its child neither ends this task nor begins another. One that is stopped

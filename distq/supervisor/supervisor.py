@@ -179,7 +179,8 @@ class Supervisor:
         self._notify.serve(self._is_alive, lambda: not (self._templates.is_loading or self._succession.is_due))
         self._time, self._audit = Timekeeper(site), Audit(site)
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
-        self._watch, self._reports, self._limits = Watch(site), Reports(site), Limits(site, self._children)
+        self._watch, self._reports = Watch(site), Reports(site)
+        self._limits = Limits(site, self._children, self._watch)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
@@ -196,7 +197,7 @@ class Supervisor:
             logger.warning("application %s declares no task: are the modules that hold them imported?", facts["name"])
         logger.info("%s; %s", announcement(facts), announced(config, crews))
         for queues in groups:
-            Control(site, queues, self._control, self._time, isolation).listen()
+            Control(site, queues, self._control, self._time, isolation, self._limits).listen()
         for queue, prefix in enumerate(prefixes):
             self._link.submit(
                 verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None

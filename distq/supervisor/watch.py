@@ -54,7 +54,7 @@ class Watch(Service):
             if slot.is_watched:
                 self._busy_at = now
                 if slot.is_stuck(now_ns, STUCK_NS):
-                    self._take_away(slot)
+                    self.take_away(slot)
         self._next = now + LOOK_S
         if now - self._busy_at > QUIET_S:
             # A child that begins a batch just now has either seen WATCHING and is seen here, or will ring.
@@ -64,7 +64,8 @@ class Watch(Service):
             else:
                 self._site.board.head[board.WATCHING] = 1
 
-    def _take_away(self, slot: Slot) -> None:
+    def take_away(self, slot: Slot) -> None:
+        """What it has finished is settled, and what it has not started goes back."""
         name = slot.name
         for held in slot.revoke(name):
             self._settle(slot, name, held)

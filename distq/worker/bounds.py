@@ -8,16 +8,17 @@ Per seat, 64-bit words and a text:
     soft, hard when it is over, by the monotonic clock (NEVER: not so)
     size       of the note
     ordered    when the run has begun that is to be told; 0: it was
+    cancelled  when the run has begun that was last cancelled: it is told that, else that its soft limit is over
     note       what becomes of the task if its process is ended at the hard limit
 """
 
 from __future__ import annotations
 
 NEVER = (1 << 63) - 1
-NOTE_BYTES = 656
-SINCE, SOFT, HARD, SIZE, ORDERED = range(5)
-NOTE = 8 * 5
-ROOM_WORDS = 5 + NOTE_BYTES // 8
+NOTE_BYTES = 640
+SINCE, SOFT, HARD, SIZE, ORDERED, CANCELLED = range(6)
+NOTE = 8 * 6
+ROOM_WORDS = 6 + NOTE_BYTES // 8
 
 
 class Bounds:
@@ -39,6 +40,10 @@ class Bounds:
         """Whether the task that has begun then is to be told."""
         return self._words[seat * ROOM_WORDS + ORDERED] == since_ns
 
+    def is_cancelled(self, seat: int, since_ns: int) -> bool:
+        """Whether the task that has begun then was cancelled."""
+        return self._words[seat * ROOM_WORDS + CANCELLED] == since_ns
+
     def obey(self, seat: int) -> None:
         """It was told."""
         self._words[seat * ROOM_WORDS + ORDERED] = 0
@@ -58,3 +63,8 @@ class Bounds:
     def order(self, seat: int, since_ns: int) -> None:
         """Has the task that has begun then told, when its child looks."""
         self._words[seat * ROOM_WORDS + ORDERED] = since_ns
+
+    def cancel(self, seat: int, since_ns: int) -> None:
+        """The same, that it is cancelled."""
+        self._words[seat * ROOM_WORDS + CANCELLED] = since_ns
+        self.order(seat, since_ns)

@@ -61,6 +61,10 @@ class Seat:
         if min(soft_ns, hard_ns) < self._head[LIMIT_AT]:
             self._ring(b"l")
 
+    def is_cancelled(self, start_ns: int) -> bool:
+        """Whether the attempt that has begun then was cancelled."""
+        return self._slot.bounds.is_cancelled(self._seat, start_ns)
+
     def finish(self, context: Context) -> None:
         """An attempt has ended without a result."""
         if self.memory is not None and self.memory.context is context:

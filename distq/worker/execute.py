@@ -12,7 +12,7 @@ import logging
 import struct
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic_ns, time
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -37,7 +37,7 @@ from distq.message import (
     untyped,
 )
 from distq.middleware import final_error, foreseen, onion
-from distq.outcome import Reject, SoftTimeLimit, TimeLimit, Verdict, decide, record
+from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, record
 from distq.task import Task
 from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
@@ -72,13 +72,13 @@ async def _alone(coroutine: Any, door: Door | None) -> Any:
     import asyncio  # noqa: PLC0415 (2 MiB and 30 ms that a worker without coroutines does not need)
 
     if door is not None:
-        door.is_told, door.coroutine = False, (asyncio.get_running_loop(), cast("Any", asyncio.current_task()))
+        door.told, door.coroutine = None, (asyncio.get_running_loop(), cast("Any", asyncio.current_task()))
     try:
         return await coroutine
     except asyncio.CancelledError as error:
-        if door is None or not door.is_told:
+        if door is None or door.told is None:
             raise
-        raise SoftTimeLimit from error
+        raise door.told() from error
     finally:
         if door is not None:
             door.coroutine = None
@@ -191,24 +191,21 @@ class Executor:
         context = Context(entry, raw, call, queue, fence, task, kind.meter)
         CURRENT.set(context)
         if (kind.is_limited or call[2]) and desk is not None:
-            kind = self._limited(kind, context, start_ns, desk)
+            self._limit_it(kind, context, start_ns, desk)
         return kind, context, call, None
 
-    def _limited(self, kind: Kind, context: Context, start_ns: int, desk: Seat) -> Kind:
-        """How to call this one if it has limits. The supervisor cannot ask its retry policy, so that is asked now."""
+    def _limit_it(self, kind: Kind, context: Context, start_ns: int, desk: Seat) -> None:
+        """Notes its limits, if it has some. The supervisor cannot ask its retry policy, so that is asked now."""
         soft_s, hard_s = context.task.limits_of(context.headers)
-        note = b""
         if hard_s is not None:
             error = foreseen(self._app.middleware, context, TimeLimit(f"time limit of {format_duration(hard_s)}"))
             decided = decide(error)
             note = msgpack.packb((decided.word, decided.delay_ms, kind.type, context.type, kind.attempt, hard_s))
         elif soft_s is None:
-            return kind
+            return
+        else:
+            note = b""
         desk.limit(start_ns, soft_s, hard_s, note)
-        if soft_s is None or self._door is None:
-            return kind
-        handler = None if kind.handler is None else self._door.around(kind.handler)
-        return replace(kind, handler=handler, around=self._door.around(kind.around))
 
     def _returned(
         self, kind: Kind, context: Context, entry: bytes, raw: bytes, value: Any, start_ns: int, desk: Seat | None
@@ -244,6 +241,8 @@ class Executor:
             end_of_a_forked_child()
         end_ns = monotonic_ns()
         seconds = (end_ns - start_ns) / 1e9
+        if isinstance(error, Cancelled) and not (desk is not None and desk.is_cancelled(start_ns)):
+            error = Reject("it has raised Cancelled, but nobody has cancelled it")
         decided = decide(final_error(self._failed, context, error, seconds))
         if desk is not None:
             desk.finish(context)
@@ -351,7 +350,8 @@ class Executor:
 
     def _handler(self, task: Task[Any, Any, Any]) -> Callable[..., Any]:
         function = task.function
-        return (lambda *args, **kwargs: self._await(function(*args, **kwargs))) if task.is_async else function
+        call = (lambda *args, **kwargs: self._await(function(*args, **kwargs))) if task.is_async else function
+        return call if self._door is None else self._door.around(call)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:

@@ -1,4 +1,4 @@
-"""Raising in a handler, while it runs: its soft time limit is over.
+"""Raising in a handler, while it runs: its soft time limit is over, or its task is cancelled.
 
 The supervisor, which no handler can block, keeps the time. It orders on the status board and sends a signal; here that
 becomes an exception where the handler is, and nowhere else: not in distq's own code around it, and not in `logging`,
@@ -16,11 +16,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import distq
-from distq.outcome import SoftTimeLimit
+from distq.outcome import Cancelled, SoftTimeLimit
 from distq.worker import board
 from distq.worker.board import Slot
 
@@ -38,7 +39,8 @@ _withdraw_from = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p
     ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 )
 
-Obey = Callable[[], None]
+Obey = Callable[[], type[BaseException]]
+"""Notes that a handler is told, and says what."""
 
 
 Tell = Callable[[int, int, Obey, FrameType | None], None]
@@ -52,10 +54,16 @@ def listen(slot: Slot, tell: Tell) -> None:
         for seat in range(slot.words[board.SEATS]):
             since = slot.since[seat]
             if slot.seats[seat] and slot.bounds.is_ordered(seat, since):
-                tell(seat, since, lambda seat=seat: slot.bounds.obey(seat), frame)  # type: ignore[misc]
+                tell(seat, since, partial(obey, slot, seat, since), frame)
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(SIGNAL, called)
+
+
+def obey(slot: Slot, seat: int, since_ns: int) -> type[BaseException]:
+    """Notes that a handler is told, and says what."""
+    slot.bounds.obey(seat)
+    return Cancelled if slot.bounds.is_cancelled(seat, since_ns) else SoftTimeLimit
 
 
 class Door:
@@ -66,8 +74,8 @@ class Door:
         self._runs, self._calls = runs, calls
         self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         """What an `async` handler is awaited by."""
-        self.is_told = False
-        """Whether it was cancelled from here."""
+        self.told: type[BaseException] | None = None
+        """What it was cancelled from here for."""
 
     def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """The call of a handler that may be told."""
@@ -76,15 +84,13 @@ class Door:
     def tell(self, obey: Obey, is_current: Callable[[], bool], frame: FrameType | None) -> None:
         """Raises in the handler, if that is where it is."""
         if not self._cancels(obey) and self._is_in_handler(frame):
-            obey()
-            raise SoftTimeLimit
+            raise obey()
 
     def _cancels(self, obey: Obey) -> bool:
         coroutine = self.coroutine
         if coroutine is None:
             return False
-        obey()
-        self.is_told = True
+        self.told = obey()
         loop, task = coroutine
         loop.call_soon_threadsafe(task.cancel)
         return True
@@ -143,9 +149,8 @@ class ThreadDoor(Door):
                 if there.f_code.co_filename == _NOT_IN:
                     return
                 there = there.f_back
-            obey()
             self._is_struck = True
-            _raise_in(self._thread, SoftTimeLimit)
+            _raise_in(self._thread, obey())
         finally:
             self._lock.release()
 

@@ -22,7 +22,7 @@ from typing import Any
 from distq.app import Distq
 from distq.memory import DESK
 from distq.middleware import onion
-from distq.outcome import Interrupted, SoftTimeLimit
+from distq.outcome import Interrupted
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
@@ -205,13 +205,12 @@ class Loop(Pool):
 
     def _tell_from_outside(self, seat: int, since: int, obey: Obey, frame: FrameType | None) -> None:
         """The soft limit of this run is over."""
-        obey()
-        self.loop.call_soon_threadsafe(self._tell_here, seat, since, context=self._context)
+        self.loop.call_soon_threadsafe(self._tell_here, seat, since, obey(), context=self._context)
 
-    def _tell_here(self, seat: int, since: int) -> None:
+    def _tell_here(self, seat: int, since: int, what: type[BaseException]) -> None:
         task = self._tasks[seat]
         if task is not None and not task.done() and self._since.get(seat) == since:
-            self._runs.interrupt(task, SoftTimeLimit())
+            self._runs.interrupt(task, what())
 
     def _begin_waiting(self) -> None:
         """There is something to begin."""

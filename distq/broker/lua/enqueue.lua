@@ -93,6 +93,7 @@ local function entry_of(id)
       return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
     end
   end
+  if redis.call('EXISTS', CANCEL .. id) == 1 then return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1) end
   return id
 end
 

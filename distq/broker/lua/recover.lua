@@ -1,4 +1,4 @@
--- recover: active -> queued | dead, live worker -> none
+-- recover: active -> queued | dead | cancelled, live worker -> none
 -- Takes back what a worker holds; from now on this name settles nothing. Verdicts that it left behind are applied first.
 --   left   it gives back on its own, or was stopped by its supervisor: nothing is charged
 --   died   its supervisor saw it die: what it had started is suspect; what it ran alone is charged one delivery
@@ -100,7 +100,9 @@ for i = #entries, 1, -1 do
   if message then
     local h = read_head(message)
     local may_have_begun = how == 'lost' or started[entry]
-    if may_have_begun and own_limit(h) == 1 then
+    if was_cancelled(entry, h) then
+      tally.released = tally.released + 1
+    elseif may_have_begun and own_limit(h) == 1 then
       end_at_most_once(entry, message, h)
     elseif may_have_begun and how ~= 'left' then
       suspect(entry, message, h)

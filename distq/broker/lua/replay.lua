@@ -25,6 +25,7 @@ for i, id in ipairs(ARGV) do
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
     forget_dead(id)
+    redis.call('DEL', CANCEL .. entry)
     forget_results({id})
     write_attempt(id, cmsgpack.pack({outcome = 'replayed', at = now}), DEAD_AGE)
     count('replayed', h.type, 1)

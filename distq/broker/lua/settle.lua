@@ -1,4 +1,4 @@
--- settle: active -> completed | scheduled | queued | dead
+-- settle: active -> completed | scheduled | queued | dead | cancelled
 -- A supervisor settles for its child that is busy: what the child has finished, and what it has not started goes back.
 -- KEYS prefix
 -- ARGV worker, number (of the supervisor's own, rising), flying, kept, entries…, then three per verdict (parts/settle.lua)
@@ -22,7 +22,8 @@ if step <= flying then
     local message = not keep[held[i]] and redis.call('HGET', TASKS, held[i])
     if message then
       redis.call('LREM', processing, 1, held[i])
-      make_ready(held[i], read_head(message), 'LPUSH')
+      local h = read_head(message)
+      if not was_cancelled(held[i], h) then make_ready(held[i], h, 'LPUSH') end
     end
   end
   redis.call('HSET', WORKER .. worker, 'reserved', 0)

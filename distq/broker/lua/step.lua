@@ -1,4 +1,4 @@
--- step: active -> completed | scheduled | queued | dead, queued -> active | expired | dead, scheduled -> queued | expired
+-- step: active -> completed | scheduled | queued | dead | cancelled, queued -> active | expired | dead, scheduled -> queued | expired
 -- A worker's whole round trip: settles what it has finished and reserves more. A worker that was reaped gets "gone";
 -- a step that was already applied settles nothing again and is told what it reserved.
 -- KEYS prefix

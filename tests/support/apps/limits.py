@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from distq import Distq, RetryRule, SoftTimeLimit, TimeLimit
+from distq import Cancelled, Distq, RetryRule, SoftTimeLimit, TimeLimit
 from distq.options import TaskOptions
 from tests.support.journal import running, write
 
@@ -121,3 +121,28 @@ def races(number: int) -> int:
     while time.monotonic() < end:
         pass
     return number
+
+
+@app.task(retries=5, backoff=0.01)
+def swallows_once(gate: str) -> str:
+    """Makes an error of its cancellation, and would be tried again."""
+    with running():
+        try:
+            while not Path(gate).exists():
+                time.sleep(0.005)
+        except Cancelled:
+            raise LookupError("not me") from None
+        return "done"
+
+
+@app.task
+async def awaits_gate(gate: str) -> str:
+    with running():
+        while not Path(gate).exists():
+            await asyncio.sleep(0.005)
+        return "done"
+
+
+@app.task(retries=0)
+def cancels_itself() -> None:
+    raise Cancelled

@@ -10,6 +10,13 @@
 --                     how often it may kill its process
 --   park              number: ms to wait for a worker that knows it  active -> queued in the lane of its type
 
+-- Does somebody want it to end although it was running? Then it does not wait again.
+local function was_cancelled(entry, h)
+  local who = redis.call('GET', CANCEL .. entry)
+  if who then finish(entry, h, 'cancelled', who) end
+  return who
+end
+
 -- The moves by their words, but for the two that complete. Their functions are made only for a step that needs one.
 local function make_moves()
   local MOVE = {}
@@ -136,7 +143,10 @@ local function settle(worker, first)
     else
       local message = redis.call('HGET', TASKS, entry)
       moves = moves or make_moves()
-      if message then moves[kind.word](entry, message, read_head(message), kind.number, blob) end
+      if message then
+        local h = read_head(message)
+        if kind.word == 'bury' or not was_cancelled(entry, h) then moves[kind.word](entry, message, h, kind.number, blob) end
+      end
     end
   end
   if number == 0 then return late end
