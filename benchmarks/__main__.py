@@ -24,6 +24,7 @@ from benchmarks import (
     producing,
     punctuality,
     report,
+    succession,
     throughput,
 )
 from benchmarks.figure import Figure
@@ -47,6 +48,8 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "memory-growth": ("Memory of a worker host as it works", footprint.growth),
     "start": ("Starting a worker host", footprint.start),
     "recycling": ("Replacing a worker process", footprint.recycling),
+    "rolling": ("A rolling restart", succession.rolling),
+    "soak": ("Handlers that leak", succession.soak),
     "idle": ("An idle worker host", footprint.idle),
 }
 """Name → what it is about, and what measures it in so many rounds."""

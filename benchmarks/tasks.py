@@ -14,6 +14,7 @@ from distq import Distq, current
 
 app = Distq("bench")
 
+_leaked: list[bytes] = []
 LOG = os.environ.get("BENCH_LOG", "")
 
 
@@ -21,6 +22,12 @@ LOG = os.environ.get("BENCH_LOG", "")
 def noop(number: int) -> int:
     """Nothing, with a stored result."""
     return number
+
+
+@app.task(type="leak", result_ttl=0)
+def leak(size: int) -> None:
+    """Keeps memory for ever."""
+    _leaked.append(b"x" * size)
 
 
 @app.task(type="sleep")
