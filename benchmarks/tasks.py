@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -93,3 +94,21 @@ def die(note: str) -> float:
         path.write_text(f"{now:.6f}", "ascii")
         os.kill(os.getpid(), signal.SIGKILL)
     return now
+
+
+KINDS = ("sleeps", "swallows", "in C", "computes")
+
+
+@app.task(type="stubborn", time_limit=1, retries=0)
+def stubborn(kind: str) -> None:
+    """Does not want to end, in one of several ways."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    if kind == "in C":
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    while True:
+        try:
+            while kind == "computes":
+                pass
+            time.sleep(60 if kind == "sleeps" else 0.01)
+        except BaseException:
+            continue
