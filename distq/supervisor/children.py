@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from distq.broker import verbs
-from distq.message import names_of
 from distq.supervisor import autopsy
 from distq.supervisor.endings import End, settled
 from distq.supervisor.processes import next_pause
@@ -289,7 +288,7 @@ class Children(Service):
         dump = autopsy.dump_of(self._dumps[place.index])
         text, records = autopsy.records(place, status, rss_kb, self._memory, dump, how == "left")
         held = {part.queue: part for part in place.autopsy()}
-        settled(place, self._ends.get(place.index, []), held, names_of(site.types))
+        settled(place, self._ends.get(place.index, []), held, site.names)
         started = [entry for part in held.values() for entry in part.started]
         if how == "died":
             logger.error("worker %s %s", name, text)
