@@ -29,6 +29,8 @@ class WorkerConfig:
     """Types to run; empty: all."""
     exclude_types: tuple[str, ...] = ()
     """Types not to run."""
+    tags: tuple[str, ...] = ()
+    """What the host has, for tasks that need it; `*`: everything."""
     broker: str | None = None
     """Address that replaces the application's own."""
     lease_ms: int = 15_000

@@ -45,6 +45,7 @@ class TaskOptions(TypedDict, total=False):
     result_ttl: Duration
     expires: Duration
     max_deliveries: int
+    needs: str
     version: int
     upgrade: Mapping[int, Upgrade]
     durable: bool
@@ -139,6 +140,8 @@ class Declaration:
     rate: Rate | None = None
     max_deliveries: int = 0
     """0: as the worker host says."""
+    needs: str = ""
+    """What its host must have; "": nothing."""
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
 
@@ -286,6 +289,7 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         rules=_rules(options.get("retry_rules", {})),
         rate=None if rate is None else Rate.parse(rate),
         max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
+        needs=message.check_place(options["needs"], "needs") if "needs" in options else "",
         version=version,
         upgrades=check_upgrades(version, options.get("upgrade", {})),
     )

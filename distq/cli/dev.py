@@ -79,7 +79,7 @@ def dev(
         else:
             url = _start_broker(stack, None if ephemeral else data, port)
         command = [sys.executable, "-m", "distq", "run", target, "-p", processes]
-        command += ["--log-level", log_level, "--grace", GRACE]
+        command += ["--log-level", log_level, "--grace", GRACE, "--tag", "*"]
         if metrics_port is not None:
             command += ["--metrics-port", metrics_port]
         environment = {**os.environ, "DISTQ_BROKER": url, running.OVERRIDE: url}

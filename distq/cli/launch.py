@@ -51,7 +51,7 @@ def _hand_over(writer: int, config: WorkerConfig) -> int:
 
 def _config(said: str) -> WorkerConfig:
     told = json.loads(said)
-    return WorkerConfig(**told | {name: tuple(told[name]) for name in ("queues", "types", "exclude_types")})
+    return WorkerConfig(**told | {name: tuple(told[name]) for name in ("queues", "types", "exclude_types", "tags")})
 
 
 def _run(config: WorkerConfig) -> int:

@@ -66,6 +66,13 @@ Types = typer.Option(
 ExcludeTypes = typer.Option(
     None, "--exclude-types", envvar="DISTQ_EXCLUDE_TYPES", metavar="A,B", help="Types that other hosts run."
 )
+Tags = typer.Option(
+    None,
+    "--tag",
+    envvar="DISTQ_TAG",
+    metavar="A,B",
+    help="What this host has, such as gpu, for tasks that need it. `*`: everything.",
+)
 BrokerUrl = typer.Option(
     None,
     "--broker",
@@ -162,6 +169,7 @@ def run(
     queues: str = Queues,
     types: str = Types,
     exclude_types: str = ExcludeTypes,
+    tags: str = Tags,
     broker: str = BrokerUrl,
     metrics_port: str = MetricsPort,
     grace: str = Grace,
@@ -186,8 +194,9 @@ def run(
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
     config = replace(
-        config, burst=burst, types=_names(types, "--types"), exclude_types=_names(exclude_types, "--exclude-types")
-    )
+        config, burst=burst, types=_names(types, "--types"), exclude_types=_names(exclude_types, "--exclude-types"),
+        tags=_names(tags, "--tag"),
+    )  # fmt: skip
     config = _with_limits(config, max_tasks, max_memory, max_lifetime)
     configure(log_level, log_format)
     raise typer.Exit((context.obj or host)(replace(config, log_level=log_level, log_format=log_format)))

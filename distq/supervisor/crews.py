@@ -89,12 +89,14 @@ def types_of(
     )
 
 
-def declined(app: Distq, types: Sequence[str], exclude_types: Sequence[str]) -> frozenset[str]:
-    """What a host leaves to others that is told to run these types, or all; but not those."""
+def declined(app: Distq, config: WorkerConfig) -> frozenset[str]:
+    """The types that a host leaves to others: it was told so, or it has not what they need."""
+    types, exclude_types, tags = config.types, config.exclude_types, {"", *config.tags}
     for type in (*types, *exclude_types):
         if type not in app.tasks:
             raise ConfigurationError(f"type {type!r} is not declared{did_you_mean(type, app.tasks)}")
-    return frozenset(app.tasks).difference(types or app.tasks) | frozenset(exclude_types)
+    lacking = () if "*" in tags else (task.type for task in app.tasks.values() if task.declaration.needs not in tags)
+    return frozenset(app.tasks).difference(types or app.tasks) | frozenset(exclude_types) | frozenset(lacking)
 
 
 def digest_of(types: Sequence[str]) -> str:

@@ -119,7 +119,7 @@ class _Template:
         for link in self._app.middleware:
             check(link)
         self._queues = _queues(self._app, config)
-        self._app.declined = declined(self._app, config.types, config.exclude_types)
+        self._app.declined = declined(self._app, config)
         self._types = types_of(self._app)
         self._names = list(dict.fromkeys((*self._names, *names_of(self._types))))
         self._crews = crews(self._app, self._queues, bool(config.coroutines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.apps.releases import app, await_seconds, wait
+from tests.support.apps.releases import app, await_seconds, render, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
 from tests.system.conftest import Start
@@ -45,6 +45,19 @@ def test_a_host_that_takes_all_serves_what_another_declines(start: Start, journa
     for handle in handles:
         handle.get(timeout=10)
     eventually(lambda: len(journal.ends()) == 50, "each has run once")
+
+
+def test_what_needs_something_runs_where_that_is(start: Start, journal: Journal) -> None:
+    without = start("releases")
+    handles = render.delay_many([()] * 20)
+    wait.delay(0).get(timeout=10)
+    assert {handle.status() for handle in handles} == {"queued"}
+    start("releases", "--tag", "gpu")
+    for handle in handles:
+        handle.get(timeout=10)
+    pids = {line.pid for handle in handles for line in journal.starts(id=handle.id)}
+    assert not pids & set(without.children)
+    assert len(journal.starts()) == 21
 
 
 def test_a_type_that_nobody_declares_is_refused(start: Start) -> None:

@@ -48,6 +48,12 @@ async def await_gate_async(gate: str) -> None:
             await asyncio.sleep(0.002)
 
 
+@app.task(needs="gpu")
+def render() -> None:
+    with running(RELEASE):
+        pass
+
+
 @app.task
 def chain(more: int) -> None:
     with running(RELEASE):
