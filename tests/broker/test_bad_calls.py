@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from distq import Distq
-from distq.broker.scripts import script
+from distq.broker.connect import Exchange
+from distq.broker.scripts import encode, script
 from distq.broker.verbs import look
 from distq.errors import BrokerFull, BrokerUnavailable
 from distq.result import Handle
@@ -80,7 +81,7 @@ FAULTS: dict[str, Callable[[], Fault]] = {
     "nothing passes": Blackhole,
     "no reply comes": lambda: Blackhole(requests=False),
     "replies stall": lambda: Stall(after=2),
-    "replies trickle": lambda: Chop(pause=0.7 * LIMIT_S),
+    "replies trickle": lambda: Chop(pause=0.95 * LIMIT_S),
     "requests are cut": CutRequest,
     "replies are cut": CutReply,
 }
@@ -114,6 +115,21 @@ def test_each_call_ends_with_a_clear_error_when_its_time_is_over_and_none_waits_
         assert isinstance(error, BrokerUnavailable), name
         assert "no broker at redis://127" in str(error), name
         assert took_s < 1.8 * LIMIT_S + 10 * late_s, name
+
+
+@pytest.mark.parametrize("what", ["a script that has to be loaded", "a connection that has to be made"])
+def test_all_that_a_call_asks_has_one_deadline(app: Distq, proxy: Proxy, room: Room, what: str) -> None:
+    """Each answer comes in time: but there is more than one."""
+    app.tasks["job"].delay()
+    room.redis.script_flush()
+    is_script = what.startswith("a script")
+    call = app.tasks["job"].delay if is_script else partial(Exchange(proxy.url, LIMIT_S).request, encode("PING"))
+    with proxy.fault(Delay(seconds=0.7 * LIMIT_S)), ThreadPoolExecutor(1) as threads:
+        clock = threads.submit(timed, lambda: time.sleep(LIMIT_S))
+        took_s, error = timed(call)
+        late_s = clock.result()[0] - LIMIT_S
+    assert isinstance(error, BrokerUnavailable)
+    assert took_s < 1.8 * LIMIT_S + 10 * late_s
 
 
 def test_a_reply_that_is_large_and_comes_in_pieces_is_read(proxy: Proxy, room: Room) -> None:

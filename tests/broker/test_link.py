@@ -12,6 +12,7 @@ from distq.broker.link import Link
 from distq.broker.scripts import encode
 from distq.broker.verdicts import Verdicts
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy, Stall
 from tests.support.room import Room, completed
 
 
@@ -22,16 +23,18 @@ def link(room: Room) -> Iterator[Link]:
     link.close()
 
 
-def drive(link: Link, until: Callable[[], object]) -> None:
+def drive(*links: Link, until: Callable[[], object]) -> None:
     """What a selector loop does."""
 
     def is_over() -> bool:
-        link.work()
-        if (number := link.fileno()) is not None and select.select([number], [], [], 0.01)[0]:
-            link.readable()
+        for link in links:
+            link.work()
+        numbers = {number: link for link in links if (number := link.fileno()) is not None}
+        for number in select.select(list(numbers), [], [], 0.01)[0]:
+            numbers[number].readable()
         return bool(until())
 
-    eventually(is_over, "the link has done it")
+    eventually(is_over, "the links have done it")
 
 
 def test_what_has_to_be_done_keeps_its_order_when_it_is_refused_and_the_rest_does_not_wait(
@@ -52,13 +55,29 @@ def test_what_has_to_be_done_keeps_its_order_when_it_is_refused_and_the_rest_doe
     settle(1)
     settle(2)
     link.submit(encode("PING"), lambda reply: said.append("ping"), lambda: None)
-    drive(link, lambda: said)
+    drive(link, until=lambda: said)
     assert said == ["ping"]
     room.redis.delete(room.key("WAKE"))
     settle(3)
     link.submit(verbs.recover(room.prefix, worker.name, "died"), lambda answer: said.append(f"recover {answer.word}"))
     link.submit(encode("PING"), lambda reply: said.append("pong"), lambda: None)
-    drive(link, lambda: len(said) == 6)
+    drive(link, until=lambda: len(said) == 6)
     assert said == ["ping", "pong", "settle 1 ok", "settle 2 ok", "settle 3 ok", "recover ok"]
     assert [room.where(id) for id in ids] == ["completed"] * 3
     assert link.is_idle
+
+
+def test_a_reply_that_stalls_half_way_holds_up_nobody_else_and_is_given_up(room: Room, link: Link) -> None:
+    said: list[str] = []
+    with Proxy(room.url) as proxy:
+        stalled = Link(proxy.url, "stalled", silence_s=3600)
+        with proxy.fault(Stall(match="ECHO", after=3)):
+            stalled.submit(encode("ECHO", "late"), lambda reply: said.append("late"))
+            for turn in range(50):
+                link.submit(encode("ECHO", turn), lambda reply: said.append(reply.decode()))
+            drive(stalled, link, until=lambda: len(said) == 50)
+            assert stalled.failing_since is None, "and meanwhile nobody waited for its rest"
+            drive(stalled, link, until=lambda: stalled.failing_since is not None)
+        drive(stalled, link, until=lambda: "late" in said)
+        stalled.close()
+    assert said == [*map(str, range(50)), "late"]

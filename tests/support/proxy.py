@@ -147,6 +147,15 @@ class Proxy:
 
         return int(self._call(end()))
 
+    def forget(self) -> None:
+        """From now on nothing passes on the connections that are open, for ever, and nobody is told; new ones pass."""
+
+        async def change() -> None:
+            for connection in self._connections:
+                connection.is_forgotten = True
+
+        self._call(change())
+
     # -- its connections ---------------------------------------------------------------------------------------------
 
     def _call(self, work: Any) -> Any:
@@ -195,6 +204,7 @@ class _Connection:
         self._first = b""
         self._tail = b""
         self._next: list[Fault] = []
+        self.is_forgotten = False
 
     def is_of(self, client: str) -> bool:
         return client.encode() in self._first
@@ -272,6 +282,8 @@ class _Connection:
             await self._proxy.change()
 
     async def _held(self, direction: str) -> None:
+        while self.is_forgotten:
+            await self._proxy.change()
         while any(isinstance(fault, Blackhole) and getattr(fault, direction) for fault in self._proxy.faults_for(self)):
             await self._proxy.change()
 

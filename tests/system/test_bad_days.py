@@ -294,3 +294,33 @@ def test_verdicts_that_the_broker_refuses_for_a_while_are_kept_by_the_supervisor
     wanted = sorted(handle.id for handle in everything)
     assert sorted(line.id for line in journal.starts() if line.id in wanted) == wanted, "each once"
     assert "the broker refuses settle" in weather.hosts[0].log()
+
+
+def test_connections_that_nobody_resets_are_made_anew_by_all_when_the_supervisor_knows_better(
+    weather: Weather, journal: Journal
+) -> None:
+    """As after a firewall that forgot them: who waits for a marker would wait for it until its net of 20 s."""
+    known = connections(weather)
+    begun = time.monotonic()
+    calm = [work.delay(), work_many.delay()]
+    calm_s = started(journal, calm) - begun
+    weather.proxy.forget()
+
+    def are_new(name: str) -> bool:
+        now = connections(weather)
+        return [now.get(id) for id in now if id not in known].count(name) >= list(known.values()).count(name)
+
+    eventually(lambda: are_new("distq-supervisor"), "supervisors connect again", within=30)
+    back = time.monotonic()
+    eventually(lambda: are_new("distq-worker"), "workers connect again", within=10)
+    fresh = [task.delay() for task in (work, work_many) for _ in range(5)]
+    late_s = started(journal, fresh) - back
+    assert late_s < BACK_S + 20 * calm_s, f"idle for {late_s:.2f} s after the return"
+    eventually(lambda: are_new("distq-control"), "so do those that are told", within=10)
+    everything = [*calm, *fresh]
+    assert [handle.get(timeout=20) for handle in everything] == [handle.id for handle in everything]
+
+
+def connections(weather: Weather) -> dict[str, str]:
+    """The hosts' own, by number."""
+    return {client["id"]: client["name"] for client in weather.admin.client_list() if client["name"] != "distq"}

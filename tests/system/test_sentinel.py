@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
 import threading
 import time
@@ -15,9 +16,11 @@ import pytest
 
 from distq import Distq
 from distq.broker.connect import Wire
+from distq.broker.links import Links
 from distq.broker.scripts import encode
 from distq.errors import BrokerUnavailable, ConfigurationError
 from distq.result import Handle
+from distq.supervisor.switches import Switches
 from tests.support.apps.failover import app, note
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
@@ -222,6 +225,25 @@ def test_an_event_loop_follows_the_primary_too(settled: Group, start_anywhere: S
         return [await again.aget(timeout=60), await waiting]
 
     assert asyncio.run(calls()) == ["second", "waits"]
+
+
+def test_after_a_switch_all_connect_once_more(settled: Group, caplog: pytest.LogCaptureFixture) -> None:
+    """Sentinels tell each other within a moment: whoever connects in that moment may be led to the old primary."""
+    links = [Links(settled.url, name, silence_s=5.0) for name in ("distq-supervisor", "distq-control")]
+    told: list[bytes] = []
+    switches = Switches(settled.url, links, told.append)
+
+    def drive() -> int:
+        switches.work()
+        if (number := switches.fileno()) is not None and select.select([number], [], [], 0.01)[0]:
+            switches.readable()
+        return len([record for record in caplog.records if "another server is the primary" in record.message])
+
+    eventually(lambda: drive() or switches.fileno() is not None, "it listens")
+    old = settled.primary
+    by_order(settled, old)
+    eventually(lambda: drive() > 0, "the sentinel has told that another one is promoted")
+    eventually(lambda: drive() < len(told), "all connect once more, without being told")
 
 
 def test_a_group_with_passwords(tmp_path: Path, start_anywhere: Start) -> None:

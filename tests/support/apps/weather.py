@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -34,12 +32,3 @@ def fails_once() -> int:
         if current().attempt == 1:
             raise ValueError("the first time")
     return current().attempt
-
-
-@app.task
-def dies_once() -> int:
-    with running():
-        if current().delivery == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)
-    return current().delivery
