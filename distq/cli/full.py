@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,8 +116,9 @@ def _show_death(record: Mapping[str, Any], shown: str) -> None:
     """What is known of how its process died, the last time that it did; but for a traceback that was shown already."""
     typer.echo("How its process died" if record.get("type") != "HostLost" else "How its host was lost")
     _line("worker", record.get("worker", ""))
-    if isinstance(record.get("seconds"), int | float):
-        _line("ran for", f"{format_duration(record['seconds'])}, in thread {record.get('thread', 1)}")
+    seconds = record.get("seconds")
+    if isinstance(seconds, int | float) and abs(seconds) < math.inf:
+        _line("ran for", f"{format_duration(seconds)}, in thread {record.get('thread', 1)}")
     if isinstance(record.get("rss_kb"), int):
         _line("peak memory", f"{record['rss_kb'] / 1024:,.0f} MiB")
     _line("charged", "a delivery" if record.get("charged") else "nothing: it may have been another one")

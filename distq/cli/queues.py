@@ -62,9 +62,9 @@ def purge(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel all waiting tasks of a queue, or of one partition (bulk/3).
+    """Cancel all waiting tasks of a queue.
 
-    What runs is left alone. For dead letters there is `distq dlq purge`.
+    What runs is left alone. `bulk/3` is one partition of bulk. For dead letters there is `distq dlq purge`.
     """
     levels = _levels(priority, scheduled)
     found = target.find_app(app, broker, name)

@@ -171,7 +171,7 @@ class Proxy:
                 there = await asyncio.open_unix_connection(self._target.path)
             else:
                 there = await asyncio.open_connection(self._target.hostname, self._target.port or 6379)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         connection = _Connection(self, (reader, writer), there)
@@ -215,10 +215,12 @@ class _Connection:
 
     async def relay(self) -> None:
         pumps = [asyncio.ensure_future(self._requests()), asyncio.ensure_future(self._replies())]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        self.end()
-        for pump in pumps:
-            pump.cancel()
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.end()
+            for pump in pumps:
+                pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _requests(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from distq.broker import verbs
 from distq.result import Handle
 from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, wait
 from tests.support.eventually import eventually
@@ -52,7 +53,8 @@ def test_usr1_shows_what_everybody_is_at(start: Start, journal: Journal, gate: P
     host = start("releases", *options)
     handles: list[Handle[Any]] = [await_gate.delay(str(gate)), await_gate_async.delay(str(gate))]
     eventually(lambda: len(journal.starts()) == 2, "both run")
-    before = host.children
+    before, prefix = host.children, app.broker.prefix("default")
+    eventually(lambda: len(app.broker.run(verbs.workers(prefix))) == len(before), "nobody is still starting")
     host.send(signal.SIGUSR1)
     host.await_log("stacks, as asked for with USR1", times=len(before))
     for handle, name in zip(handles, ("await_gate", "await_gate_async"), strict=True):
