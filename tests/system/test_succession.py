@@ -124,7 +124,7 @@ def test_a_long_task_keeps_its_process_and_no_other_seat(
         eventually(lambda number=number: wait.delay(0.001).get(timeout=10)[0] == number, "new code")  # type: ignore[misc]
     if threads == "3":
         host.await_log("is replaced: the application was loaded afresh", times=2)
-        eventually(lambda: len(host.children) == 1, "of the old template there is only the child that has something to do")
+        eventually(lambda: len(host.children) == 1, "of the old ones only that one is there")
     handles = wait.delay_many([(0.01,)] * 100)
     for handle in handles:
         assert handle.get(timeout=10)[0] == "4"
