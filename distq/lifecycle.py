@@ -206,14 +206,14 @@ class Lifecycle:
             forget()
             try:
                 await manager.__aexit__(None, None, None)
-            except Exception:
+            except BaseException:  # also sys.exit: the others are closed all the same
                 logger.exception("closing %s failed", name)
 
 
 def _safely(what: str, call: Callable[[], object]) -> None:
     try:
         call()
-    except Exception:
+    except BaseException:  # also sys.exit: what comes behind it is done all the same
         logger.exception("%s failed", what)
 
 

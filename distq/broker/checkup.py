@@ -27,6 +27,8 @@ class Declared(NamedTuple):
     """As they travel: each version is one."""
     limits: Mapping[str, str]
     """Type -> limit, as the broker writes it; versions of a type share one."""
+    needs: Mapping[str, str] = {}
+    """Type -> the tag that a host must have."""
 
 
 class Queue(NamedTuple):
@@ -132,7 +134,11 @@ def _why_unknown(type: str, queue: Queue, declared: Declared | None) -> str:
     name, version = untyped(type)
     if declared is None or type in declared.types:
         start = "start a host with a release that declares it"
-        return start if declared is None else "the application declares it: start a host with this release"
+        if declared is None:
+            return start
+        if tag := declared.needs.get(name):
+            return f"it needs {tag}: start a host with --tag {tag}"
+        return "the application declares it: start a host with this release, or one that does not leave it to others"
     if version > 1 and name in {untyped(other)[0] for other in declared.types}:
         return f"the application knows other versions of {name}: start a host with the release that sent these"
     hint = did_you_mean(type, queue.announced)

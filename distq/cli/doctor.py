@@ -173,7 +173,8 @@ def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:
 def _declared(app: Distq, queue: str) -> Declared:
     types = [type for task in app.tasks.values() for type in task.declaration.versions]
     limits = {untyped(type)[0]: limit for type, limit in app.limits_of(queue).items() if limit}
-    return Declared(list(app.queues), types, limits)
+    needs = {type: task.declaration.needs for type, task in app.tasks.items() if task.declaration.needs}
+    return Declared(list(app.queues), types, limits, needs)
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------

@@ -91,6 +91,10 @@ class Children(Service):
         """Whether there is nothing against one child more."""
         return not (self.is_ending or self.is_quiet) and self.only is None and self._template is not None
 
+    def has_worked(self, slot: int) -> bool:
+        """Whether the child there has been given something to run."""
+        return bool(self._site.board.slots[slot].words[board.FETCHES] > self._fetches[slot])
+
     def born(self, slot: int) -> float:
         """When its child was (monotonic seconds)."""
         return self._born[slot]
@@ -173,7 +177,7 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
-        has_worked = place.words[board.FETCHES] > self._fetches[slot]
+        has_worked = self.has_worked(slot)
         if place.words[board.STATE] != board.LEFT:
             is_ended = self.is_ending or slot in self._ends
             self._recover(place, "left" if is_ended else "died", status, rss_kb)

@@ -95,8 +95,13 @@ def declined(app: Distq, config: WorkerConfig) -> frozenset[str]:
     for type in (*types, *exclude_types):
         if type not in app.tasks:
             raise ConfigurationError(f"type {type!r} is not declared{did_you_mean(type, app.tasks)}")
-    lacking = () if "*" in tags else (task.type for task in app.tasks.values() if task.declaration.needs not in tags)
-    return frozenset(app.tasks).difference(types or app.tasks) | frozenset(exclude_types) | frozenset(lacking)
+    needs = {} if "*" in tags else {type: task.declaration.needs for type, task in app.tasks.items()}
+    lacking = {type: tag for type, tag in needs.items() if tag not in tags}
+    left = frozenset(types or app.tasks).difference(exclude_types)
+    if app.tasks and left <= lacking.keys():
+        why = [f"{type} needs --tag {lacking[type]}" for type in sorted(left)] or ["--exclude-types names them all"]
+        raise ConfigurationError(f"this host would run no type: {', '.join(why[:3])}{' …' if why[3:] else ''}")
+    return frozenset(app.tasks).difference(left) | lacking.keys()
 
 
 def digest_of(types: Sequence[str]) -> str:

@@ -45,6 +45,9 @@ def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str
     is as it is."""
     for one in place.ran():
         part = held.get(one.queue)
+        if End(one.seat, one.since_ns, True) in ends:
+            seconds = (time.monotonic_ns() - one.since_ns) / 1e9
+            logger.info("%s: cancelled, its process is ended [%.3f s]", _id(one), seconds)
         if End(one.seat, one.since_ns) in ends and part is not None and one.entry in part.started:
             made = _verdict(place, one, names)
             started = [entry for entry in part.started if entry != one.entry]
@@ -59,7 +62,7 @@ def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
     delay = f"retry in {note.delay_ms / 1000:.3g} s" if note.word == "retry" else "dead"
     logger.error(
         "%s %s: %s, its process is ended: %s [attempt %d, %.3f s]",
-        note.name, one.entry.partition(b" ")[0].decode("utf-8", "replace"), limit, delay, note.attempt, seconds,
+        note.name, _id(one), limit, delay, note.attempt, seconds,
     )  # fmt: skip
     if note.name in names:
         Meters(place, names)(note.name)("retry" if note.word == "retry" else "failed", seconds)
@@ -70,3 +73,7 @@ def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
         log=last_lines(one.log),
     )  # fmt: skip
     return verdict(one.entry, word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))
+
+
+def _id(one: Ran) -> str:
+    return one.entry.partition(b" ")[0].decode("utf-8", "replace")

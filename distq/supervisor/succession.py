@@ -51,6 +51,7 @@ class Succession(Service):
         self._look_at = 0.0 if site.config.max_memory or site.config.max_lifetime_ms else NEVER
         self._warned: dict[int, float] = {}
         """By place the birth of a child that was found to be far too large."""
+        self._has_said_too_small = False
 
     def replace_all(self) -> None:
         """There is fresh code: each child, one after the other."""
@@ -112,14 +113,28 @@ class Succession(Service):
         limit, place = self._site.config.max_memory, self._site.board.slots[slot]
         size = own_memory(place.words[board.PID], limit) if limit and place.words[board.PID] else 0
         born = self._children.born(slot)
-        if size >= 2 * limit > 0 and self._warned.get(slot) != born:
+        running = place.running() if size >= 2 * limit > 0 else []
+        if running and self._warned.get(slot) != born:
             self._warned[slot] = born
-            names = ", ".join(entry.decode("utf-8", "replace") for entry in place.running()[:5])
             logger.warning(
                 "worker %s has %s MiB, twice what it may have; it is replaced when what it runs has ended: %s",
-                place.name, f"{size >> 20:,}", names or "nothing",
+                place.name, f"{size >> 20:,}", ", ".join(entry.decode("utf-8", "replace") for entry in running[:5]),
             )  # fmt: skip
-        return f"it has {size >> 20:,} MiB of its own" if size >= limit > 0 else ""
+        if size < limit or not limit:
+            return ""
+        if not self._children.has_worked(slot):
+            self._say_too_small(size)
+            return ""
+        return f"it has {size >> 20:,} MiB of its own"
+
+    def _say_too_small(self, size: int) -> None:
+        """Once. A successor would have as much, and would be replaced at once again."""
+        if not self._has_said_too_small:
+            self._has_said_too_small = True
+            logger.warning(
+                "a process has %s MiB of its own before its first task, more than --max-memory-per-child: "
+                "each is replaced as soon as it has run something", f"{size >> 20:,}",
+            )  # fmt: skip
 
     # -- how ---------------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.
 Say = Callable[[str], None]
 
 
+def in_order(came: bytes) -> list[int]:
+    """What to obey of the signals that the pipe tells of, each once, in the order in which they came. Python would call
+    its handlers by their numbers: CONT before a TSTP that came first."""
+    return sorted(set(came).intersection(SIGNALS), key=came.rfind)
+
+
 class Supervisor:
     """One worker host. `run` returns the exit code."""
 
@@ -102,9 +108,8 @@ class Supervisor:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        for number in SIGNALS:
-            signal.signal(number, lambda number, frame: self._signals.append(number))
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in (*SIGNALS, signal.SIGCHLD):
+            signal.signal(number, lambda number, frame: None)  # `_wake` is told by the pipe
         signal.set_wakeup_fd(writer)
         self._signal_pipe = reader
         self._selector.register(reader, selectors.EVENT_READ, self._wake)
@@ -281,7 +286,7 @@ class Supervisor:
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._signal_pipe, 4096)
+            self._signals += in_order(os.read(self._signal_pipe, 4096))
         if os.getpid() == 1:
             reap_orphans(self._templates.pids)
         if not hasattr(self, "_children"):

@@ -53,6 +53,7 @@ def test_workers_of_hosts_that_are_gone(room: Room) -> None:
     [
         (None, "other", "start a host with a release that declares it"),
         (MINE, "mail", "start a host with this release"),
+        (MINE._replace(needs={"mail": "gpu"}), "mail", "it needs gpu: start a host with --tag gpu"),
         (MINE, "mail@2", "other versions of mail"),
         (MINE, "jobs", "did you mean `job`"),
     ],

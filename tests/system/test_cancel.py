@@ -55,6 +55,7 @@ def test_a_stubborn_one_is_ended_with_its_process(start: Start, journal: Journal
         handle.get(timeout=30)
     assert limits.quick.delay(3).get(timeout=30) == 3
     assert host.children != before
+    assert f"{handle.id}: cancelled, its process is ended" in host.log()
     assert not journal.ends()
 
 

@@ -64,3 +64,16 @@ def test_a_type_that_nobody_declares_is_refused(start: Start) -> None:
     host = start("releases", "--types", "wiat", ready=False)
     assert host.wait() == 2
     assert "error: type 'wiat' is not declared (did you mean `wait`?)" in host.log()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--types", "render"), "this host would run no type: render needs --tag gpu"),
+        (("--types", "wait", "--exclude-types", "wait"), "this host would run no type: --exclude-types names them all"),
+    ],
+)
+def test_a_host_that_would_run_nothing_is_refused(start: Start, options: tuple[str, ...], why: str) -> None:
+    host = start("releases", *options, ready=False)
+    assert host.wait() == 2
+    assert f"error: {why}\n" in host.log()

@@ -11,6 +11,7 @@ import pytest
 
 from distq.broker import verbs
 from distq.result import Handle
+from distq.supervisor.supervisor import in_order
 from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
@@ -46,6 +47,13 @@ def test_a_quiet_host_finishes_what_runs_and_takes_nothing_until_it_goes_on(
     waiting.get(timeout=10)
     host.send(signal.SIGTSTP)
     assert host.terminate() == 0
+
+
+def test_signals_are_obeyed_in_the_order_in_which_they_came() -> None:
+    quiet, goes_on = signal.SIGTSTP, signal.SIGCONT
+    assert in_order(bytes([quiet, goes_on])) == [quiet, goes_on]
+    assert in_order(bytes([goes_on, signal.SIGCHLD, quiet])) == [goes_on, quiet]
+    assert in_order(bytes([quiet, goes_on, quiet, goes_on])) == [quiet, goes_on]
 
 
 @pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])

@@ -182,6 +182,16 @@ def test_a_process_that_grows_is_replaced_and_memory_is_bounded(start: Start, jo
     assert "MiB of its own" in host.log()
 
 
+def test_a_process_that_begins_too_large_is_not_replaced_before_it_has_run_something(start: Start) -> None:
+    host = start("releases", "--max-memory-per-child", "1M", processes=1)
+    (before,) = host.children
+    host.await_log("before its first task, more than --max-memory-per-child")
+    assert wait.delay(0).get(timeout=10)[1] == before
+    host.await_log("MiB of its own\n")
+    eventually(lambda: not is_alive(before), "it is gone")
+    assert host.terminate() == 0
+
+
 def test_a_process_that_is_old_is_replaced_also_when_nothing_runs(start: Start) -> None:
     host = start("releases", "--max-lifetime", "1s", processes=1)
     (before,) = host.children

@@ -43,14 +43,15 @@ def test_threads_share_what_is_opened_once(app: Distq) -> None:
         assert set(threads.map(lambda _: one(), range(100))) == {1}
 
 
-def test_the_last_one_opened_is_closed_first_and_an_error_stops_nothing(app: Distq) -> None:
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+def test_the_last_one_opened_is_closed_first_and_an_error_stops_nothing(app: Distq, error: type[BaseException]) -> None:
     said: list[str] = []
 
     def make(name: str) -> Resource[str]:
         def resource() -> Iterator[str]:
             yield name
             said.append(f"close {name}")
-            raise LookupError(name)
+            raise error(name)
 
         return app.resource(resource)
 
