@@ -72,7 +72,8 @@ class Rows:
         self.is_done: bool
         self.count, self.last, self.is_done = (0, None, False) if kept is UNKNOWN else kept
         self.saved = self.count
-        self._key = key
+        self._key, self._has_key = key, key is not None and self.last is not None
+        """It is not known by key how far a run came that had none: then the first ones are those that were done."""
         self.source: Any
         """What to go through."""
         if isinstance(rows, Iterable | AsyncIterable):
@@ -82,14 +83,14 @@ class Rows:
         elif key is None:
             raise ConfigurationError("resume() with a function needs key=: it is called with the key of the last row")
         else:
-            self.source, self._to_skip = () if self.is_done else rows(self.last), 0
+            self.source, self._to_skip = () if self.is_done else rows(self.last), 0 if self._has_key else self.count
 
     def skips(self, row: Any) -> bool:
         """Whether an earlier run was done with this row. With a key they rise, so it looks no more behind the first new
         one."""
         if not self._to_skip:
             return False
-        if self._key is None:
+        if self._key is None or not self._has_key:
             self._to_skip -= 1
             return True
         if self._key(row) <= self.last:

@@ -32,13 +32,16 @@ class Stacks(Service):
         now_ns = time.monotonic_ns()
         for pid, index in self._children.pids().items():
             slot = self._site.board.slots[index]
-            if not self._children.is_ready(index):
-                continue
             runs = [
                 f"{one.entry.decode('utf-8', 'replace')} for {(now_ns - one.since_ns) / 1e9:.3g} s"
                 for one in slot.ran()
             ]
-            logger.warning("worker %s (process %d) runs %s", slot.name, pid, ", ".join(runs) or "nothing")
+            if self._children.is_ready(index):
+                logger.warning("worker %s (process %d) runs %s", slot.name, pid, ", ".join(runs) or "nothing")
+            elif slot.words[board.STATE] == board.STARTING:
+                logger.warning("process %d has not started yet: its on_worker_start is running", pid)
+            else:
+                logger.warning("process %d runs nothing any more: it closes what it has opened", pid)
             self._asked[index] = pid, slot.words[board.SHOWN]
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)

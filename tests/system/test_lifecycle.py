@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.host import Host
 from tests.system.conftest import Start
 
@@ -87,6 +88,21 @@ def test_an_async_resource_lives_on_its_loop_with_its_tasks(
     counted = Counter(line.split()[1] for line in life.lines())
     assert 1 <= counted["aopen"] <= threads
     assert counted["aclose"] == counted["aopen"]
+
+
+def test_usr1_shows_where_a_process_stands_that_does_not_start(start: Start, life: Life, lifecycle: object) -> None:
+    hang = Path(f"{life.place}.hang")
+    hang.touch()
+    host: Host = start("lifecycle", processes=1, ready=False)
+    host.tracebacks_allowed = True
+    host.await_log("application app")
+    eventually(lambda: any("start" in life.of(pid) for pid in host.children), "it starts")
+    host.send(signal.SIGUSR1)
+    host.await_log("has not started yet: its on_worker_start is running")
+    host.await_log("stacks, as asked for with USR1")
+    hang.unlink()
+    assert results(lifecycle, "use", 1)
+    assert host.terminate() == 0
 
 
 def test_a_process_whose_start_fails_is_not_used_and_tried_again_with_pauses(

@@ -190,6 +190,28 @@ def test_rows_go_on_behind_the_last_one_that_was_done(room: Room, bench: Callabl
     assert asked == ([None, 48] if how == "function" else [])
 
 
+@pytest.mark.parametrize("is_function", [False, True])
+def test_rows_go_on_by_position_where_an_earlier_release_had_no_key(
+    room: Room, bench: Callable[..., Bench], is_function: bool
+) -> None:
+    done: list[int] = []
+
+    def job() -> None:
+        context, rows = current(), range(10)
+        given: Any = (lambda last: iter(rows)) if is_function and context.attempt == 2 else rows
+        key = None if context.attempt == 1 else lambda row: row
+        for row in context.resume(given, key=key):
+            if row == 6 and context.attempt == 1:
+                raise ValueError
+            done.append(row)
+
+    one = bench(job)
+    one.enqueue()
+    one.run()
+    one.run()
+    assert done == list(range(10))
+
+
 def test_how_far_it_came_is_written_every_so_many_rows_and_at_the_end(room: Room, bench: Callable[..., Bench]) -> None:
     written: list[Any] = []
 

@@ -27,6 +27,8 @@ def begin() -> None:
     if Path(os.environ["LIFE"] + ".refuse").exists():
         note(f"refused {time.monotonic()}")
         raise ConnectionError("the shop is closed")
+    while Path(os.environ["LIFE"] + ".hang").exists():
+        time.sleep(0.05)
 
 
 @app.on_worker_stop
