@@ -74,12 +74,14 @@ class Watch(Service):
         site, flies = self._site, held.flying is not None
         verdicts = held.verdicts if flies else given_back(held)
         if held.queue >= len(site.prefixes) or not (verdicts.number or flies):
+            slot.arrived(name)
             return
         flying = held.step + 1 if flies else 0
         kept = [*held.started, *(held.flying or ())] if flies else []
 
         def settled(answer: verbs.Settled) -> None:
             site.settling[name] -= 1
+            slot.arrived(name)
             if answer.word == "ok" and answer.step < flying:
                 self._again[slot.index] = (name, time.monotonic() + AGAIN_S)
 

@@ -66,7 +66,7 @@ LEASE_UNTIL, DOUBTED, NAME_END, ENTRIES_END, PID, SEATS, FLYING = range(9, 16)
 LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to them
 STARTED, VERDICT_SPAN = range(18, 20)
 ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
-SHOWN = 22  # how often its child has shown its stacks
+SHOWN, SETTLING = range(22, 24)  # how often its child has shown its stacks; what the supervisor settles for it just now
 
 LOW = (1 << 32) - 1
 """VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
@@ -188,7 +188,19 @@ class Slot:
             self.lock.release()
         words = self.words
         words[STATE], words[OLDEST], words[ORDER], self.is_leaving = STARTING, NEVER, RUN, False
-        for word in (NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT):
+        for word in (
+            NAME_END,
+            COUNT,
+            SENT,
+            TAKEN,
+            REVOKED,
+            ENTRIES_END,
+            STARTED,
+            VERDICT_SPAN,
+            FLYING,
+            SPENT,
+            SETTLING,
+        ):
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
@@ -224,6 +236,7 @@ class Slot:
                 return []
             held = self._held(words[SENT])
             words[REVOKED], words[TAKEN] = 1, len(self._noted())
+            words[SETTLING] += len(held)
             return held
         finally:
             self.lock.release()
@@ -235,9 +248,22 @@ class Slot:
             return []
         try:
             is_so = words[REVOKED] and words[FLYING] == KNOWN and words[STATE] == BUSY and self.name == name
-            return [held for held in self._held(words[SENT]) if held.flying is not None] if is_so else []
+            again = [held for held in self._held(words[SENT]) if held.flying is not None] if is_so else []
+            words[SETTLING] += len(again)
+            return again
         finally:
             self.lock.release()
+
+    def arrived(self, name: str) -> None:
+        """One of those that were revoked is settled. A child ends no name before they all are: it would give back what
+        is finished."""
+        is_mine = self.lock.acquire(timeout=0.05)
+        try:
+            if self.name == name and self.words[SETTLING]:
+                self.words[SETTLING] -= 1
+        finally:
+            if is_mine:
+                self.lock.release()
 
     def holds(self, name: str, queue: int) -> tuple[int, list[bytes]] | None:
         """(number of its last step, entries) of a busy child that has last stepped in this queue, and does not now."""

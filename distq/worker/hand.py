@@ -81,7 +81,7 @@ class Hand:
             self._carried = []
             self._sent = self._words[board.FLYING] = 0
             self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
-            self._words[REVOKED] = self._words[board.DOUBTED] = 0
+            self._words[REVOKED] = self._words[board.DOUBTED] = self._words[board.SETTLING] = 0
             self._write_entries()
             self._write_verdicts()
             self._words[LEASE_UNTIL], self._words[OLDEST] = lease_until_ns, NEVER

@@ -109,7 +109,7 @@ class Worker:
             self._work()
             if self._order() == LEAVE:
                 self._pass_on()
-            self._line.leave()
+            self._leave()
             self._hand.leave()
         except Ended:
             logger.warning("ending without the broker; its lease will give back what is held")
@@ -156,10 +156,17 @@ class Worker:
             self._hand.enter(self._line.name, self._line.registered_ns + self._post.lease_ms * 1_000_000)
         self._ring(b"r")
 
+    def _leave(self) -> None:
+        """Ends the name when all that the supervisor settles for it has arrived: else it would go back, and run twice."""
+        while self._slot.words[board.SETTLING]:
+            select.select([self._post.poke], [], [], 0.005)
+            self._line.hear()
+        self._line.leave()
+
     def _begin_again(self) -> None:
         """The broker says that this worker holds something, and it does not: all goes back, under a new name."""
         logger.warning("worker %s: the broker has it hold what it does not: giving that back", self._line.name)
-        self._line.leave()
+        self._leave()
         self._register()
 
     def _begin_anew(self) -> None:
@@ -245,7 +252,7 @@ class Solo(Worker):
     def _settle_late(self, back: Verdicts) -> None:
         """The lease is over by our clock although nobody may have noticed: what is done still counts if so."""
         self._step(self._queue, 0, back)
-        self._line.leave()
+        self._leave()
         self._register()
 
     # -- fetching ----------------------------------------------------------------------------------------------------

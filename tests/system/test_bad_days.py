@@ -324,3 +324,24 @@ def test_connections_that_nobody_resets_are_made_anew_by_all_when_the_supervisor
 def connections(weather: Weather) -> dict[str, str]:
     """The hosts' own, by number."""
     return {client["id"]: client["name"] for client in weather.admin.client_list() if client["name"] != "distq"}
+
+
+def test_what_is_settled_on_its_way_out_does_not_run_again(
+    url: str, start_anywhere: Start, journal: Journal, tmp_path: Path
+) -> None:
+    """A slow task holds up what was finished before it, and the supervisor settles that; the host ends meanwhile."""
+    app.rebind(url)
+    gate = tmp_path / "gate"
+    with Proxy(url) as proxy:
+        host = start_anywhere("weather", "--queues", "default", processes=1, broker=proxy.url)
+        for handle in work.delay_many([()] * 500):  # from now on it fetches several at a time
+            handle.get(timeout=20)
+        late = Delay(match=script("settle").sha, client="distq-supervisor", seconds=1.0)
+        with proxy.fault(late):
+            handles = work.delay_many([*[()] * 205, (str(gate),), *[()] * 100])
+            eventually(lambda: late.met, "what was finished is on its way")
+            gate.touch()
+            assert host.terminate() == 0
+    start_anywhere("weather", "--queues", "default", processes=1, broker=url)
+    assert [handle.get(timeout=20) for handle in handles] == [handle.id for handle in handles]
+    assert {len(journal.starts(id=handle.id)) for handle in handles} == {1}
