@@ -157,7 +157,7 @@ class Worker:
         self._ring(b"r")
 
     def _leave(self) -> None:
-        """Ends the name when all that the supervisor settles for it has arrived: else it would go back, and run twice."""
+        """Ends the name when what the supervisor settles for it has arrived: else that would go back, and run twice."""
         while self._slot.words[board.SETTLING]:
             select.select([self._post.poke], [], [], 0.005)
             self._line.hear()
