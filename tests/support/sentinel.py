@@ -147,7 +147,10 @@ class Group:
         return eventually(taken, "a replica is promoted", within)  # type: ignore[return-value]
 
     def await_settled(self) -> None:
-        """Until all sentinels name the same primary, and it has both replicas."""
+        """Until all sentinels name the same primary, and both replicas have its data.
+
+        ROLE names a replica up to a second before that has loaded what it was sent, so they are asked: by WAIT.
+        """
 
         def settled() -> bool:
             with suppress(redis.RedisError, ValueError):
@@ -157,6 +160,7 @@ class Group:
                 return (
                     role[0] == b"master"
                     and len(role[2]) == 2
+                    and self._have_all(primary)
                     and all(
                         master["num-slaves"] >= 2 and master["num-other-sentinels"] == 2 and not master["is_sdown"]
                         for master in masters
@@ -165,6 +169,13 @@ class Group:
             return False
 
         eventually(settled, "the group has settled", within=60.0, every=0.05)
+
+    def _have_all(self, primary: Server) -> bool:
+        """Whether both replicas have what is written now. One connection: WAIT looks at the writes of its own only."""
+        with primary.client.pipeline(transaction=False) as pipe:
+            pipe.set("settled", "1")
+            pipe.execute_command("WAIT", 2, 100)
+            return bool(pipe.execute()[1] == 2)
 
     def hasten(self) -> None:
         """Makes a replica of an old primary at once; sentinels do it after ten seconds."""
