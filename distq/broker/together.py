@@ -6,7 +6,7 @@ the wrong type, say) keeps it from no other, and answers None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from distq.broker.scripts import Argument, Reply, each
@@ -27,6 +27,11 @@ class Renewal(NamedTuple):
     silent: list[tuple[str, str]]
     """Workers anywhere that have not renewed for half a lease, each with its lease's end as the broker writes it."""
     keeper: str
+
+
+def parts(queues: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many at a time as one call may ask."""
+    return (queues[start : start + AT_ONCE] for start in range(0, len(queues), AT_ONCE))
 
 
 def renew(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -18,6 +19,12 @@ NO_VERDICTS = Verdicts(0, b"")
 def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) -> bytes:
     """One verdict in wire form."""
     return verdict_like(verdict_kind(word, type, number), entry, blob)
+
+
+def released(entries: Sequence[bytes]) -> Verdicts:
+    """What was not started goes back in front, in its order."""
+    back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(entries)]
+    return Verdicts(len(back), b"".join(back))
 
 
 def verdict_kind(word: bytes, type: bytes, number: int) -> bytes:

@@ -50,8 +50,7 @@ def audit_command(
     The exit code is 0 if all is in balance, 1 if something is not (also if --repair has mended it).
     """
     found = target.find_app(app, broker, name)
-    names = [name for each in target.places(found, queue).values() for name in each]
-    results = [audit(found.broker, name, repair) for name in names]
+    results = [audit(found.broker, name, repair) for name in target.every_place(found, queue)]
     balanced = all(result.is_balanced for result in results)
     if as_json:
         queues = [_plain(result) for result in results]

@@ -159,8 +159,7 @@ def _chosen(
 
 def _newest_first(found: Distq, wanted: DeadFilter) -> Iterator[DeadLetter]:
     """Of all queues together, read only as far as somebody asks."""
-    queues = [name for names in target.places(found).values() for name in names]
-    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in queues]
+    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in target.every_place(found)]
     return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
 
 
@@ -224,8 +223,8 @@ def _summary(found: Distq, wanted: DeadFilter, read: int, most: int) -> str:
         )
     if not wanted.is_empty:
         return f"{most} shown, there are more: --limit"
-    queues = [name for names in target.places(found).values() for name in names]
-    total = sum(found.broker.run(verbs.depths(found.broker.prefix(queue))).dead for queue in queues)
+    prefixes = map(found.broker.prefix, target.every_place(found))
+    total = sum(found.broker.run(verbs.depths(prefix)).dead for prefix in prefixes)
     return f"{output.number(total, 'dead task')}, {most} shown: --limit"
 
 

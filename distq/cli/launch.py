@@ -12,6 +12,7 @@ import os
 import signal
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from distq.cli.host import host
 from distq.config import WorkerConfig
@@ -50,8 +51,9 @@ def _hand_over(writer: int, config: WorkerConfig) -> int:
 
 
 def _config(said: str) -> WorkerConfig:
-    told = json.loads(said)
-    return WorkerConfig(**told | {name: tuple(told[name]) for name in ("queues", "types", "exclude_types", "tags")})
+    told: dict[str, Any] = json.loads(said)
+    told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return WorkerConfig(**told)
 
 
 def _run(config: WorkerConfig) -> int:

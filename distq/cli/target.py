@@ -80,6 +80,11 @@ def places(found: Distq, queue: str | None = None) -> dict[str, list[str]]:
     raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, every)}; there are: {', '.join(every)}")
 
 
+def every_place(found: Distq, queue: str | None = None) -> list[str]:
+    """The same without the names that people have for them."""
+    return [name for names in places(found, queue).values() for name in names]
+
+
 def _reach(url: str) -> None:
     """Raises BrokerUnavailable at once: later calls try again for a while, here somebody waits for the reason."""
     Wire(url, timeout=TIMEOUT_S, name="distq-cli").close()

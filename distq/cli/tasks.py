@@ -288,7 +288,7 @@ def _payload(text: str | None) -> tuple[Any, ...]:
 
 def _place(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
     """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
-    known = complete.types_of(found, [name for names in target.places(found).values() for name in names])
+    known = complete.types_of(found, target.every_place(found))
     there = complete.announced(found, found.queues)
     if type not in known:
         hint = did_you_mean(type, known)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,10 +51,10 @@ class Audit(Service):
         self._next = now + self._every_s
         for group in self._site.groups:
             asked = [queue for queue in group if self.is_keeper[queue] and queue not in self._busy]
-            for start in range(0, len(asked), together.AT_ONCE):
-                self._ask(asked[start : start + together.AT_ONCE])
+            for queues in together.parts(asked):
+                self._ask(queues)
 
-    def _ask(self, queues: list[int]) -> None:
+    def _ask(self, queues: Sequence[int]) -> None:
         self._busy.update(queues)
 
         def answered(found: list[Depths | None]) -> None:

@@ -47,6 +47,12 @@ def dump_of(file: int) -> str:
     return clip("\n".join(lines[:ours]), MOST_DUMP)
 
 
+def empty(file: int) -> None:
+    """What was dumped there is not about what comes."""
+    os.lseek(file, 0, os.SEEK_SET)
+    os.ftruncate(file, 0)
+
+
 def records(
     place: Slot, status: int, rss_kb: int, memory: Memory, dump: str, is_ending: bool
 ) -> tuple[str, dict[bytes, bytes]]:

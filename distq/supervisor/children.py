@@ -153,8 +153,7 @@ class Children(Service):
             if self._start_at[slot] <= now:
                 self._site.board.slots[slot].clear()
                 self._drain_pipe(slot)
-                os.lseek(self._dumps[slot], 0, os.SEEK_SET)
-                os.ftruncate(self._dumps[slot], 0)
+                autopsy.empty(self._dumps[slot])
                 self._asked.add(slot)
                 self._fetches[slot] = self._site.board.slots[slot].words[board.FETCHES]
                 if slot not in self.manned:
@@ -258,11 +257,8 @@ class Children(Service):
 
     def kill_all(self) -> None:
         """Ends every child now."""
-        for pid in self._slot_of:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for slot in list(self._slot_of.values()):
+            self.signal(slot, signal.SIGKILL)
 
     def signal(self, slot: int, number: signal.Signals) -> None:
         """Sends a signal to the process in this slot."""

@@ -59,20 +59,21 @@ def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str
 def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
     note = Note(*msgpack.unpackb(place.bounds.note(one.seat)))
     seconds, limit = (time.monotonic_ns() - one.since_ns) / 1e9, f"time limit of {format_duration(note.limit_s)}"
-    delay = f"retry in {note.delay_ms / 1000:.3g} s" if note.word == "retry" else "dead"
+    retries = note.word == "retry"
+    delay = f"retry in {note.delay_ms / 1000:.3g} s" if retries else "dead"
     logger.error(
         "%s %s: %s, its process is ended: %s [attempt %d, %.3f s]",
         note.name, _id(one), limit, delay, note.attempt, seconds,
     )  # fmt: skip
     if note.name in names:
-        Meters(place, names)(note.name)("retry" if note.word == "retry" else "failed", seconds)
-    word = "retry" if note.word == "retry" else "bury"
+        Meters(place, names)(note.name)("retry" if retries else "failed", seconds)
+    becomes = Verdict("retry" if retries else "bury", note.delay_ms, TimeLimit(limit))
     kept = record(
-        Verdict("retry" if word == "retry" else "bury", note.delay_ms, TimeLimit(limit)),
+        becomes,
         attempt=note.attempt, at_ms=int(time.time() * 1000), seconds=seconds, worker=place.name,
         log=last_lines(one.log),
     )  # fmt: skip
-    return verdict(one.entry, word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))
+    return verdict(one.entry, becomes.word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))
 
 
 def _id(one: Ran) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from distq.broker import keys, together, verbs
@@ -59,8 +59,7 @@ class Leases(Service):
         self._next = now + self._lease_s / 4
         site = self._site
         for group in site.groups:
-            for start in range(0, len(group), together.AT_ONCE):
-                queues = group[start : start + together.AT_ONCE]
+            for queues in together.parts(group):
                 for crew in range(len(site.crews)):
                     if (crew, queues[0]) not in self._asked:
                         self._renew(crew, queues)
@@ -69,7 +68,7 @@ class Leases(Service):
                     command = together.renew(prefixes, site.host, lease_ms, former.digest, former.types, [])
                     site.link.submit(command, lambda renewals: None, lambda: None)
 
-    def _renew(self, crew: int, queues: list[int]) -> None:
+    def _renew(self, crew: int, queues: Sequence[int]) -> None:
         site, asked = self._site, (crew, queues[0])
         named = [
             (slot, slot.name)
@@ -122,7 +121,7 @@ class Leases(Service):
         """Notices an idle worker that holds something, and the second time in a row tells it."""
         words = slot.words
         fetches = words[board.FETCHES]
-        if held <= 0 or words[board.STATE] != board.IDLE or self._site.settling[name]:
+        if held <= 0 or words[board.STATE] != board.IDLE or words[board.SETTLING]:
             self._idle_since.pop((queue, name), None)
         elif self._idle_since.get((queue, name)) != fetches:
             self._idle_since[queue, name] = fetches
@@ -135,7 +134,7 @@ class Leases(Service):
     ) -> None:
         """Notices a busy worker that is said to hold more than it does, and the second time takes that back."""
         now = slot.holds(name, queue)
-        if before is None or now is None or now[0] != before[0] or self._site.settling[name]:
+        if before is None or now is None or now[0] != before[0] or slot.words[board.SETTLING]:
             return
         step, entries = now
         if held <= len(entries):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -38,8 +37,6 @@ class Site:
     """Those of code that is not used any more, while there are children of it."""
     numbers: count[int] = field(default_factory=lambda: count(1))
     """For `settle`: rising over the life of the supervisor."""
-    settling: Counter[str] = field(default_factory=Counter)
-    """By worker: how often its verdicts are on their way from here. For the broker it holds what they are about."""
 
     @property
     def queues(self) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import time
 
+from distq.supervisor import autopsy
 from distq.supervisor.children import Children
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
@@ -43,8 +43,7 @@ class Stacks(Service):
             else:
                 logger.warning("process %d runs nothing any more: it closes what it has opened", pid)
             self._asked[index] = pid, slot.words[board.SHOWN]
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGUSR1)
+            self._children.signal(index, signal.SIGUSR1)
         self._look_at = time.monotonic() + PATIENCE_S
 
     def deadline(self) -> float:
@@ -64,6 +63,5 @@ class Stacks(Service):
                 text = os.pread(dump, 64 << 10, 0).decode("utf-8", "replace").rstrip()
                 said = f"process {pid} has not answered: it is in code that keeps the interpreter"
                 say_with_stack(logger, said, text)
-            os.lseek(dump, 0, os.SEEK_SET)  # else a later crash would be told with this
-            os.ftruncate(dump, 0)
+            autopsy.empty(dump)  # else a later crash would be told with this
         self._asked.clear()

@@ -11,7 +11,7 @@ import time
 
 from distq.broker import verbs, verdicts
 from distq.broker.verbs import Held
-from distq.broker.verdicts import Verdicts, verdict
+from distq.broker.verdicts import Verdicts, released
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
@@ -80,13 +80,11 @@ class Watch(Service):
         kept = [*held.started, *(held.flying or ())] if flies else []
 
         def settled(answer: verbs.Settled) -> None:
-            site.settling[name] -= 1
             slot.arrived(name)
             if answer.word == "ok" and answer.step < flying:
                 self._again[slot.index] = (name, time.monotonic() + AGAIN_S)
 
         command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts, flying, kept)
-        site.settling[name] += 1
         site.link.submit(command, settled)
 
     def _look_again(self, now: float) -> None:
@@ -101,5 +99,5 @@ class Watch(Service):
 
 def given_back(held: Held) -> Verdicts:
     """What is finished, and the release of what is not started, in an order that keeps theirs."""
-    back = [verdict(entry, b"release", b"", 0, b"") for entry in reversed(held.waiting)]
-    return Verdicts(held.verdicts.number + len(back), held.verdicts.items + b"".join(back))
+    back = released(held.waiting)
+    return Verdicts(held.verdicts.number + back.number, held.verdicts.items + back.items)

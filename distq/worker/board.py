@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
-from distq.worker.bounds import ROOM_WORDS, Bounds
+from distq.worker import bounds
 from distq.worker.lock import new_lock
 
 WORDS = 32
@@ -68,6 +68,11 @@ STARTED, VERDICT_SPAN = range(18, 20)
 ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
 SHOWN, SETTLING = range(22, 24)  # how often its child has shown its stacks; what the supervisor settles for it just now
 
+_OF_A_LIFE = (
+    NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT, SETTLING,
+)  # fmt: skip
+"""Words that are 0 when a child begins."""
+
 LOW = (1 << 32) - 1
 """VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
 
@@ -83,8 +88,7 @@ WATCHING, WANTED, REPORTING, LIMIT_AT = range(4)
 # orders: to one child, whose successor is ready; to all. CANCEL: as DRAIN, and coroutines do not come to their end
 RUN, LEAVE, DRAIN, QUIT, CANCEL = range(5)
 
-NEVER = (1 << 63) - 1
-"""As OLDEST: nothing waits, neither to be started nor to be settled."""
+NEVER = bounds.NEVER
 
 
 class Ran(NamedTuple):
@@ -131,7 +135,7 @@ def _parts(seats: int) -> tuple[int, ...]:
     """Bytes of each part of a slot. What is never touched costs no memory."""
     return (
         WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (2 * seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
-        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * ROOM_WORDS * 8,
+        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * bounds.ROOM_WORDS * 8,
     )  # fmt: skip
 
 
@@ -159,10 +163,10 @@ class Slot:
         self.index = index
         ends = accumulate(sizes)
         parts = [view[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports, bounds = parts
+        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports, limits = parts
         self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
         self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")
-        self.bounds = Bounds(bounds)
+        self.bounds = bounds.Bounds(limits)
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock = new_lock()
@@ -188,19 +192,7 @@ class Slot:
             self.lock.release()
         words = self.words
         words[STATE], words[OLDEST], words[ORDER], self.is_leaving = STARTING, NEVER, RUN, False
-        for word in (
-            NAME_END,
-            COUNT,
-            SENT,
-            TAKEN,
-            REVOKED,
-            ENTRIES_END,
-            STARTED,
-            VERDICT_SPAN,
-            FLYING,
-            SPENT,
-            SETTLING,
-        ):
+        for word in _OF_A_LIFE:
             words[word] = 0
         for seat in range(words[SEATS]):
             self.seats[seat] = 0

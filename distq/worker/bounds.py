@@ -15,6 +15,7 @@ Per seat, 64-bit words and a text:
 from __future__ import annotations
 
 NEVER = (1 << 63) - 1
+"""As a time on the board: there is no limit; as OLDEST: nothing waits, neither to be started nor to be settled."""
 NOTE_BYTES = 640
 SINCE, SOFT, HARD, SIZE, ORDERED, CANCELLED = range(6)
 NOTE = 8 * 6

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from time import monotonic_ns
 
-from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
+from distq.broker.verdicts import NO_VERDICTS, Verdicts, released
 from distq.worker import board
 from distq.worker.board import (
     COUNT,
@@ -317,5 +317,4 @@ class Hand:
 
 def releases(items: Sequence[Item]) -> Verdicts:
     """What was not started goes back in front, in its order."""
-    back = [verdict(item[0], b"release", b"", 0, b"") for item in reversed(items)]
-    return Verdicts(len(back), b"".join(back))
+    return released([item[0] for item in items])

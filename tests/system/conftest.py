@@ -33,6 +33,12 @@ def journal(tmp_path: Path) -> Journal:
 
 
 @pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file that is not there; tasks that wait for it go on when a test makes it."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
 def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
     """For tests with a broker of their own: they say which."""
     hosts: list[Host] = []

@@ -46,11 +46,6 @@ def bound(url: str) -> None:
     app.rebind(url)
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def in_threads(functions: list[Callable[[], Any]]) -> list[Any]:
     """Runs them all at once; their results, or the errors that they raised."""
     results: list[Any] = [None] * len(functions)

@@ -33,11 +33,6 @@ def bound(url: str) -> None:
     around.app.rebind(url)
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def starts(journal: Journal, handles: list[Handle[Any]]) -> int:
     ids = {handle.id for handle in handles}
     return len(ids & {line.id for line in journal.starts()})

@@ -24,11 +24,6 @@ def host(room: Room, start: Start) -> Host:
     return start("calling", "--lease", "1s")
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 @pytest.mark.parametrize(
     "name",
     ["queue:default", "processing_queue:*", "leases", "worker:*", "hosts", "meta", "wake", "delayed_queue", "types:*",

@@ -38,11 +38,6 @@ def bound(url: str) -> None:
     app.rebind(url)
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def attempts(handle: Handle[Any]) -> list[dict[str, Any]]:
     return inspect.attempts(app.broker, "default", handle.id)
 

@@ -23,11 +23,6 @@ def bound(url: str) -> None:
     app.rebind(url)
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 @pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["one", "threads", "coroutines"])
 def test_a_quiet_host_finishes_what_runs_and_takes_nothing_until_it_goes_on(
     start: Start, journal: Journal, gate: Path, options: tuple[str, ...]

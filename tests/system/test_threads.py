@@ -37,11 +37,6 @@ def bound(url: str) -> None:
     app.rebind(url)
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Path:
-    return tmp_path / "gate"
-
-
 def all_ended(handles: list[Handle[Any]], within: float = 30) -> None:
     for handle in handles:
         handle.get(timeout=within)

@@ -66,6 +66,13 @@ def started(journal: Journal, handles: list[Handle[str]], times: int = 1) -> Non
     eventually(have, f"they have started {times} times", within=30)
 
 
+def held_up(journal: Journal, gate: Path, number: int) -> list[Handle[str]]:
+    """So many tasks that run until the gate is there."""
+    running = [work.delay(str(gate)) for _ in range(number)]
+    started(journal, running)
+    return running
+
+
 def runs(journal: Journal, handles: list[Handle[str]]) -> list[int]:
     """How often each of them was started."""
     found = Counter(line.id for line in journal.starts())
@@ -91,13 +98,12 @@ def lasts(leases: float) -> None:
     ids=["both", "requests", "replies"],
 )
 def test_a_host_that_is_cut_off_for_longer_than_its_lease_settles_nothing_and_starts_nothing_stale(
-    proxy: Proxy, server: Server, start_anywhere: Start, journal: Journal, tmp_path: Path,
+    proxy: Proxy, server: Server, start_anywhere: Start, journal: Journal, gate: Path,
     hole: Callable[[], Fault], shape: str,
 ) -> None:  # fmt: skip
     cut_off = begin(start_anywhere, shape, proxy.url)
     quick = [work.delay() for _ in range(20)]  # a quick type: several are fetched together
     assert [handle.get(timeout=20) for handle in quick] == [handle.id for handle in quick]
-    gate = tmp_path / "gate"
     held = [*work.delay_many([(str(gate),), *[("",)] * 8, (str(gate),)])]
     slow = [held[0], held[-1]]
     started(journal, slow)
@@ -140,14 +146,12 @@ def asleep(server: Server) -> None:
 
 @pytest.mark.parametrize("hang", [stopped, asleep])
 def test_a_server_that_hangs_for_longer_than_the_lease_costs_nobody_his_tasks(
-    server: Server, start_anywhere: Start, journal: Journal, tmp_path: Path, hang: Callable[[Server], None]
+    server: Server, start_anywhere: Start, journal: Journal, gate: Path, hang: Callable[[Server], None]
 ) -> None:
     """When it goes on, all leases are over by its clock: but nobody was seen silent while it ran."""
     hosts = [begin(start_anywhere, shape, app.url) for shape in SHAPES]
     pids = [host.tree for host in hosts]
-    gate = tmp_path / "gate"
-    running = [work.delay(str(gate)) for _ in range(6)]
-    started(journal, running)
+    running = held_up(journal, gate, 6)
     hang(server)
     lasts(1.5)  # time to reap whom they might
     gate.touch()
@@ -161,13 +165,11 @@ def test_a_server_that_hangs_for_longer_than_the_lease_costs_nobody_his_tasks(
 
 
 def test_who_was_away_together_with_the_broker_is_not_taken_for_lost_when_it_returns(
-    proxy: Proxy, start_anywhere: Start, journal: Journal, tmp_path: Path
+    proxy: Proxy, start_anywhere: Start, journal: Journal, gate: Path
 ) -> None:
     """All connect again after pauses of their own: the first one must not find the others silent."""
     hosts = [begin(start_anywhere, shape, proxy.url) for shape in SHAPES for _ in range(2)]
-    gate = tmp_path / "gate"
-    running = [work.delay(str(gate)) for _ in range(12)]
-    started(journal, running)
+    running = held_up(journal, gate, 12)
     for _ in range(2):
         with proxy.fault(Refuse()):
             proxy.cut()
@@ -184,13 +186,11 @@ def test_who_was_away_together_with_the_broker_is_not_taken_for_lost_when_it_ret
 
 
 def test_after_a_restart_that_kept_nothing_workers_register_anew_and_work(
-    server: Server, start_anywhere: Start, journal: Journal, tmp_path: Path
+    server: Server, start_anywhere: Start, journal: Journal, gate: Path
 ) -> None:
     hosts = [begin(start_anywhere, shape, app.url) for shape in SHAPES]
     pids = [host.tree for host in hosts]
-    gate = tmp_path / "gate"
-    running = [work.delay(str(gate)) for _ in range(6)]
-    started(journal, running)
+    running = held_up(journal, gate, 6)
     waiting = [work.delay() for _ in range(3)]
     server.stop()
     lasts(0.3)
@@ -207,12 +207,10 @@ def test_after_a_restart_that_kept_nothing_workers_register_anew_and_work(
 
 
 def test_a_server_that_loads_its_data_is_waited_for(
-    server: Server, start_anywhere: Start, journal: Journal, tmp_path: Path
+    server: Server, start_anywhere: Start, journal: Journal, gate: Path
 ) -> None:
     hosts = [begin(start_anywhere, shape, app.url) for shape in SHAPES]
-    gate = tmp_path / "gate"
-    running = [work.delay(str(gate)) for _ in range(6)]
-    started(journal, running)
+    running = held_up(journal, gate, 6)
     server.client.mset({f"ballast:{n}": os.urandom(4096) for n in range(40)})
     server.client.save()
     pids = [host.tree for host in hosts]
