@@ -49,6 +49,9 @@ Plain = Callable[[Any], Any]
 Call = tuple[list[Any], dict[str, Any], dict[str, Any]]
 """(args, kwargs, headers)."""
 
+SHALLOW = 1024
+"""Bytes. A longer body may be nested deeper than msgpack reads, for it packs empty lists and dicts one level deeper."""
+
 SMALL = 1 << 14
 """Bytes of a body that a reused unpacker reads; it never gives its buffer back."""
 
@@ -72,7 +75,8 @@ class Codec:
         self._pending: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self.packers = _Packers(partial(self._to_extension, 0))
-        """For who packs much, and explains with `pack` or `pack_call` what this refuses."""
+        """For who packs much: more than SHALLOW bytes have to be looked at with `is_too_deep`; `pack` and `pack_call`
+        explain what is refused."""
         self._unpack = self._unpacker(0)
 
     # -- packing -----------------------------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ class Codec:
     def pack(self, value: Any, name: str = "result") -> bytes:
         """A value as bytes. Raises NotSerializable with the path of what cannot travel, beginning with `name`."""
         try:
-            return self.packers.pack(value)
+            return _readable(self.packers.pack(value))
         except Exception as error:
             raise self._explain([(name, value)], error) from None
 
@@ -90,7 +94,7 @@ class Codec:
 
         def pack(value: Any) -> bytes:
             try:
-                return fast(value)
+                return _readable(fast(value))
             except Exception as error:
                 raise self._explain([("result", value)], error) from None
 
@@ -106,7 +110,7 @@ class Codec:
         elif kwargs:
             call.append(dict(kwargs))
         try:
-            return self.packers.pack(call)
+            return _readable(self.packers.pack(call))
         except Exception as error:
             parts = [(f"args[{i}]", value) for i, value in enumerate(args)]
             parts += [(f"kwargs.{key}", value) for key, value in kwargs.items()]
@@ -118,7 +122,7 @@ class Codec:
         if level > MAX_NESTED:
             raise RecursionError
         default = partial(self._to_extension, level)
-        return msgpack.packb(value, default=default, strict_types=True, use_bin_type=True)  # type: ignore[no-any-return]
+        return _readable(msgpack.packb(value, default=default, strict_types=True, use_bin_type=True))
 
     def _to_extension(self, level: int, value: Any) -> Any:
         """For msgpack: what it does not know itself. `level`: inside how many extensions."""
@@ -147,7 +151,7 @@ class Codec:
         """The value in these bytes. Raises DecodeError for anything that is none; never runs anything named in them."""
         try:
             return self._unpack(data)
-        except RecursionError:
+        except (RecursionError, msgpack.StackError):
             raise DecodeError("nested too deeply") from None
         except Exception as error:
             raise DecodeError(f"not decodable: {error or type(error).__name__}") from None
@@ -256,6 +260,10 @@ class Codec:
             found = self._find(path, value, set(), 0)
             if found is not None:
                 return NotSerializable(found)
+        for path, value in parts:  # what is deep enough by itself is too deep in the two lists of a call
+            problem = self._problem([[value]])
+            if problem is not None:
+                return NotSerializable(f"{path}: {problem}")
         return NotSerializable(f"not serializable: {error}")
 
     def _find(self, path: str, value: Any, above: set[int], depth: int) -> str | None:
@@ -288,6 +296,25 @@ class Codec:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def is_too_deep(data: bytes) -> bool:
+    """Whether msgpack has packed what it will not read."""
+    if len(data) <= SHALLOW or not (b"\x90" in data or b"\x80" in data):  # [] and {}
+        return False
+    reader = msgpack.Unpacker(max_buffer_size=0)
+    reader.feed(data)
+    try:
+        reader.skip()
+    except msgpack.StackError:
+        return True
+    return False
+
+
+def _readable(data: bytes) -> bytes:
+    if is_too_deep(data):
+        raise RecursionError
+    return data
 
 
 def _as_call(call: Any) -> Call:

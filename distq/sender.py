@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from distq import message
 from distq.broker import verbs
 from distq.broker.scripts import script
+from distq.codec import SHALLOW, is_too_deep
 from distq.errors import ConfigurationError, NotDurable, PayloadTooLarge
 from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
 from distq.options import Call
@@ -114,7 +115,7 @@ class Sender(Generic[P, R]):
         """Their messages, as many at a time as travel together."""
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         is_plain = chain is None and not self._call.headers
-        codec, head, most = self._app.codec, self._head, self._app.max_payload
+        codec, head = self._app.codec, self._head
         pack, fitting = self._packers.pack, self._fitting
         messages: list[bytes] = []
         size = 0
@@ -126,8 +127,8 @@ class Sender(Generic[P, R]):
                     data = head + pack([list(item)])
                 except Exception:
                     data = head + codec.pack_call(item, NOTHING)
-                if len(data) > most:
-                    raise self._too_large(len(data))
+                if len(data) > SHALLOW:
+                    self._look_at_large(len(data), data[len(head) :], item)
             else:
                 data = self._packed_one(*_split(item, position), chain)
             messages.append(data)
@@ -148,10 +149,8 @@ class Sender(Generic[P, R]):
     # -- one call ----------------------------------------------------------------------------------------------------
 
     def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
+        """What cannot be packed is refused before the broker hears of it."""
         app, queue = self._app, self._call.queue
-        broker = app.broker
-        if queue not in broker.opened:
-            broker.open(queue)
         if self._apart:
             return self._send_apart(self._pack(args, kwargs, headers))
         if kwargs or headers:
@@ -162,8 +161,11 @@ class Sender(Generic[P, R]):
             except Exception:
                 body = app.codec.pack_call(args, kwargs)  # says what cannot travel
         size = len(self._head) + len(body)
-        if size > app.max_payload:
-            raise self._too_large(size)
+        if size > SHALLOW:
+            self._look_at_large(size, body, args)
+        broker = app.broker
+        if queue not in broker.opened:
+            broker.open(queue)
         digits = message.new_digits()
         broker.exchange.run_script(self._verb, self._form % (digits.encode(), size, body))
         return Handle(app, f"{queue}.{digits}", queue)
@@ -171,6 +173,7 @@ class Sender(Generic[P, R]):
     def _send_apart(self, data: bytes) -> Handle[R]:
         """A call with a given id, or a durable one."""
         given, queue = self._call.id, self._call.queue
+        self._app.broker.open(queue)
         front = self._front if given is None else self._fresh_front()
         id = message.new_id(queue) if given is None else given
         call = verbs.enqueue_one(front, id, data)
@@ -242,6 +245,13 @@ class Sender(Generic[P, R]):
         if len(data) > self._app.max_payload:
             raise self._too_large(len(data))
         return data
+
+    def _look_at_large(self, size: int, body: bytes, args: tuple[Any, ...]) -> None:
+        """What a message of more than SHALLOW bytes has to be looked at for; none of fewer bytes can be at fault."""
+        if size > self._app.max_payload:
+            raise self._too_large(size)
+        if is_too_deep(body):
+            self._app.codec.pack_call(args, NOTHING)  # raises
 
     def _too_large(self, size: int) -> PayloadTooLarge:
         return PayloadTooLarge(

@@ -37,22 +37,18 @@ T = TypeVar("T")
 PASSING = ("LOADING", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "MISCONF",
            *cluster.MOVED)  # fmt: skip
 
-_IN_SCRIPT = re.compile(r"@user_script: *\d+: -?([A-Z]+ .*)$", re.S)
-
-
-_INSIDE = re.compile(r"ERR Error running script .*: -([A-Z]+) ")
-"""How Redis 6.2 says that a command in a script was refused."""
+_IN_SCRIPT = re.compile(r"ERR Error running script .*@user_script: *\d+: -?([A-Z]+ .*)", re.S)
+"""How Redis 6.2 says that a command in a script was refused; newer ones say at once what the command said."""
 
 
 class ServerError(Exception):
     """An error reply. `code` is its first word: texts differ between servers, codes do not."""
 
     def __init__(self, text: str) -> None:
-        if text.startswith("ERR Error running script") and (inner := _IN_SCRIPT.search(text)):
-            text = inner[1]  # so says Redis 6.2; newer ones say at once what a command in the script said
+        inside = _IN_SCRIPT.match(text)
+        text = inside[1] if inside else text
         super().__init__(text)
-        inside = _INSIDE.match(text)
-        self.code = inside[1] if inside else text.split(" ", 1)[0].lstrip("-")
+        self.code = text.split(" ", 1)[0].lstrip("-")
 
 
 class Wire:

@@ -20,7 +20,7 @@ import msgpack
 
 from distq.app import Distq
 from distq.broker.verdicts import verdict, verdict_kind, verdict_like
-from distq.codec import Call, DecodeError
+from distq.codec import SHALLOW, Call, DecodeError, is_too_deep
 from distq.context import CURRENT, Context, Meter
 from distq.durations import format_duration
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
@@ -219,8 +219,8 @@ class Executor:
                     packed = self._pack(value)
                 except Exception:
                     self._refuse(value, None)
-                if len(packed) > self._limit:
-                    self._refuse(value, len(packed))
+                if len(packed) > SHALLOW:
+                    self._look_at_large(value, packed)
                 blob = _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
             else:
                 blob = _COMPLETED_EMPTY
@@ -264,6 +264,13 @@ class Executor:
         CURRENT.set(None)
         if self._desk is not None:
             self._desk.forget()
+
+    def _look_at_large(self, value: Any, packed: bytes) -> None:
+        """What a result of more than SHALLOW bytes can be refused for."""
+        if len(packed) > self._limit:
+            self._refuse(value, len(packed))
+        if is_too_deep(packed):
+            self._refuse(value, None)
 
     def _refuse(self, value: Any, size: int | None) -> NoReturn:
         """A result that cannot be stored is final: another attempt would end the same way. `size`: None if it cannot be

@@ -539,6 +539,45 @@ def test_lists_in_lists_have_an_end(kind: Callable[[Any], Any], codec: Codec) ->
         codec.pack(nested(kind, 1100))
 
 
+LEVELS: dict[str, Callable[[Any], Any]] = {
+    "list": lambda value: [value],
+    "dict": lambda value: {"a": value},
+    "pair": lambda value: ["rest", value],
+}
+ENDS = st.sampled_from([1, "", [], {}, (), set(), [[], {}], ([],)])
+
+
+@given(st.sampled_from(list(LEVELS)), st.integers(1015, 1026), ENDS, st.booleans())
+@settings(max_examples=200)
+def test_what_can_be_packed_can_be_unpacked_however_deep_it_is(kind: str, levels: int, end: Any, wraps: bool) -> None:
+    codec, value = Codec(), end
+    for _ in range(levels):
+        value = LEVELS[kind](value)
+    value = (value,) if wraps else value
+    for pack in (codec.pack, codec.result_packer()):
+        with contextlib.suppress(NotSerializable):
+            packed = pack(value)
+            assert codec.pack(codec.unpack(packed)) == packed
+    for args, kwargs in (((value,), {}), ((), {"a": value})):
+        with contextlib.suppress(NotSerializable):
+            packed = codec.pack_call(args, kwargs)
+            found = codec.unpack_call(packed)
+            assert codec.pack_call(tuple(found[0]), found[1]) == packed
+
+
+@pytest.mark.parametrize("end", [[], {}], ids=repr)
+def test_what_only_the_packer_bears_is_refused_with_its_place(end: Any, codec: Codec) -> None:
+    value = end
+    for _ in range(1022):
+        value = [value]
+    advice = "nested too deeply: at most 32 tuples, sets or objects in each other, and 1000 lists"
+    with pytest.raises(NotSerializable, match=rf"args\[1\]: {advice}"):
+        codec.pack_call((1, value), {})
+    with pytest.raises(NotSerializable, match=f"result: {advice}"):
+        codec.result_packer()([[value]])
+    assert codec.unpack_call(codec.pack_call((1, value[0]), {}))
+
+
 @pytest.mark.parametrize("levels", [100, 1000, 100_000])
 def test_path_of_what_is_too_deep_stays_short(levels: int, codec: Codec) -> None:
     with pytest.raises(NotSerializable) as caught:

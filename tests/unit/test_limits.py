@@ -20,12 +20,19 @@ from distq.rate import MAX_BURST
 from distq.sender import BULK
 from tests.docs.pages import DOCS, rows, section
 
-app = Distq("shop", "redis://127.0.0.1:1/0", timeout=0.1, max_payload=2000)
-app.broker.opened.add("default")  # as after the first call
+app = Distq("shop", "redis://127.0.0.1:1/0", timeout=0.1, max_payload=2000)  # no broker is there: who asks it fails
 
 
 @app.task
 def job(*args: Any, **kwargs: Any) -> None:
+    """Takes anything."""
+
+
+app.queue("wide", partitions=3)
+
+
+@app.task(queue="wide")
+def spread(anything: Any) -> None:
     """Takes anything."""
 
 
@@ -55,6 +62,20 @@ TOO_MUCH: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ),
     ("an integer", lambda: job.delay(1 << 8 * MAX_INT_BYTES), NotSerializable, "8192"),
     ("nesting", lambda: job.delay(nested(1100)), NotSerializable, "nested"),
+    (
+        "nesting for packers only",
+        lambda: job.delay(nested(1022)),
+        NotSerializable,
+        r"args\[0\]: nested too deeply",
+    ),
+    ("the same by name", lambda: job.delay(a=nested(1022)), NotSerializable, r"kwargs\.a: nested too deeply"),
+    ("the same in one of many", lambda: job.delay_many([(nested(1022),)]), NotSerializable, "nested too deeply"),
+    ("the same with an id", lambda: job.options(id="a").delay(nested(1022)), NotSerializable, "nested too deeply"),
+    ("the same, async", lambda: asyncio.run(job.adelay(nested(1022))), NotSerializable, "nested too deeply"),
+    ("an object", lambda: job.delay(object()), NotSerializable, r"args\[0\]: object"),
+    ("an object with an id", lambda: job.options(id="a").delay(object()), NotSerializable, r"args\[0\]: object"),
+    ("an object, durably", lambda: job.options(durable=True).delay(object()), NotSerializable, r"args\[0\]: object"),
+    ("an object in a queue that has partitions", lambda: spread.delay(object()), NotSerializable, r"args\[0\]: object"),
 ]
 
 

@@ -65,6 +65,18 @@ def test_a_result_that_cannot_be_stored_counts_as_failed(room: Room) -> None:
     assert counted == ["failed"]
 
 
+def test_a_result_that_nobody_could_read_counts_as_failed(room: Room) -> None:
+    def deep() -> list[Any]:
+        value: list[Any] = []
+        for _ in range(1024):
+            value = [value]
+        return value
+
+    id = run(room, executor(make_app(job=deep)))
+    assert room.where(id) == "dead"
+    assert "result: nested too deeply" in room.attempts(id)[0]["message"]
+
+
 def test_a_handler_that_waits_for_another_task_has_to_say_how_long(room: Room) -> None:
     """With one process it would wait for itself."""
     app = make_app(job=lambda: app.enqueue("other").get(), brave=lambda: app.enqueue("other").get(timeout=0.01))
