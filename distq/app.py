@@ -37,7 +37,15 @@ from distq.sender import Sender
 from distq.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, MutableMapping
+
     from distq.broker.aio import AsyncBroker
+    from distq.server.site import ServerConfig
+
+    Message = MutableMapping[str, Any]
+    ASGIApplication = Callable[
+        [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+    ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -205,10 +213,17 @@ class Distq:
     def queues_of(self, id: str) -> list[str]:
         """Where a task of this id may live: the queue in a generated id, then all known ones. Given ids are in no
         partition but the first."""
+        return self._queues_of(id, self.broker.known_queues())
+
+    async def aqueues_of(self, id: str) -> list[str]:
+        """`queues_of` for asyncio."""
+        return self._queues_of(id, await self.async_broker.known_queues())
+
+    def _queues_of(self, id: str, known: list[str]) -> list[str]:
         named = message.queue_of(id)
         if named is None:
-            return list(dict.fromkeys([*self.queues, *map(message.family, self.broker.known_queues())]))
-        return [named, *self.queues, *self.broker.known_queues()]
+            return list(dict.fromkeys([*self.queues, *map(message.family, known)]))
+        return [named, *self.queues, *known]
 
     def _arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if payload is _MISSING:
@@ -250,6 +265,21 @@ class Distq:
         from distq.broker.aio import AsyncBroker  # noqa: PLC0415 (asyncio is a third of what `import distq` would cost)
 
         return AsyncBroker(self.name, self.url, self.timeout)
+
+    def asgi(self, config: ServerConfig | None = None) -> ASGIApplication:
+        """The HTTP API as an ASGI application, to be mounted in yours: `web.mount("/distq", app.asgi())`.
+
+        API keys are those of $DISTQ_API_KEYS, $DISTQ_API_KEYS_FILE and $API_KEY, or of `config` (a `ServerConfig` of
+        `distq.server.site`); without any, only programs on this machine are served. Raises ConfigurationError if the
+        extra `server` is not installed.
+        """
+        try:
+            from distq.server.api import asgi  # noqa: PLC0415 (a web framework, for those who have it)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"the HTTP API needs {error.name}, which is not installed: pip install 'distq[server]'"
+            ) from None
+        return asgi(self, config)
 
     def rebind(self, url: str) -> None:
         """Uses another broker from now on; for doors that get one on the command line."""

@@ -74,6 +74,7 @@ class CallOptions(TypedDict, total=False):
     priority: Priority
     queue: str
     id: str
+    once: bool
     expires: Duration | datetime
     retries: int
     result_ttl: Duration
@@ -352,6 +353,10 @@ def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | No
     if "delay" in options and "eta" in options:
         raise ConfigurationError("delay= and eta= say the same thing twice: give one of them")
     told: dict[str, Any] = {}
+    if _yes_or_no(options.get("once", False), "once"):
+        if options.get("id") is None:
+            raise ConfigurationError("once=True needs id=: by what else would the call be known again?")
+        told["once"] = True
     if "delay" in options:
         told["delay"] = round(seconds(options["delay"], "delay") * 1000)
     if "eta" in options:

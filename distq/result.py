@@ -140,7 +140,7 @@ class Handle(Generic[R]):
     async def _alook(self, waits: bool = False) -> verbs.Look:
         if self.queue is not None:
             return await self._app.async_broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
-        queue, look = await self._app.async_broker.find(self.id, self._app.queues_of(self.id), waits)
+        queue, look = await self._app.async_broker.find(self.id, await self._app.aqueues_of(self.id), waits)
         return self._found(queue, look)
 
     def _found(self, queue: str, look: verbs.Look) -> verbs.Look:

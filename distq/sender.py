@@ -91,14 +91,13 @@ class Sender(Generic[P, R]):
 
     def delay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
         """See `Task.delay_many`."""
-        if self._call.id is not None:
-            raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
+        self._check_many()
         app = self._app
         handles: list[Handle[R]] = []
         if self._call.durable:
-            return self._send_many_durably(self._packed(calls), handles, None)
+            return self._send_many_durably(self.packed(calls), handles, None)
         with app.broker.exchange.flight(self._verb) as flight:
-            for messages in self._packed(calls):
+            for messages in self.packed(calls):
                 place = self._next()
                 queue = place._call.queue
                 app.broker.open(queue)
@@ -107,12 +106,26 @@ class Sender(Generic[P, R]):
                 handles += [Handle(app, id, queue) for id in ids]
         return handles
 
+    async def adelay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """See `Task.adelay_many`."""
+        self._check_many()
+        return await self.asend_packed(self.packed(calls))
+
+    async def asend_packed(self, packed: Iterator[list[bytes]]) -> list[Handle[R]]:
+        """Sends what `packed` gives."""
+        return await self._asend_many(packed, [], None)
+
+    def _check_many(self) -> None:
+        if self._call.id is not None:
+            raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
+
     def _next(self) -> Sender[P, R]:
         """Where the next call goes."""
         return self
 
-    def _packed(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> Iterator[list[bytes]]:
-        """Their messages, as many at a time as travel together."""
+    def packed(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> Iterator[list[bytes]]:
+        """Their messages, as many at a time as travel together. Raises TypeError and so on when it comes to a call that
+        cannot be one."""
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         is_plain = chain is None and not self._call.headers
         codec, head = self._app.codec, self._head
@@ -210,6 +223,30 @@ class Sender(Generic[P, R]):
                 broker.durable.run_script(broker.prefix(queue), self._verb, call)
             except NotDurable as error:
                 error.id, error.again = ids[0], partial(self._send_many_durably, packed, handles, pending)
+                raise
+            handles += [Handle(self._app, id, queue) for id in ids]
+            pending = None
+
+    async def _asend_many(
+        self,
+        packed: Iterator[list[bytes]],
+        handles: list[Handle[R]],
+        pending: tuple[Sender[P, R], list[str], Any] | None,
+    ) -> list[Handle[R]]:
+        broker, is_durable = self._app.async_broker, self._call.durable
+        while True:
+            if pending is None:
+                messages = next(packed, None)
+                if messages is None:
+                    return handles
+                place = self._next()
+                pending = place, message.new_ids(place._call.queue, len(messages)), messages
+            place, ids, messages = pending
+            queue = place._call.queue
+            try:
+                await broker.enqueue_many(queue, place._front, ids, messages, is_durable=is_durable)
+            except NotDurable as error:
+                error.id, error.again = ids[0], partial(self._asend_many, packed, handles, pending)
                 raise
             handles += [Handle(self._app, id, queue) for id in ids]
             pending = None

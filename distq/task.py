@@ -65,12 +65,17 @@ class Task(Generic[P, R, C]):
         """
         return (self._plain or self._make_plain()).delay_many(calls)
 
+    async def adelay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """`delay_many` for asyncio. Other tasks of the loop go on between its round trips."""
+        return await (self._plain or self._make_plain()).adelay_many(calls)
+
     def options(self, **options: Unpack[CallOptions]) -> Sender[P, R]:
         """The same task with options for the calls made through what this returns.
 
         `delay` (seconds, timedelta, "5m") or `eta` (aware datetime): when it becomes ready. `expires` (like `delay`, or
         an aware datetime): it does not start later. `priority`, `queue`, `retries`, `result_ttl`: instead of the
-        declared ones. `id`: a second call with the id of a live task returns that task. `headers`: small data for
+        declared ones. `id`: a second call with the id of a live task returns that task; with `once` also with that of
+        one that has ended, as long as its result, or the dead letter, is there. `headers`: small data for
         `current().headers`. `durable`: returns when a replica, or the disk, has it, else raises NotDurable.
         `soft_time_limit`, `time_limit`: of each attempt, instead of the declared ones.
         """

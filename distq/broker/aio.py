@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ import hiredis
 
 from distq.broker import cluster, keys, reach, verbs
 from distq.broker.address import mask
-from distq.broker.broker import RECONNECT_S, WAIT_SLICE_S, check_layout
+from distq.broker.broker import KNOWN, RECONNECT_S, WAIT_SLICE_S, check_layout, queues_among
 from distq.broker.connect import ATTEMPT_S, LATE_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
@@ -203,6 +203,10 @@ class AsyncBroker:
         """Sends a plain command, which must be idempotent."""
         return await self._attempt(None, data, self._deadline())
 
+    async def known_queues(self) -> list[str]:
+        """The queues of this application that the broker knows, sorted."""
+        return queues_among(await self.request(KNOWN), self.app)
+
     async def enqueue(
         self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
     ) -> bool:
@@ -227,6 +231,15 @@ class AsyncBroker:
             return await asyncio.wait_for(future, 1.1 * self.timeout)
         except TimeoutError as error:
             raise BrokerUnavailable(explain(self.url, error)) from error
+
+    async def enqueue_many(
+        self, queue: str, front: bytes, ids: Sequence[str], messages: Sequence[bytes], *, is_durable: bool = False
+    ) -> None:
+        """Enqueues messages of one queue in one script call."""
+        state, until = self._state(), self._deadline()
+        command = verbs.enqueue(front, ids, messages)
+        async with state.sealing if is_durable else nullcontext():
+            await self._send(state, queue, command, until, is_durable)
 
     async def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues at once; the first that knows it wins."""
@@ -280,13 +293,8 @@ class AsyncBroker:
                 del state.batches[like]
             until = self._deadline()
             try:
-                if queue not in state.opened:
-                    await self._open(queue, until)
-                    state.opened.add(queue)
                 command = verbs.enqueue(batch.front, batch.ids, batch.messages)
-                verb, data = command.verb, command.data
-                reply = await (self._seal(queue, verb, data, until) if is_durable else self._attempt(verb, data, until))
-                created = command.parse(reply)
+                created = await self._send(state, queue, command, until, is_durable)
             except Exception as error:
                 for future in batch.futures:
                     if not future.done():
@@ -295,6 +303,16 @@ class AsyncBroker:
         for future, new in zip(batch.futures, created, strict=True):
             if not future.done():
                 future.set_result(new)
+
+    async def _send(self, state: _Loop, queue: str, command: verbs.Command[T], until: float, is_durable: bool) -> T:
+        """Calls the script of enqueueing, for a queue that may not be known yet."""
+        if queue not in state.opened:
+            await self._open(queue, until)
+            state.opened.add(queue)
+        verb, data = command.verb, command.data
+        return command.parse(
+            await (self._seal(queue, verb, data, until) if is_durable else self._attempt(verb, data, until))
+        )
 
     def _deadline(self) -> float:
         """When a call that begins now has to be over (monotonic seconds)."""

@@ -62,9 +62,7 @@ class Broker:
 
     def known_queues(self) -> list[str]:
         """The queues of this application that the broker knows, sorted."""
-        members = self.exchange.request(encode("SMEMBERS", keys.KNOWN_QUEUES))
-        pairs = (member.decode("utf-8", "replace").partition("/") for member in members)
-        return sorted(queue for app, _, queue in pairs if app == self.app)
+        return queues_among(self.exchange.request(KNOWN), self.app)
 
     def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues; the first that knows it wins."""
@@ -105,6 +103,16 @@ class Broker:
             raise
         exchange.give(wire)
         return reply
+
+
+KNOWN = encode("SMEMBERS", keys.KNOWN_QUEUES)
+"""Asks what exists on the broker."""
+
+
+def queues_among(members: Iterable[bytes], app: str) -> list[str]:
+    """The queues of this application among all that exist, sorted."""
+    pairs = (member.decode("utf-8", "replace").partition("/") for member in members)
+    return sorted(queue for name, _, queue in pairs if name == app)
 
 
 def check_layout(found: bytes | None) -> None:

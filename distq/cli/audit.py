@@ -11,6 +11,7 @@ from distq.broker import ledger
 from distq.broker.audit import Findings, audit
 from distq.broker.strays import KINDS
 from distq.cli import complete, output, target
+from distq.facts import every_place
 
 EXAMPLES = output.examples(
     "distq audit",
@@ -50,7 +51,7 @@ def audit_command(
     The exit code is 0 if all is in balance, 1 if something is not (also if --repair has mended it).
     """
     found = target.find_app(app, broker, name)
-    results = [audit(found.broker, name, repair) for name in target.every_place(found, queue)]
+    results = [audit(found.broker, name, repair) for name in every_place(found, queue)]
     balanced = all(result.is_balanced for result in results)
     if as_json:
         queues = [_plain(result) for result in results]

@@ -12,7 +12,7 @@ from typing import cast
 import typer
 
 from distq import __version__
-from distq.cli import audit, bench, dev, dlq, doctor, output, queues, run, tasks
+from distq.cli import audit, bench, dev, dlq, doctor, output, queues, run, server, tasks
 from distq.cli.host import PortUnavailable
 from distq.config import WorkerConfig
 from distq.errors import (
@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("dev", epilog=dev.EXAMPLES)(dev.dev)
+app.command("server", epilog=server.EXAMPLES)(server.server)
 app.command("enqueue", epilog=tasks.ENQUEUE_EXAMPLES)(tasks.enqueue)
 app.command("result", epilog=tasks.RESULT_EXAMPLES)(tasks.result)
 app.command("cancel", epilog=tasks.CANCEL_EXAMPLES)(tasks.cancel)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 
@@ -15,7 +14,7 @@ from distq.broker.inspect import DeadFilter, DeadLetter
 from distq.cli import complete, output, target, values
 from distq.cli.tasks import show
 from distq.errors import ConfigurationError
-from distq.message import Message, check_id, parse
+from distq.facts import every_place, find_dead, newest_first
 
 app = typer.Typer(
     help="Look at dead letters, replay or delete them.", invoke_without_command=True, rich_markup_mode=None
@@ -55,7 +54,7 @@ def list_dead(
     """List dead letters, the newest first."""
     wanted, most = _filter((), type, error, older_than), values.whole(limit, "--limit", 1, 1_000_000)
     found = target.find_app(app, broker, name)
-    letters = list(islice(_newest_first(found, wanted), most + 1))
+    letters = list(islice(newest_first(found, wanted), most + 1))
     if as_json:
         output.print_json([asdict(letter) for letter in letters[:most]])
         return
@@ -89,7 +88,7 @@ def replay(
     """Run dead tasks again, with a fresh budget of attempts."""
     wanted = _chosen(ids, type, error, older_than, all)
     found = target.find_app(app, broker, name)
-    letters = _find(found, wanted)
+    letters = find_dead(found, wanted)
     if dry_run:
         _would(as_json, "replay", letters)
     else:
@@ -122,7 +121,7 @@ def purge(
     """Delete dead tasks for good."""
     wanted = _chosen(ids, type, error, older_than, all)
     found = target.find_app(app, broker, name)
-    letters = _find(found, wanted)
+    letters = find_dead(found, wanted)
     if dry_run:
         _would(as_json, "delete", letters)
     else:
@@ -157,41 +156,6 @@ def _chosen(
     return wanted
 
 
-def _newest_first(found: Distq, wanted: DeadFilter) -> Iterator[DeadLetter]:
-    """Of all queues together, read only as far as somebody asks."""
-    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in target.every_place(found)]
-    return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
-
-
-def _find(found: Distq, wanted: DeadFilter) -> list[DeadLetter]:
-    if wanted.ids and wanted == DeadFilter(wanted.ids):
-        return [letter for id in sorted(wanted.ids) for letter in _by_id(found, id)]
-    letters = {(letter.queue, letter.id): letter for letter in _newest_first(found, wanted)}
-    return list(letters.values())
-
-
-def _by_id(found: Distq, id: str) -> Iterator[DeadLetter]:
-    """A dead letter in whichever queue has it, without a look at all the others."""
-    for queue in dict.fromkeys(found.queues_of(check_id(id))):
-        look = found.broker.run(verbs.look(found.broker.prefix(queue), id))
-        if look.message is None or look.state not in ("dead", "ended"):
-            continue
-        message = _parse(look.message)
-        last = (inspect.attempts(found.broker, queue, id) or [{}])[-1]
-        yield DeadLetter(
-            id, queue, message.type, str(last.get("type", "")), str(last.get("message", "")), message.attempt + 1,
-            inspect.whole(last.get("at")), inspect.whole(message.created_ms),
-        )  # fmt: skip
-
-
-def _parse(raw: bytes) -> Message:
-    """The message, or one that says that it is none."""
-    try:
-        return parse(raw)
-    except ValueError:
-        return Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")
-
-
 def _by_queue(letters: list[DeadLetter]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for letter in letters:
@@ -223,7 +187,7 @@ def _summary(found: Distq, wanted: DeadFilter, read: int, most: int) -> str:
         )
     if not wanted.is_empty:
         return f"{most} shown, there are more: --limit"
-    prefixes = map(found.broker.prefix, target.every_place(found))
+    prefixes = map(found.broker.prefix, every_place(found))
     total = sum(found.broker.run(verbs.depths(prefix)).dead for prefix in prefixes)
     return f"{output.number(total, 'dead task')}, {most} shown: --limit"
 

@@ -1,4 +1,4 @@
-"""All that is known of one task, as plain data and for people."""
+"""All that is known of one task, for people."""
 
 from __future__ import annotations
 
@@ -8,51 +8,11 @@ from typing import Any
 
 import typer
 
-from distq.app import Distq
-from distq.broker import inspect
-from distq.broker.inspect import whole
-from distq.broker.verbs import Look
 from distq.cli import output
 from distq.durations import format_duration
-from distq.message import parse
-from distq.result import Handle
 
 MOST_SHOWN = 2000
 """Characters of one value; --json shows all."""
-
-
-def describe(found: Distq, id: str) -> dict[str, Any]:
-    """Everything about one task, as plain data."""
-    handle = found.result(id)
-    queue, look = found.broker.find(id, found.queues_of(id))
-    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
-    facts |= _of_message(found, look)
-    if look.due_ms:
-        facts["due_at_ms"] = look.due_ms
-    if look.worker:
-        facts["worker"] = look.worker
-    facts |= _of_progress(handle)
-    facts |= _of_ending(found, look)
-    facts["attempts"] = inspect.attempts(found.broker, queue, id)
-    return facts
-
-
-def _of_message(found: Distq, look: Look) -> dict[str, Any]:
-    if look.message is None:
-        return {}
-    try:
-        message = parse(look.message)
-        args, kwargs, headers = found.codec.unpack_call(message.body)
-    except ValueError as error:
-        return {"corrupt": str(error)}
-    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
-
-
-def _of_progress(handle: Handle[Any]) -> dict[str, Any]:
-    said = handle.progress()
-    if said is None:
-        return {}
-    return {"progress": {**said._asdict(), "at": whole(said.at.timestamp() * 1000)}}
 
 
 def _show_progress(said: Mapping[str, Any]) -> None:
@@ -60,29 +20,6 @@ def _show_progress(said: Mapping[str, Any]) -> None:
     of = "" if total is None else f" of {total:,}"
     share = f" ({done / total:.0%})" if total else ""
     _line("progress", f"{done:,}{of}{share}{text and f': {text}'}, at {output.moment(said['at'])}")
-
-
-def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
-    """The result of a completed task; how else it ended."""
-    if look.result is None:
-        return {}
-    try:
-        word, *rest = found.codec.unpack(look.result)
-    except (ValueError, TypeError) as error:
-        return {"corrupt": str(error)}
-    if word == "completed":
-        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
-    details = rest[0] if rest and isinstance(rest[0], dict) else {}
-    if word == "dead":
-        return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
-    return {"by": details["by"]} if "by" in details else {}
-
-
-def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
-    """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
-    if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
-        return {}
-    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
 
 
 def show(facts: dict[str, Any]) -> None:

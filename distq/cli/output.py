@@ -8,24 +8,20 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime
-from datetime import time as time_of_day
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import typer
 
 from distq.errors import ConfigurationError
 from distq.logs import one_line
+from distq.plain import plain
 
 Json = typer.Option(False, "--json", help="Print JSON, for scripts.")
 
 LEAST_OF_LAST = 16
 """Columns for the text at the end of a row, however narrow the terminal."""
-MOST_DIGITS = 4000
-"""Python refuses to write a longer integer in decimal."""
 _HIDDEN = re.compile(r"[^\n\x20-\x7e]")
 
 
@@ -133,48 +129,6 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """A value as JSON that is harmless on a terminal too; what JSON does not know becomes text."""
     text = json.dumps(plain(value), indent=indent, ensure_ascii=False)
     return _HIDDEN.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
-
-
-def plain(value: Any) -> Any:
-    """A value in what JSON knows: also for classes that the application has made known."""
-    if value is None or isinstance(value, bool):
-        return value
-    for kinds, simpler in _SIMPLER:
-        if isinstance(value, kinds):
-            return simpler(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    dump = getattr(value, "model_dump", None)
-    return plain(dump()) if callable(dump) else str(value)
-
-
-def _plain_key(key: object) -> str:
-    simple = plain(key)
-    return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
-
-
-def _plain_int(value: int) -> int | str:
-    return int(value) if value.bit_length() < MOST_DIGITS * 3 else hex(value)
-
-
-def _plain_float(value: float) -> float | str:
-    return (
-        float(value) if abs(value) < float("inf") else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN")
-    )
-
-
-_SIMPLER: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Enum, lambda value: plain(value.value)),
-    (str, str),
-    (int, _plain_int),
-    (float, _plain_float),
-    (Mapping, lambda value: {_plain_key(key): plain(item) for key, item in value.items()}),
-    ((set, frozenset), lambda value: sorted((plain(item) for item in value), key=repr)),
-    ((list, tuple), lambda value: [plain(item) for item in value]),
-    ((bytes, bytearray), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
-    ((date, datetime, time_of_day), lambda value: value.isoformat()),
-)
-"""How values of other kinds are written; the first that fits wins."""
 
 
 # -- times ----------------------------------------------------------------------------------------------------------

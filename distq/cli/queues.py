@@ -9,6 +9,7 @@ from distq.broker import inspect, verbs
 from distq.broker.ledger import total_depths
 from distq.cli import complete, output, target, values
 from distq.errors import ConfigurationError
+from distq.facts import places
 
 LEVELS = ("high", "default", "low", "scheduled")
 
@@ -33,7 +34,7 @@ def queues(
 ) -> None:
     """Show how many tasks are where, per queue."""
     found = target.find_app(app, broker, name)
-    every = target.places(found)
+    every = places(found)
     if each:
         every = {name: [name] for names in every.values() for name in names}
     depths = {queue: _depths(found, names) for queue, names in every.items()}
@@ -68,7 +69,7 @@ def purge(
     """
     levels = _levels(priority, scheduled)
     found = target.find_app(app, broker, name)
-    (names,) = target.places(found, queue).values()
+    (names,) = places(found, queue).values()
     depth = _depths(found, names)
     count = sum(getattr(depth, level) for level in levels)
     if dry_run:

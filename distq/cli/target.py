@@ -12,9 +12,9 @@ from distq.broker.address import mask, resolve_url
 from distq.broker.connect import Wire
 from distq.broker.inspect import applications, in_use
 from distq.cli import complete, values
-from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
+from distq.errors import ConfigurationError, did_you_mean
 from distq.loader import load
-from distq.message import family, partitions
+from distq.message import family
 
 App = typer.Option(
     None, "--app", envvar="DISTQ_APP", metavar="MODULE:APP", help="The application, imported from the current folder."
@@ -62,27 +62,6 @@ def find_app(app: str | None, broker: str | None, name: str | None, *, may_be_ne
         with contextlib.suppress(ConfigurationError):  # somebody else has written a name that is none
             found.queue(family(queue))
     return found
-
-
-def places(found: Distq, queue: str | None = None) -> dict[str, list[str]]:
-    """The queues that are declared or known, each with its partitions; or a given one, which may be a partition. Raises
-    UnknownQueue."""
-    declared = [name for each in found.queues for name in partitions(each, found.partitions.get(each, 1))]
-    every: dict[str, list[str]] = {}
-    for name in dict.fromkeys([*declared, *found.broker.known_queues()]):
-        every.setdefault(family(name), []).append(name)
-    if queue is None:
-        return every
-    if queue in every:
-        return {queue: every[queue]}
-    if queue in every.get(family(queue), ()):
-        return {queue: [queue]}
-    raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, every)}; there are: {', '.join(every)}")
-
-
-def every_place(found: Distq, queue: str | None = None) -> list[str]:
-    """The same without the names that people have for them."""
-    return [name for names in places(found, queue).values() for name in names]
 
 
 def _reach(url: str) -> None:

@@ -22,6 +22,7 @@ from distq.errors import (
     UnknownTask,
     did_you_mean,
 )
+from distq.facts import describe, every_place
 from distq.message import check_type
 from distq.result import Handle
 
@@ -182,7 +183,7 @@ def show(
     Its state, arguments, attempts and result.
     """
     found = target.find_app(app, broker, name)
-    facts = full.describe(found, id)
+    facts = describe(found, id)
     if facts["status"] == "unknown":
         raise UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
     if as_json:
@@ -288,7 +289,7 @@ def _payload(text: str | None) -> tuple[Any, ...]:
 
 def _place(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
     """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
-    known = complete.types_of(found, target.every_place(found))
+    known = complete.types_of(found, every_place(found))
     there = complete.announced(found, found.queues)
     if type not in known:
         hint = did_you_mean(type, known)

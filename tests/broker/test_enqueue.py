@@ -82,6 +82,15 @@ def test_a_given_id_that_is_over_begins_a_new_life(room: Room, state: str) -> No
     assert room.attempts(id) == []
 
 
+@pytest.mark.parametrize("state", ["completed", "cancelled", "expired", "dead", "queued"])
+def test_a_given_id_that_may_live_once_begins_no_new_life(room: Room, state: str) -> None:
+    id = states.MAKE[state](room)
+    before = room.snapshot()
+    assert room.send(id, token="another call", once=True) == ["duplicate"]
+    assert room.snapshot() == before
+    assert room.send("other", token="another call", once=True) == ["created"]
+
+
 @arrow("dead", "queued", "enqueue")
 def test_a_given_id_that_is_dead_is_replaced(room: Room) -> None:
     id = states.dead(room)

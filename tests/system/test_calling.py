@@ -89,10 +89,13 @@ def test_every_way_to_call_works_for_asyncio_and_for_async_handlers(start: Start
             await add.adelay(1, b=2),
             await calling.async_add.adelay(3, 4),
             await app.aenqueue("async-add", {"a": 5}),
+            *await add.adelay_many([(1, 1), {"a": 9}]),
+            *await add.options(priority="high").adelay_many([(n,) for n in range(2500)]),
         ]
-        return [await handle.aget(timeout=10) for handle in handles]
+        assert len({handle.id for handle in handles}) == 2505
+        return [await handle.aget(timeout=10) for handle in handles[:6]]
 
-    assert asyncio.run(main()) == [3, 7, 5]
+    assert asyncio.run(main()) == [3, 7, 5, 2, 9, 0]
     assert calling.async_add.delay(1, 2).get(timeout=10) == 3
 
 

@@ -18,6 +18,7 @@ from distq import Distq, DistqError
 from distq.broker import inspect, verbs
 from distq.cli import dlq, full, output
 from distq.codec import Codec
+from distq.facts import dead_by_id, describe
 from distq.worker.execute import Executor
 from tests.support.room import Room, Worker
 
@@ -103,7 +104,7 @@ def drain(room: Room, worker: Worker, runs: Executor) -> None:
 
 def look_at(app: Distq, id: str) -> None:
     """As the command line does."""
-    facts = full.describe(app, id)
+    facts = describe(app, id)
     output.print_json(facts)
     full.show(facts)
 
@@ -162,7 +163,7 @@ def test_whatever_is_kept_of_a_task_can_be_looked_at(room: Room, capsys: pytest.
             handle.get(timeout=0)
         look_at(app, id)
         dlq._table(list(inspect.dead_letters(app.broker, "default", inspect.DeadFilter())))
-        dlq._table(list(dlq._by_id(app, id)))
+        dlq._table(list(dead_by_id(app, id)))
         shown = capsys.readouterr().out
         assert not {c for c in shown if not c.isprintable()} - {"\n"}
 

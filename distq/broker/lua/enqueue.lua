@@ -1,9 +1,10 @@
 -- enqueue: none -> queued | scheduled, dead -> queued | scheduled
 -- Adds messages of one type. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
+-- With `once` neither does one whose ending is still known.
 -- KEYS prefix
 -- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
 --   or for any number of them a msgpack array: id, message, id, message, …
---   options: "" or a msgpack map: token (ids given by users), delay | due (ms), expires_in | expires (ms), limit
+--   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit
 -- returns one word for all messages, or one for each: "created" | "duplicate"; a resend with a token gets its first answer
 -- uses clock head limit wake ready shelves results endings
 
@@ -85,9 +86,10 @@ local function was_sent(id)
   return token and redis.call('GET', SENT .. id) == token
 end
 
--- Under which entry does a new task of this id of the user's live? nil: the id is alive.
+-- Under which entry does a new task of this id of the user's live? nil: the id is alive, or has had the one life it may.
 local function entry_of(id)
   if redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1 then return nil end
+  if options.once and (result_of(id) or redis.call('HEXISTS', DEAD, id) == 1) then return nil end
   for _, priority in ipairs(LEVELS) do
     if redis.call('SISMEMBER', GHOSTS .. priority, id) == 1 then
       return id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)

@@ -1,0 +1,142 @@
+"""What is known of an application's queues, tasks and dead letters, as plain data: what all doors show.
+
+It reads through the broker's connections for synchronous callers. What comes out is untrusted data.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from distq.broker import inspect, verbs
+from distq.broker.inspect import DeadFilter, DeadLetter, whole
+from distq.broker.verbs import Look
+from distq.errors import UnknownQueue, did_you_mean
+from distq.message import Message, check_id, family, parse, partitions
+from distq.result import Handle
+
+if TYPE_CHECKING:
+    from distq.app import Distq
+
+# -- queues -----------------------------------------------------------------------------------------------------------
+
+
+def places(found: Distq, queue: str | None = None) -> dict[str, list[str]]:
+    """The queues that are declared or known, each with its partitions; or a given one, which may be a partition. Raises
+    UnknownQueue."""
+    declared = [name for each in found.queues for name in partitions(each, found.partitions.get(each, 1))]
+    every: dict[str, list[str]] = {}
+    for name in dict.fromkeys([*declared, *found.broker.known_queues()]):
+        every.setdefault(family(name), []).append(name)
+    if queue is None:
+        return every
+    if queue in every:
+        return {queue: every[queue]}
+    if queue in every.get(family(queue), ()):
+        return {queue: [queue]}
+    raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, every)}; there are: {', '.join(every)}")
+
+
+def every_place(found: Distq, queue: str | None = None) -> list[str]:
+    """The same without the names that people have for them."""
+    return [name for names in places(found, queue).values() for name in names]
+
+
+# -- one task ---------------------------------------------------------------------------------------------------------
+
+
+def describe(found: Distq, id: str) -> dict[str, Any]:
+    """Everything about one task, as plain data."""
+    handle = found.result(id)
+    queue, look = found.broker.find(id, found.queues_of(id))
+    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
+    facts |= _of_message(found, look)
+    if look.due_ms:
+        facts["due_at_ms"] = look.due_ms
+    if look.worker:
+        facts["worker"] = look.worker
+    facts |= _of_progress(handle)
+    facts |= _of_ending(found, look)
+    facts["attempts"] = inspect.attempts(found.broker, queue, id)
+    return facts
+
+
+def _of_message(found: Distq, look: Look) -> dict[str, Any]:
+    if look.message is None:
+        return {}
+    try:
+        message = parse(look.message)
+        args, kwargs, headers = found.codec.unpack_call(message.body)
+    except ValueError as error:
+        return {"corrupt": str(error)}
+    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+
+
+def _of_progress(handle: Handle[Any]) -> dict[str, Any]:
+    said = handle.progress()
+    if said is None:
+        return {}
+    return {"progress": {**said._asdict(), "at": whole(said.at.timestamp() * 1000)}}
+
+
+def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
+    """The result of a completed task; how else it ended."""
+    if look.result is None:
+        return {}
+    try:
+        word, *rest = found.codec.unpack(look.result)
+    except (ValueError, TypeError) as error:
+        return {"corrupt": str(error)}
+    if word == "completed":
+        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
+    details = rest[0] if rest and isinstance(rest[0], dict) else {}
+    if word == "dead":
+        return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
+    return {"by": details["by"]} if "by" in details else {}
+
+
+def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
+    """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
+    if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
+        return {}
+    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
+
+
+# -- dead letters -----------------------------------------------------------------------------------------------------
+
+
+def newest_first(found: Distq, wanted: DeadFilter) -> Iterator[DeadLetter]:
+    """Of all queues together, read only as far as somebody asks."""
+    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in every_place(found)]
+    return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
+
+
+def find_dead(found: Distq, wanted: DeadFilter) -> list[DeadLetter]:
+    """All that a filter means. By ids alone it is found without reading the others."""
+    if wanted.ids and wanted == DeadFilter(wanted.ids):
+        return [letter for id in sorted(wanted.ids) for letter in dead_by_id(found, id)]
+    letters = {(letter.queue, letter.id): letter for letter in newest_first(found, wanted)}
+    return list(letters.values())
+
+
+def dead_by_id(found: Distq, id: str) -> Iterator[DeadLetter]:
+    """A dead letter in whichever queue has it, without a look at all the others."""
+    for queue in dict.fromkeys(found.queues_of(check_id(id))):
+        look = found.broker.run(verbs.look(found.broker.prefix(queue), id))
+        if look.message is None or look.state not in ("dead", "ended"):
+            continue
+        message = _parsed(look.message)
+        last = (inspect.attempts(found.broker, queue, id) or [{}])[-1]
+        yield DeadLetter(
+            id, queue, message.type, str(last.get("type", "")), str(last.get("message", "")), message.attempt + 1,
+            inspect.whole(last.get("at")), inspect.whole(message.created_ms),
+        )  # fmt: skip
+
+
+def _parsed(raw: bytes) -> Message:
+    """The message, or one that says that it is none."""
+    try:
+        return parse(raw)
+    except ValueError:
+        return Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")

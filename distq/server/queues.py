@@ -1,0 +1,78 @@
+"""Queues: how many tasks are where; cancelling what waits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from distq.broker import inspect, verbs
+from distq.broker.ledger import total_depths
+from distq.errors import UnknownQueue
+from distq.facts import places
+from distq.server.models import Depths, Purged, Queues
+from distq.server.problems import Problem
+from distq.server.site import READS, WRITES, Site, Strict, accepts, answer, body_of, needs, problems, site_of
+
+router = APIRouter(prefix="/queues", tags=["queues"])
+
+Place = Literal["high", "default", "low", "scheduled"]
+PLACES: tuple[Place, ...] = ("high", "default", "low", "scheduled")
+
+
+@router.get("", responses={200: {"model": Queues}, **READS})
+def every(request: Request) -> Response:
+    """The depths of all queues."""
+    site = site_of(request)
+    return answer({"queues": [_told(queue, depths_of(site, names)) for queue, names in places(site.app).items()]})
+
+
+@router.get("/{queue:path}", responses={200: {"model": Depths}, **READS, **problems(404)})
+def one(request: Request, queue: str) -> Response:
+    """The depths of one queue, or of a partition: `bulk/3`."""
+    site = site_of(request)
+    return answer(_told(queue, depths_of(site, _places(site, queue))))
+
+
+class Purge(Strict):
+    """What to cancel: one place, or all; `dry_run` only counts."""
+
+    place: Place | None = None
+    dry_run: bool = False
+
+
+@router.post(
+    "/{queue:path}/purge",
+    responses={200: {"model": Purged}, **WRITES, **problems(404)},
+    openapi_extra=accepts(Purge, required=False),
+)
+def purge(request: Request, queue: str) -> Response:
+    """Cancels what waits in a queue. What runs is left alone. Needs a key of level admin."""
+    needs(request, "admin")
+    site, said = site_of(request), body_of(request, Purge)
+    levels = (said.place,) if said.place else PLACES
+    names = _places(site, queue)
+    if said.dry_run:
+        depths = depths_of(site, names)
+        return answer({"number": sum(getattr(depths, level) for level in levels), "dry_run": True})
+    taken = sum(inspect.purge(site.app.broker, name, level) for level in levels for name in names)
+    return answer({"number": taken, "dry_run": False})
+
+
+def depths_of(site: Site, names: list[str]) -> verbs.Depths:
+    """Of all these partitions together."""
+    broker = site.app.broker
+    return total_depths([broker.run(verbs.depths(broker.prefix(name))) for name in names])
+
+
+def _told(queue: str, depths: verbs.Depths) -> dict[str, Any]:
+    return {"queue": queue, **depths._asdict()}
+
+
+def _places(site: Site, queue: str) -> list[str]:
+    try:
+        (names,) = places(site.app, queue).values()
+    except UnknownQueue as error:
+        raise Problem(404, str(error)) from None
+    return names

@@ -1,0 +1,41 @@
+"""Tasks for tests of the HTTP API."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from distq import Distq
+
+app = Distq("app", timeout=2)
+app.queue("mail")
+
+
+@app.task
+def add(a: int, b: int = 0) -> int:
+    return a + b
+
+
+@app.task
+def echo(value: Any = None, **more: Any) -> Any:
+    return value if not more else {"value": value, **more}
+
+
+@app.task(queue="mail", retries=0)
+def fail(text: str, kind: str = "ValueError") -> str:
+    if text == "well":
+        return "done"
+    raise {"ValueError": ValueError, "LookupError": LookupError}[kind](text)
+
+
+@app.task
+def hold(gate: str) -> str:
+    """Runs until a file of this name exists."""
+    while not Path(gate).exists():
+        time.sleep(0.002)
+    return "held"
+
+
+@app.task(result_ttl=0)
+def silent() -> None: ...
