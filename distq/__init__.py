@@ -32,6 +32,7 @@ from distq.errors import (
     TaskFailed,
     UnknownOption,
     UnknownQueue,
+    UnknownSchedule,
     UnknownTask,
 )
 from distq.lifecycle import AsyncResource, Resource
@@ -40,6 +41,7 @@ from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
 from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
 from distq.result import Handle
+from distq.schedules import Schedule
 from distq.task import Task
 
 __version__ = "0.1.0"
@@ -71,6 +73,7 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "RetryRule",
+    "Schedule",
     "Snooze",
     "SoftTimeLimit",
     "Task",
@@ -81,6 +84,7 @@ __all__ = [
     "TimeLimit",
     "UnknownOption",
     "UnknownQueue",
+    "UnknownSchedule",
     "UnknownTask",
     "current",
 ]

@@ -32,7 +32,9 @@ from distq.options import (
     defaults,
     limit_text,
 )
+from distq.periodic import ScheduleOptions, check_rhythm
 from distq.result import Handle
+from distq.schedules import PeriodicDecorator, Schedules
 from distq.sender import Sender
 from distq.task import Task
 
@@ -112,6 +114,7 @@ class Distq:
         """Types that this process leaves to workers elsewhere."""
         self.codec = Codec()
         self.lifecycle = Lifecycle()
+        self.schedules = Schedules(self)
 
     # -- declaring ---------------------------------------------------------------------------------------------------
 
@@ -133,6 +136,25 @@ class Distq:
             return self._declare(function, cast("dict[str, Any]", options))
 
         return declare if function is None else declare(function)
+
+    def periodic(self, when: str, /, **options: Unpack[ScheduleOptions]) -> PeriodicDecorator:
+        """Declares when a task is called by itself: `@app.periodic("@every 1m")` above `@app.task`, or alone on a
+        function. `when`: `@every 90s`, `@daily`, or `*/5 * * * *` in the zone `tz` (UTC).
+
+        `name` (default: the type), `args` and `kwargs` of the call, `jitter` (each starts up to so much later),
+        `overlap` (while the call before is not done: "queue" one more, "skip", "replace" it), `missed` (no host was
+        there: "once" in place of all, "skip", "all"). Raises ConfigurationError at once for anything that is wrong.
+        """
+
+        check_names(options, ScheduleOptions.__annotations__, "@app.periodic")
+        check_rhythm(when, options)
+
+        def declare(function: Any) -> Any:
+            task = function if isinstance(function, Task) else self.task(function)
+            self.schedules.declare(task, when, options)
+            return task
+
+        return declare
 
     def queue(self, name: str, *, partitions: int = 1, **options: Unpack[QueueOptions]) -> str:
         """Declares a queue with defaults for the tasks in it, and returns its name.

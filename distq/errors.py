@@ -8,6 +8,7 @@
     ├── NotSerializable             a value cannot travel; names its path, raised by `.delay()` or for a result
     ├── PayloadTooLarge             a message is above the limit (1 MiB by default), raised by `.delay()`
     ├── UnknownQueue                a queue that the application has not declared
+    ├── UnknownSchedule             no schedule of this name is in the broker
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
     │   │   └── NotDurable          `durable=True`: no replica or disk confirmed it in time; it may be queued
@@ -61,6 +62,10 @@ class PayloadTooLarge(DistqError, ValueError):
 
 class UnknownQueue(DistqError, ValueError):
     """A queue that the application has not declared. Declare it: `app.queue("name")`."""
+
+
+class UnknownSchedule(DistqError, ValueError):
+    """No schedule of this name is in the broker: it never was, or it was deleted or retired."""
 
 
 class BrokerError(DistqError):

@@ -119,6 +119,18 @@ class Sender(Generic[P, R]):
         if self._call.id is not None:
             raise ConfigurationError("id= names one call, delay_many makes many: use options(id=…).delay(…) for each")
 
+    def prepared(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]
+    ) -> tuple[Call, bytes]:
+        """A call for whoever sends it later: its options, and its message with these headers behind its own."""
+        self._fit(args, kwargs)
+        own = self._call.headers
+        chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
+        if chain is not None:
+            sent = chain(self._outgoing(args, kwargs))
+            args, kwargs, own = sent.args, sent.kwargs, sent.headers
+        return self._call, self._pack(args, kwargs, {**own, **headers})
+
     def _next(self) -> Sender[P, R]:
         """Where the next call goes."""
         return self

@@ -29,6 +29,8 @@ class Arrow(NamedTuple):
 ARROWS = (
     Arrow("none", "queued", "enqueue", "runnable now"),
     Arrow("none", "scheduled", "enqueue", "delay= or eta="),
+    Arrow("none", "queued", "fire", "the tick of a schedule"),
+    Arrow("none", "scheduled", "fire", "the same, with jitter="),
     Arrow("scheduled", "queued", "tick", "its time has come (a step does it too)"),
     Arrow("scheduled", "queued", "step", "its time has come"),
     Arrow("queued", "active", "step", "a worker reserves it"),
@@ -54,6 +56,8 @@ ARROWS = (
     Arrow("scheduled", "cancelled", "cancel", "on request"),
     Arrow("queued", "cancelled", "purge", "on request"),
     Arrow("scheduled", "cancelled", "purge", "on request"),
+    Arrow("queued", "cancelled", "fire", "the next tick replaces it"),
+    Arrow("scheduled", "cancelled", "fire", "the same"),
     Arrow("queued", "expired", "tick", "expires= has passed (a step does it too)"),
     Arrow("queued", "expired", "step", "expires= has passed"),
     Arrow("scheduled", "expired", "tick", "expires= has passed"),
@@ -79,7 +83,7 @@ class Event(NamedTuple):
 
 
 EVENTS = (
-    Event("enqueued", 1, ("enqueue",), "a new task; a repeated call is none"),
+    Event("enqueued", 1, ("enqueue", "fire"), "a new task; a repeated call is none"),
     Event("replayed", 1, ("replay",), "a dead task lives again, under its id; its first life stays counted as dead"),
     Event("corrected", 1, ("correct",), "a repair has booked a difference; may be below 0"),
     Event("completed", -1, ("step", "settle", "recover"), "the handler returned"),
@@ -87,7 +91,7 @@ EVENTS = (
     Event(
         "cancelled",
         -1,
-        ("cancel", "purge", "step", "settle", "recover"),
+        ("cancel", "purge", "fire", "step", "settle", "recover"),
         "cancelled or purged: the result says by what",
     ),
     Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),

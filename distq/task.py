@@ -81,6 +81,10 @@ class Task(Generic[P, R, C]):
         """
         return self._sender(cast("dict[str, Any]", options))
 
+    def fits(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raises TypeError for arguments that do not fit the function."""
+        self._bind(args, kwargs)
+
     def rule_for(self, error: BaseException, headers: Mapping[str, Any]) -> RetryRule:
         """The retry rule for this error: the nearest class in `retry_rules`, else the task's own budget."""
         for cls in type(error).__mro__:

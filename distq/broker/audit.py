@@ -294,13 +294,24 @@ class _Pass:
         for shelf in stock.suffixes("SHELF"):
             self._add("shelf", shelf.encode())
         yield from self._look_at_letters()
+        for name in (*stock.suffixes("SCHEDULE"), *(yield from self._members("SCHEDULES", "FIRES"))):
+            self._add("schedule", name.encode("utf-8", "surrogateescape"))
         for kind in ("wake", "wake_alone", "armed"):
             self._add(kind, b"")
         for digest in stock.suffixes("TYPES"):
             self._add("wake_group", digest.encode())
-        doubtful = [stray for stray in self.strays if stray.kind in (*MOMENTARY, "lane", "shelf")]
+        doubtful = [stray for stray in self.strays if stray.kind in (*MOMENTARY, "lane", "shelf", "schedule")]
         asked = yield from _ask(self.prefix, "look", doubtful, 0)
         self.strays -= {stray for stray, word in asked if word == "right"}
+
+    def _members(self, a_set: str, a_zset: str) -> Search:
+        """The members of two keys."""
+        found: list[bytes] = []
+        for name in self.stock.names(a_set):
+            yield from scan("SSCAN", name, found.extend)
+        for name in self.stock.names(a_zset):
+            yield from scan("ZSCAN", name, lambda page: found.extend(page[::2]))
+        return [name.decode("utf-8", "surrogateescape") for name in found]
 
     def _look_at_letters(self) -> Search:
         """The two keys of the dead letters, if they do not have the same number of them."""

@@ -13,7 +13,8 @@ TYPES = {
     "LEDGER": "hash", "META": "hash", "QUEUE": "list", "SUSPECTS": "list", "GHOSTS": "set", "LANES_AT": "set",
     "LANE": "list", "PROCESSING": "list", "WORKER": "hash", "TYPES": "set", "WAKE_GROUP": "zset", "CONTROL": "zset",
     "SHELF": "hash", "ANSWER": "list", "SENT": "string", "CANCEL": "string", "ATTEMPTS": "list", "CONFIRMED": "string",
-    "MEMORY": "hash",
+    "MEMORY": "hash", "SCHEDULES": "set", "FIRES": "zset", "CODED": "set", "DECLARERS": "zset", "ORPHANED": "zset",
+    "SCHEDULE": "hash", "FIRED": "list", "DECLARED": "set",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

@@ -37,6 +37,11 @@ QUEUE_KEYS = {
     "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
+    "SCHEDULES": "schedules",  # SET of names
+    "FIRES": "fires",  # ZSET schedule -> ms of its next tick
+    "CODED": "coded",  # SET of those that the code of some release declares
+    "DECLARERS": "declarers",  # ZSET "digest hold host" -> ms until which this host declares the set of that digest
+    "ORPHANED": "orphaned",  # ZSET schedule that no living host declares -> ms when it is retired
     "CONFIRMED": "confirmed",  # STRING, written by each durable call so that there is something to wait for (TTL)
     "META": "meta",  # HASH layout, fence, armed, apart, keeper, keeper_until, keeper_lease
     # one per priority
@@ -57,6 +62,9 @@ QUEUE_KEYS = {
     "MEMORY": "memory:",  # + id, HASH of what a task remembers from run to run, and its progress (TTL)
     "CANCEL": "cancel:",  # + entry, who wants it to end although it runs (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
+    "SCHEDULE": "schedule:",  # + name, HASH what it is, tick, edition, turn, last, …
+    "FIRED": "fired:",  # + name, LIST of its last 20 ticks (TTL)
+    "DECLARED": "declared:",  # + digest, SET of schedules (TTL)
 }
 
 ISOLATED, ISOLATION = "isolated", "!isolated"
@@ -73,6 +81,7 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
+        r"^distq:\{[^}]+\}:(schedules|fires|coded|declarers|orphaned|schedule:.+)$",  # 100,000 schedules at most
         r"^distq:\{[^}]+\}:(processing_queue|worker):.+$",  # live workers; recovery removes them
     )
 )

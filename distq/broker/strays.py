@@ -104,6 +104,12 @@ KINDS: Mapping[str, Kind] = {
     "kind": Kind(
         "key has a wrong type", "keys have a wrong type", "scripts fail at them: delete or rename them by hand", ""
     ),
+    "schedule": Kind(
+        "schedule does not wait for its tick",
+        "schedules do not wait for their ticks",
+        "they do not tick, or are not shown",
+        "lets them wait, or forgets what is no schedule",
+    ),
     "wake": _MARKER,
     "wake_alone": _MARKER,
     "wake_group": _MARKER,

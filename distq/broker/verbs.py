@@ -81,11 +81,27 @@ class Settled(NamedTuple):
     """The number of the worker's last step."""
 
 
+class Due(NamedTuple):
+    """A schedule whose tick has come."""
+
+    name: str
+    tick_ms: int
+    edition: str
+    turn: str
+    when: str
+    tz: str
+    jitter_ms: int
+    missed: str
+
+
 class Tick(NamedTuple):
     """When to come again: `wait_ms` until the next future time (None: nothing is scheduled)."""
 
     is_keeper: bool
     wait_ms: int | None
+    now_ms: int = 0
+    due: tuple[Due, ...] = ()
+    """Schedules that are to be fired now; when the next one comes is told then."""
 
 
 class Present(NamedTuple):
@@ -285,8 +301,13 @@ def tick(prefix: str, host: str, lease_ms: int) -> Command[Tick]:
 
 
 def _parse_tick(reply: Reply) -> Tick:
-    word, now_ms, at_ms = reply
-    return Tick(word == b"keeper", None if at_ms < 0 else max(0, at_ms - now_ms))
+    word, now_ms, at_ms, *due = reply
+    return Tick(word == b"keeper", None if at_ms < 0 else max(0, at_ms - now_ms), now_ms, tuple(map(_parse_due, due)))
+
+
+def _parse_due(reply: Reply) -> Due:
+    name, tick, edition, turn, when, tz, jitter, missed = _words(reply)
+    return Due(name, int(tick), edition, turn, when, tz, int(jitter or 0), missed)
 
 
 def resign(prefix: str, host: str) -> Command[str]:

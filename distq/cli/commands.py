@@ -12,7 +12,7 @@ from typing import cast
 import typer
 
 from distq import __version__
-from distq.cli import audit, bench, dev, dlq, doctor, output, queues, run, server, tasks
+from distq.cli import audit, bench, dev, dlq, doctor, output, queues, run, schedules, server, tasks
 from distq.cli.host import PortUnavailable
 from distq.config import WorkerConfig
 from distq.errors import (
@@ -51,6 +51,7 @@ app.add_typer(tasks.app, name="tasks")
 app.command("queues", epilog=queues.QUEUES_EXAMPLES)(queues.queues)
 app.command("purge", epilog=queues.PURGE_EXAMPLES)(queues.purge)
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(schedules.app, name="schedules")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit_command)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)

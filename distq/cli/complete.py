@@ -14,6 +14,7 @@ from distq.broker.address import resolve_url
 from distq.broker.scripts import encode
 from distq.loader import load
 from distq.message import family
+from distq.periodic import MISSED, OVERLAPS
 
 TIMEOUT_S = 0.5
 PRIORITIES = ("high", "default", "low")
@@ -86,7 +87,15 @@ def _queues(ctx: typer.Context) -> Iterable[str]:
         yield from app.queues
 
 
+def _schedules(ctx: typer.Context) -> Iterable[str]:
+    for app in _apps(ctx):
+        yield from (schedule.name for schedule in app.schedules.list())
+
+
 types = _completion(_types)
+schedules = _completion(_schedules)
+overlaps = _completion(lambda ctx: OVERLAPS)
+missed = _completion(lambda ctx: MISSED)
 queues = _completion(_queues)
 names = _completion(lambda ctx: inspect.applications(resolve_url(ctx.params.get("broker")), TIMEOUT_S))
 priorities = _completion(lambda ctx: PRIORITIES)

@@ -93,13 +93,13 @@ def enqueue(
     """
     wait_s = values.seconds(timeout, "--timeout")
     options = _options(priority=priority, queue=queue, delay=delay, expires=expires, id=id, retries=retries)
-    arguments = _payload(payload)
+    arguments = read_payload(payload)
     found = target.find_app(app, broker, name, may_be_new=True)
     notes: list[str] = []
     if app:
-        _check_declared(found, type, app)
+        check_declared(found, type, app)
     else:
-        options["queue"] = _place(found, check_type(type), queue, notes)
+        options["queue"] = choose_queue(found, check_type(type), queue, notes)
     try:
         handle = found.enqueue(type, *arguments, **options)
     except TypeError as error:
@@ -114,7 +114,7 @@ def enqueue(
             output.complain(f"note: {handle.id} was there already and is {handle.status()}; nothing was changed")
 
 
-def _check_declared(found: Distq, type: str, app: str) -> None:
+def check_declared(found: Distq, type: str, app: str) -> None:
     """With the code at hand, a type that it does not declare is a slip."""
     if type not in found.tasks:
         raise ConfigurationError(
@@ -271,7 +271,8 @@ def _options(
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _payload(text: str | None) -> tuple[Any, ...]:
+def read_payload(text: str | None) -> tuple[Any, ...]:
+    """What stands as JSON on the command line, or on standard input: none or one value."""
     if text is None:
         return ()
     if text == "-":
@@ -287,7 +288,7 @@ def _payload(text: str | None) -> tuple[Any, ...]:
         raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
 
 
-def _place(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
+def choose_queue(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
     """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
     known = complete.types_of(found, every_place(found))
     there = complete.announced(found, found.queues)

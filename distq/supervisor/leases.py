@@ -33,9 +33,10 @@ class _Seen(NamedTuple):
 
 
 class Leases(Service):
-    """Renewal and reaping for all queues. `keeper_is(queue, host)` is called after each renewal."""
+    """Renewal and reaping for all queues. `keeper_is(queue, host, now_ms)` is called after each renewal, with the
+    broker's time."""
 
-    def __init__(self, site: Site, keeper_is: Callable[[int, str], None], poke_all: Callable[[], None]) -> None:
+    def __init__(self, site: Site, keeper_is: Callable[[int, str, int], None], poke_all: Callable[[], None]) -> None:
         self._site = site
         self._lease_s = site.config.lease_ms / 1000
         self._next = 0.0
@@ -115,7 +116,7 @@ class Leases(Service):
                 slot.extend(until)
             self._doubt(queue, slot, name, held)
         self._reap(queue, renewal.silent)
-        self._keeper_is(queue, renewal.keeper)
+        self._keeper_is(queue, renewal.keeper, renewal.now_ms)
 
     def _doubt(self, queue: int, slot: board.Slot, name: str, held: int) -> None:
         """Notices an idle worker that holds something, and the second time in a row tells it."""

@@ -36,6 +36,7 @@ from distq.supervisor.notify import Notify
 from distq.supervisor.partitions import Partitions, served
 from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
+from distq.supervisor.schedules import Schedules
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.stacks import Stacks
 from distq.supervisor.succession import Succession
@@ -183,6 +184,8 @@ class Supervisor:
         self._stacks = Stacks(site, self._children, shared.dumps)
         self._notify.serve(self._is_alive, lambda: not (self._templates.is_loading or self._succession.is_due))
         self._time, self._audit = Timekeeper(site), Audit(site)
+        self._schedules = Schedules(site, facts["schedules"], self._time.tick)
+        self._time.fire = self._schedules.fire
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
         self._watch, self._reports = Watch(site), Reports(site)
         self._limits = Limits(site, self._children, self._watch)
@@ -190,7 +193,7 @@ class Supervisor:
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
             self._reports, self._audit, self._limits, self._stacks, self._notify,
-            Partitions(site, facts["name"]),
+            self._schedules, Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.burst:
             self._services.append(Burst(site, self._children, partial(self._drain, "nothing is left to do")))
@@ -217,9 +220,10 @@ class Supervisor:
         for links in self._connections[1:]:
             links.connect_again()
 
-    def _keeper_is(self, queue: int, host: str) -> None:
+    def _keeper_is(self, queue: int, host: str, now_ms: int) -> None:
         """Who keeps the time of this queue: if nobody does, this supervisor offers itself."""
-        self._audit.is_keeper[queue] = host == self._shared.host
+        self._audit.is_keeper[queue] = self._schedules.is_keeper[queue] = host == self._shared.host
+        self._schedules.hear(queue, now_ms)
         if not host:
             self._time.tick(queue)
 
@@ -357,6 +361,7 @@ class Supervisor:
         site.former += [crew for crew in site.crews if crew not in crews]
         site.types, site.crews, site.names = facts["types"], crews, facts["names"]
         self._children.man()
+        self._schedules.use(facts["schedules"])
         if was_in_use:
             logger.info("%s; the processes are replaced, one after the other", announcement(facts))
             self._succession.replace_all()
@@ -366,6 +371,7 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Empties the link and hands on the keeper's office."""
+        self._schedules.withdraw()
         for prefix in self._site.prefixes:
             self._link.submit(verbs.resign(prefix, self._shared.host), lambda keeper: None, lambda: None)
         self._control.close()

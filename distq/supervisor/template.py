@@ -143,6 +143,7 @@ class _Template:
             "types": self._types,
             "names": self._names,
             "crews": self._crews,
+            "schedules": self._app.schedules.declared(self._queues),
         }
 
     def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the time of each queue: delayed tasks, deadlines and the next tokens of limits become due here.
+"""Keeps the time of each queue: what is delayed, deadlines, ticks of schedules, and the next tokens of limits.
 
 One supervisor in the fleet is a queue's keeper. It waits on its own monotonic clock for the time that the broker named,
 runs `tick`, and is told of earlier times through its control key. Another one takes over when it resigns or dies.
@@ -7,9 +7,14 @@ runs `tick`, and is told of earlier times through its control key. Another one t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from distq.broker import verbs
 from distq.supervisor.service import NEVER, Service, Site
+
+Fire = Callable[[int, verbs.Tick, Callable[[int], None]], None]
+"""Fires schedules of a queue, and then tells in how many ms the next one ticks."""
 
 REFUSED_S = 5.0
 MAX_WAIT_S = 300.0
@@ -23,6 +28,7 @@ class Timekeeper(Service):
         self._site = site
         self._due = [0.0 for _ in site.prefixes]
         self._asked = [False for _ in site.prefixes]
+        self.fire: Fire = lambda queue, tick, ticked: None
 
     def deadline(self) -> float:
         """The earliest time of any queue."""
@@ -52,4 +58,9 @@ class Timekeeper(Service):
     def _ticked(self, queue: int, tick: verbs.Tick) -> None:
         self._asked[queue] = False
         if tick.is_keeper and tick.wait_ms is not None:
-            self._due[queue] = min(self._due[queue], time.monotonic() + min(tick.wait_ms / 1000, MAX_WAIT_S))
+            self._expect(queue, tick.wait_ms)
+        if tick.due:
+            self.fire(queue, tick, partial(self._expect, queue))
+
+    def _expect(self, queue: int, wait_ms: int) -> None:
+        self._due[queue] = min(self._due[queue], time.monotonic() + min(wait_ms / 1000, MAX_WAIT_S))

@@ -30,6 +30,10 @@ NO_MOVE = {
     "renew",
     "resign",
     "checkpoint",
+    "define",
+    "declare",
+    "forget",
+    "schedules",
 }
 
 

@@ -14,7 +14,7 @@ from distq.broker.broker import Broker
 from distq.broker.inventory import TYPES
 from distq.broker.strays import KINDS
 from distq.message import parse
-from tests.support import states
+from tests.support import states, ticking
 from tests.support.room import Room, Worker, verdict
 
 
@@ -179,6 +179,24 @@ def wake_group(room: Room) -> str:
     return worker.digest
 
 
+def does_not_tick(room: Room) -> str:
+    ticking.create(room, "it")
+    room.redis.zrem(room.key("FIRES"), "it")
+    return "it"
+
+
+def ticks_but_is_none(room: Room) -> str:
+    room.redis.zadd(room.key("FIRES"), {"it": 10**13})
+    room.redis.hset(room.key("META"), "armed", 10**13)
+    return "it"
+
+
+def is_not_listed(room: Room) -> str:
+    ticking.create(room, "it")
+    room.redis.srem(room.key("SCHEDULES"), "it")
+    return "it"
+
+
 def armed(room: Room) -> str:
     room.enqueue(delay=3_600_000)
     room.redis.hdel(room.key("META"), "armed")
@@ -192,6 +210,7 @@ STRAYS: list[tuple[str, Callable[[Room], str]]] = [
     ("lane", hidden_lane), ("lane", lane_of_no_kind), ("lane", empty_lane), ("shelf", shelf),
     ("letter", letter_without_a_message), ("letter", letter_without_a_time), ("lasting", lasting), ("wake", wake),
     ("wake", wake_for_nothing), ("wake_alone", wake_alone), ("wake_group", wake_group), ("armed", armed),
+    ("schedule", does_not_tick), ("schedule", ticks_but_is_none), ("schedule", is_not_listed),
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ LARGE_FUNCTIONS = {
     "distq/cli/run.py run": "a parameter per option",
     "distq/cli/tasks.py enqueue": "its parameters are the options of a command, one line each",
     "distq/cli/dlq.py purge": "the same",
+    "distq/cli/schedules.py create": "the same",
+    "distq/cli/schedules.py edit": "the same",
 }
 
 

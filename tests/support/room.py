@@ -280,9 +280,11 @@ class Room:
 
     def pass_time(self, ms: int) -> None:
         """Makes it `ms` later for everything in this room, by moving all its times into the past."""
-        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS", "SHELVES"):
+        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS", "SHELVES", "FIRES", "ORPHANED", "DECLARERS"):
             for member, score in self.redis.zrange(self.key(name), 0, -1, withscores=True):
                 self.redis.zadd(self.key(name), {member: score - ms})
+        for name in self.redis.smembers(self.key("SCHEDULES")):
+            self.redis.hincrby(self.key("SCHEDULE", name.decode()), "tick", -ms)
         if (left := self.redis.pttl(self.key("LATEST"))) > 0:
             self.redis.pexpire(self.key("LATEST"), left - ms)  # below 0: it goes at once
         for field_name in ("armed", "keeper_until"):

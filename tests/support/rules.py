@@ -76,7 +76,7 @@ def check_marker(room: Room) -> None:
     assert any(suspects) or not marked, "a marker for suspects, but there is none"
     armed = room.redis.hget(room.key("META"), "armed")
     armed_ms = float("inf") if armed is None else float(armed)
-    for name in ("DELAYED", "DEADLINES"):
+    for name in ("DELAYED", "DEADLINES", "FIRES"):
         first = room.redis.zrange(room.key(name), 0, 0, withscores=True)
         assert not first or armed_ms <= first[0][1], f"{name} is due at {first}, armed for {armed_ms}"
     _check_lane_markers(room, lists, armed_ms)
@@ -145,9 +145,26 @@ def check_memories(room: Room) -> None:
             assert parse(raw).flags & HAS_MEMORY, f"{name}: the head of its task does not know of it"
 
 
+def check_schedules(room: Room) -> None:
+    """A schedule waits for its own next tick, unless it rests; and nothing is left of those that are gone."""
+    known = {name.decode() for name in room.redis.smembers(room.key("SCHEDULES"))}
+    waiting = {name.decode(): round(at) for name, at in room.redis.zrange(room.key("FIRES"), 0, -1, withscores=True)}
+    for name in known:
+        tick, paused = room.redis.hmget(room.key("SCHEDULE", name), "tick", "paused")
+        rests = paused is not None or room.redis.zscore(room.key("ORPHANED"), name) is not None
+        assert waiting.pop(name, None) == (None if rests else int(tick)), f"schedule {name}: {waiting}"
+    assert not waiting, f"{waiting} tick, but are no schedules"
+    for place in ("CODED", "ORPHANED"):
+        found = room.redis.smembers(room.key(place)) if place == "CODED" else room.redis.zrange(room.key(place), 0, -1)
+        assert {name.decode() for name in found} <= known, f"{place} has what is gone"
+    for place in ("SCHEDULE", "FIRED"):
+        names = {name.removeprefix(room.key(place)) for name in room.all_keys() if name.startswith(room.key(place))}
+        assert names <= known, f"{place} has what is gone"
+
+
 ALL = (
     check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger,
-    check_shelves, check_memories,
+    check_shelves, check_memories, check_schedules,
 )  # fmt: skip
 
 

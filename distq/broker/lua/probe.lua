@@ -13,7 +13,7 @@ local HARMLESS = {
   {'TIME'}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'}, {'HEXISTS', key, 'f'}, {'HGET', key, 'f'},
   {'HGETALL', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
   {'LPOP', key, 2}, {'LPOS', key, 'x', 'COUNT', 0}, {'LRANGE', key, 0, -1}, {'LREM', key, 1, 'x'}, {'LTRIM', key, 0, 1},
-  {'PEXPIRE', key, 1000}, {'PEXPIREAT', key, 1000}, {'PTTL', key}, {'SCARD', key}, {'SCAN', 0, 'COUNT', 1},
+  {'PEXPIRE', key, 1000}, {'PEXPIREAT', key, 1000}, {'PTTL', key}, {'SCARD', key}, {'SCAN', 0, 'COUNT', 1}, {'SDIFF', key, key}, {'SSCAN', key, 0, 'COUNT', 10},
   {'SINTER', key, key}, {'SISMEMBER', key, 'x'}, {'SMEMBERS', key}, {'SRANDMEMBER', key, 2}, {'SREM', key, 'x'},
   {'TYPE', key}, {'UNLINK', key}, {'ZCARD', key}, {'ZMSCORE', key, 'x'}, {'ZRANGE', key, 0, -1, 'REV'},
   {'ZRANGEBYSCORE', key, '-inf', 1, 'WITHSCORES', 'LIMIT', 0, 1}, {'ZREM', key, 'x'},

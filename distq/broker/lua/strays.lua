@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV "look" | "mend", then three per stray: kind, name, where
 -- returns per stray "right" | "wrong" | "mended"
--- uses clock head limit wake ready placed
+-- uses clock head limit wake ready placed await
 local DAY = 86400000
 local call = redis.call
 local IS_WRONG, MEND = {}, {}
@@ -161,8 +161,26 @@ function IS_WRONG.wake_group(digest)
   return armed() > now and call('EXISTS', WAKE_GROUP .. digest) == 0 and a_lane_can_run(digest)
 end
 function MEND.wake_group() lost_a_lane = true end
-function IS_WRONG.armed() return math.min(earliest(DELAYED), earliest(DEADLINES)) < armed() end
-function MEND.armed() announce(math.min(earliest(DELAYED), earliest(DEADLINES))) end
+local function next_future() return math.min(earliest(DELAYED), earliest(DEADLINES), earliest(FIRES)) end
+
+function IS_WRONG.armed() return next_future() < armed() end
+function MEND.armed() announce(next_future()) end
+
+-- A schedule that may tick waits for its tick, and no other does.
+function IS_WRONG.schedule(name)
+  local tick, paused = unpack(call('HMGET', SCHEDULE .. name, 'tick', 'paused'))
+  if call('SISMEMBER', SCHEDULES, name) == 0 or not tick then
+    return call('EXISTS', SCHEDULE .. name) == 1 or call('SISMEMBER', SCHEDULES, name) == 1
+      or (call('ZSCORE', FIRES, name) and true or false)
+  end
+  local rests = paused or call('ZSCORE', ORPHANED, name)
+  return (rests and true or false) == (call('ZSCORE', FIRES, name) and true or false)
+end
+function MEND.schedule(name)
+  if call('HEXISTS', SCHEDULE .. name, 'tick') == 0 then return forget_schedule(name) end
+  call('SADD', SCHEDULES, name)
+  await(name)
+end
 
 local found, mends = {}, ARGV[1] == 'mend'
 if mends then -- mark() sets again what is right

@@ -1,9 +1,12 @@
 -- tick: scheduled -> queued | expired, queued -> expired | dead
--- The keeper's script: does what is due and says when to come again. Any supervisor becomes keeper when there is none.
+-- The keeper's script: does what is due and says when to come again. Any supervisor becomes keeper when there is none. Of
+-- the schedules whose tick has come it gives the first ones: the keeper computes what follows, and calls fire.
 -- KEYS prefix
 -- ARGV host, lease ms
--- returns {"keeper", now ms, next future time ms or -1} | {"other", now ms, ms until which it is keeper}
+-- returns {"keeper", now ms, next future time ms or -1, then per due schedule {name, tick, edition, turn, when, tz,
+--   jitter ms, missed}} | {"other", now, ms until which it is keeper}
 -- uses clock keeper head limit wake ready shelves endings future
+local DUE = 100
 local host, lease = ARGV[1], tonumber(ARGV[2])
 local keeper, till = living_keeper()
 if keeper and keeper ~= host then return {'other', now, till} end
@@ -12,4 +15,24 @@ redis.call('ZREM', WAKE, 'w')
 name_keeper(host, lease)
 advance(500)
 mark()
-return {'keeper', now, tonumber(redis.call('HGET', META, 'armed') or -1)}
+
+local reply = {'keeper', now, tonumber(redis.call('HGET', META, 'armed') or -1)}
+local due = redis.call('ZRANGEBYSCORE', FIRES, '-inf', now, 'LIMIT', 0, DUE)
+for _, name in ipairs(due) do
+  local found = redis.call('HMGET', SCHEDULE .. name, 'tick', 'edition', 'turn', 'when', 'tz', 'jitter', 'missed')
+  if found[1] and found[4] then
+    for i = 1, #found do found[i] = found[i] or '' end
+    reply[#reply + 1] = {name, unpack(found)}
+  else
+    redis.call('ZREM', FIRES, name)
+  end
+end
+if #due > 0 then -- they stay due until they are fired: the next time after that is told there
+  local next_ms = math.huge
+  for _, key in ipairs({DELAYED, DEADLINES}) do
+    next_ms = math.min(next_ms, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or math.huge))
+  end
+  next_ms = math.min(next_ms, tonumber(redis.call('ZRANGEBYSCORE', FIRES, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or math.huge))
+  reply[3] = next_ms < math.huge and next_ms or -1
+end
+return reply

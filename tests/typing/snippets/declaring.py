@@ -35,6 +35,27 @@ assert_type(everything("x"), str)
 assert_type(nothing.delay("x").get(), str)
 
 
+@app.periodic("@every 1m")
+@app.task(priority="high")
+def sweep(room: str = "all") -> int:
+    return 1
+
+
+@app.periodic("*/5 * * * *", tz="Europe/Berlin", args=("x",), jitter="5s", overlap="skip", missed="all")
+async def asweep(room: str) -> int:
+    return 1
+
+
+assert_type(sweep(), int)
+assert_type(sweep.delay(room="x").get(), int)
+sweep.delay(1)  # error
+assert_type(asweep.delay("x").get(), int)
+asweep.delay()  # error
+app.periodic("@daily", overlap="never")  # error
+app.periodic("@daily", timezone="UTC")  # error
+app.periodic(60)  # error
+
+
 class Shop:
     """Functions that belong to a class."""
 

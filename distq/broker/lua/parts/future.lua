@@ -1,4 +1,5 @@
--- part future: at their time, scheduled tasks become ready and waiting tasks whose deadline has passed end.
+-- part future: at their time, scheduled tasks become ready and waiting tasks whose deadline has passed end. The ticks of
+-- schedules are future times, too; what is due of them is for a supervisor, who knows when the next one is (fire.lua).
 -- advance: does what is due, at most `most` of each kind, and sets META.armed to what comes next. It wakes no keeper:
 -- the keeper waits for the time that just passed, and asks for the next one itself. Its functions are made only then.
 local function advance(most)
@@ -44,7 +45,7 @@ local function advance(most)
 
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, most)) do pass_deadline(entry) end
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, most)) do promote(entry) end
-  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES))
+  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES), earliest(FIRES))
   if next_ms == math.huge then
     redis.call('HDEL', META, 'armed')
   else

@@ -1,10 +1,12 @@
 -- part keeper: the one supervisor that waits for the future times of the queue.
 local SLACK = 1000
+local LATE = 2000
 
 -- The keeper, and until when. One that is said to be keeper for longer than a lease was named before the clock was set
--- back, and counts as none.
+-- back, and counts as none; so does one that has let a time pass, since it is dead, stopped, or cut off.
 local function living_keeper()
-  local keeper, till, lease = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until', 'keeper_lease'))
+  local keeper, till, lease, armed = unpack(redis.call('HMGET', META, 'keeper', 'keeper_until', 'keeper_lease', 'armed'))
+  if armed and tonumber(armed) < now - LATE then return nil end
   if not keeper then return nil end
   till = tonumber(till or 0)
   if till < now or till > now + tonumber(lease or 0) + SLACK then return nil end
