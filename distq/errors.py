@@ -11,7 +11,7 @@
     ├── UnknownSchedule             no schedule of this name is in the broker
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
-    │   │   └── NotDurable          `durable=True`: no replica or disk confirmed it in time; it may be queued
+    │   │   └── NotDurable          `durable=True`: replicas or disk did not confirm it in time; it may be queued
     │   ├── BrokerFull              out of memory with `noeviction`: nothing was written
     │   └── LayoutMismatch          the keys in the broker are of an incompatible release
     └── TaskError                   about one requested call, raised by a handle's `.get()`
@@ -77,7 +77,7 @@ class BrokerUnavailable(BrokerError, ConnectionError):
 
 
 class NotDurable(BrokerUnavailable):
-    """A call with `durable=True` was not confirmed by a replica, or the disk, in time. It may be queued all the same.
+    """A call with `durable=True` was not confirmed in time, by all replicas or the disk. It may be queued all the same.
 
     `id` is the task's (the first one's of `delay_many`). `again()` sends the very same call once more and returns what
     the call would have returned (for `adelay`: to be awaited); a task that is there is recognized, also for a minute

@@ -76,7 +76,7 @@ class Task(Generic[P, R, C]):
         an aware datetime): it does not start later. `priority`, `queue`, `retries`, `result_ttl`: instead of the
         declared ones. `id`: a second call with the id of a live task returns that task; with `once` also with that of
         one that has ended, as long as its result, or the dead letter, is there. `headers`: small data for
-        `current().headers`. `durable`: returns when a replica, or the disk, has it, else raises NotDurable.
+        `current().headers`. `durable`: returns when all replicas, or the disk, have it, else raises NotDurable.
         `soft_time_limit`, `time_limit`: of each attempt, instead of the declared ones.
         """
         return self._sender(cast("dict[str, Any]", options))

@@ -23,8 +23,9 @@ from distq.broker.address import mask
 from distq.broker.broker import KNOWN, RECONNECT_S, WAIT_SLICE_S, check_layout, queues_among
 from distq.broker.connect import ATTEMPT_S, LATE_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
-from distq.broker.durable import PROBE, ROLE, Rule, is_confirmed, touch
+from distq.broker.durable import PROBE, Rule, touch
 from distq.broker.scripts import Reply, Script, encode
+from distq.broker.witness import ROLE, Witness
 from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
 
 T = TypeVar("T")
@@ -40,8 +41,8 @@ class AsyncWire:
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._replies = hiredis.Reader(replyError=cast("Any", ServerError))
         self.is_closed = False
-        self.confirm: bytes | None = None
-        """The command by which durable calls wait on this connection, once it is known."""
+        self.witness: Witness | None = None
+        """What durable calls wait for on this connection, once it is known."""
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> AsyncWire:
@@ -52,6 +53,11 @@ class AsyncWire:
             raise BrokerUnavailable(explain(self._url, error)) from error
         self._task = asyncio.create_task(self._read())
         return self
+
+    @property
+    def peer(self) -> str:
+        """The server at the other end: the same text for the same one."""
+        return str(self._writer.get_extra_info("peername"))
 
     async def call(self, data: bytes, timeout: float | None = None) -> Reply:
         """Writes a command and waits for its reply; raises ServerError or BrokerUnavailable."""
@@ -329,27 +335,27 @@ class AsyncBroker:
             return min(self._rule.limit_s, until - time.monotonic())
 
         async def ask(wire: AsyncWire) -> Reply:
-            if wire.confirm is None:
-                wire.confirm = await self._choose(wire, left)
+            if wire.witness is None:
+                wire.witness = await self._choose(wire, left)
                 await wire.call(load, left())  # else the time to confirm would go by behind a NOSCRIPT
-            answers = await wire.call_all(data + wire.confirm, 3, left())
+            witness = wire.witness
+            answers = await wire.call_all(data + witness.command, 4, left())
             if isinstance(answers[0], ServerError) and answers[0].code == "NOSCRIPT":
                 await wire.call(load, left())
-                answers = await wire.call_all(data + wire.confirm, 3, left())
-            for answer in answers:
-                if isinstance(answer, ServerError):
-                    raise answer
-            if not is_confirmed(answers[2]):
+                answers = await wire.call_all(data + witness.command, 4, left())
+            try:
+                return self._rule.judge(witness, answers)
+            except NotDurable:
                 wire.close()
-                raise self._rule.missed(wire.confirm)
-            return answers[0]
+                raise
 
         place = cluster.place_of(self.url, data)
         return await self._converse(place, ask, until, is_durable=True)
 
-    async def _choose(self, wire: AsyncWire, left: Callable[[], float]) -> bytes:
-        if self._rule.needs_replica(await wire.call(ROLE, left())):
-            return self._rule.replica
+    async def _choose(self, wire: AsyncWire, left: Callable[[], float]) -> Witness:
+        role = await wire.call(ROLE, left())
+        if self._rule.needs_replica(role):
+            return self._rule.replicas(wire.peer, role, await reach.survey_async(self.url, wire.peer, left()))
         try:
             await wire.call(PROBE, left())
         except ServerError as error:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import hiredis
 
@@ -26,6 +26,9 @@ from distq.broker.flight import Flight
 from distq.broker.scripts import Reply, Script
 from distq.broker.verbs import Command
 from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
+
+if TYPE_CHECKING:
+    from distq.broker.witness import Witness
 
 NEVER = float("inf")
 ATTEMPT_S = 5.0
@@ -67,8 +70,8 @@ class Wire:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
         self._pid = os.getpid()
-        self.confirm: bytes | None = None
-        """The command by which durable calls wait on this connection, once it is known."""
+        self.witness: Witness | None = None
+        """What durable calls wait for on this connection, once it is known."""
         self.until = NEVER
         """When whatever is asked has to be answered (monotonic seconds), while an exchange says so."""
         self._limit = -1.0
@@ -85,8 +88,11 @@ class Wire:
 
     @property
     def peer(self) -> str:
-        """The server at the other end: the same text for the same one."""
-        return str(self._sock.getpeername())
+        """The server at the other end: the same text for the same one. Raises BrokerUnavailable if it has hung up."""
+        try:
+            return str(self._sock.getpeername())
+        except OSError as error:
+            raise self._broken(error) from error
 
     @property
     def has_more(self) -> bool:

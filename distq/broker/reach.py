@@ -3,7 +3,7 @@ sentinels or the nodes of a cluster name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from distq.broker import cluster, dial, sentinel
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from distq.broker.dial import Question
     from distq.broker.scripts import Reply
+
+T = TypeVar("T")
 
 SCHEMES = ("redis", "rediss", "unix", *sentinel.SCHEMES, *cluster.SCHEMES)
 
@@ -49,8 +51,43 @@ def _search(url: str) -> Generator[Question, Reply | Exception, None] | None:
 def connect(url: str, timeout: float, name: str) -> socket.socket:
     """A connection on which commands can be sent; its time limit is `timeout` seconds. Raises OSError, or Refused."""
     search = _search(url)
-    if search is None:
-        return dial.dial(url, timeout, name)
+    return dial.dial(url, timeout, name) if search is None else _hold(search, timeout, name)[0]
+
+
+async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The same for the running event loop."""
+    search = _search(url)
+    return (
+        await dial.dial_async(url, timeout, name) if search is None else (await _hold_async(search, timeout, name))[0]
+    )
+
+
+def survey(url: str, peer: str, timeout: float) -> int | None:
+    """How many replicas of this peer could be promoted, as a sentinel sees it; None: no sentinel says anything."""
+    if not sentinel.is_sentinel(url):
+        return None
+    try:
+        sock, number = _hold(sentinel.survey(url, peer), timeout, "distq-survey")
+    except dial.Refused:
+        return None
+    sock.close()
+    return number
+
+
+async def survey_async(url: str, peer: str, timeout: float) -> int | None:
+    """The same for the running event loop."""
+    if not sentinel.is_sentinel(url):
+        return None
+    try:
+        streams, number = await _hold_async(sentinel.survey(url, peer), timeout, "distq-survey")
+    except dial.Refused:
+        return None
+    _abort(streams)
+    return number
+
+
+def _hold(search: Generator[Question, Reply | Exception, T], timeout: float, name: str) -> tuple[socket.socket, T]:
+    """Holds a conversation; the connection to whoever was asked last, and what it came to."""
     question = next(search)
     while True:
         sock = None
@@ -61,23 +98,22 @@ def connect(url: str, timeout: float, name: str) -> socket.socket:
             reply = error
         try:
             question = search.send(reply)
-        except StopIteration:
+        except StopIteration as end:
             assert sock is not None
             sock.settimeout(timeout)
-            return sock
+            return sock, end.value
         except dial.Refused:
             _close(sock)
             raise
         _close(sock)
 
 
-async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _hold_async(
+    search: Generator[Question, Reply | Exception, T], timeout: float, name: str
+) -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], T]:
     """The same for the running event loop."""
     import asyncio  # noqa: PLC0415 (only who is in an event loop has it already)
 
-    search = _search(url)
-    if search is None:
-        return await dial.dial_async(url, timeout, name)
     question = next(search)
     while True:
         streams = None
@@ -90,9 +126,9 @@ async def connect_async(url: str, timeout: float, name: str) -> tuple[asyncio.St
             reply = error
         try:
             question = search.send(reply)
-        except StopIteration:
+        except StopIteration as end:
             assert streams is not None
-            return streams
+            return streams, end.value
         except dial.Refused:
             _abort(streams)
             raise

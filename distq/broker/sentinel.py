@@ -100,6 +100,29 @@ def search(url: str) -> Generator[Question, Reply | Exception, None]:
     raise Refused(_complaint(told.name, silent, lost, strangers))
 
 
+def survey(url: str, peer: str) -> Generator[Question, Reply | Exception, int]:
+    """Asks how many replicas, other than this peer, are up and follow the primary, until a sentinel says so.
+    Raises Refused.
+
+    For sentinels one that has just been promoted is still a replica. So the old primary, which they still name then,
+    is not taken for one that has lost a replica; and it is the new one itself that is left out.
+    """
+    told = read(url)
+    for place in _last_that_answered_first(told):
+        reply = yield Question(_address(told.asking, *place), encode("SENTINEL", "REPLICAS", told.name), ASK_S)
+        if isinstance(reply, list):
+            return sum(_may_be_promoted(replica, peer) for replica in reply)
+    raise Refused("no sentinel says which replicas there are")
+
+
+def _may_be_promoted(replica: list[bytes], peer: str) -> bool:
+    said = dict(zip(replica[::2], replica[1::2], strict=True))
+    if peer.startswith(str((said[b"ip"].decode(), int(said[b"port"]))).rstrip(")")):
+        return False
+    is_up = not {b"s_down", b"o_down", b"disconnected"} & set(said[b"flags"].split(b","))
+    return is_up and said[b"master-link-status"] == b"ok"
+
+
 def places(url: str) -> list[str]:
     """The addresses of the sentinels, that which answered last first."""
     told = read(url)

@@ -134,17 +134,20 @@ class Group:
         eventually(is_accepted, "the sentinel begins a failover", 30.0)
 
     def await_writable(self, other_than: Server, within: float = 30.0) -> tuple[Server, float]:
-        """The new primary, and when it was first seen to take writes (monotonic seconds)."""
+        """The new primary, and when it was first seen to take writes (monotonic seconds).
+
+        Up to a second before, ROLE calls it one: then it has no replica yet, and min-replicas-to-write says no.
+        """
         others = [server for server in self.servers if server is not other_than]
 
         def taken() -> tuple[Server, float] | None:
             for server in others:
                 with suppress(redis.RedisError):
-                    if server.client.role()[0] == b"master":
-                        return server, time.monotonic()
+                    server.client.set("writable", "1", px=1000)
+                    return server, time.monotonic()
             return None
 
-        return eventually(taken, "a replica is promoted", within)  # type: ignore[return-value]
+        return eventually(taken, "a replica is promoted, and takes writes", within)  # type: ignore[return-value]
 
     def await_settled(self) -> None:
         """Until all sentinels name the same primary, and both replicas have its data.
@@ -177,8 +180,15 @@ class Group:
             pipe.execute_command("WAIT", 2, 100)
             return bool(pipe.execute()[1] == 2)
 
+    def _agree(self) -> bool:
+        """Whether `primary` has an answer: after a failover one hears of it later than the other."""
+        with suppress(ValueError):
+            return self.primary is not None
+        return False
+
     def hasten(self) -> None:
         """Makes a replica of an old primary at once; sentinels do it after ten seconds."""
+        eventually(self._agree, "the sentinels name the same primary", 30.0)
         primary = self.primary
         for server in self.replicas():
             with suppress(redis.RedisError):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from distq import Distq, NotDurable
+from distq.broker import witness
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy, Stall
@@ -30,10 +31,11 @@ def servers(folder: Path, *settings: list[str]) -> Iterator[list[Server]]:
             follow = [f"replicaof 127.0.0.1 {ports[0]}"] if number else []
             found.append(Server(port, folder / f"{number}", ["repl-diskless-sync-delay 0", "save ''", *follow, *lines]))
         replicas = len(found) - 1
-        if replicas:  # one that is online does not hear of a write at once: in its first second nothing is confirmed
+        for _ in range(2 if replicas else 0):  # what one was sent to load it confirms a second before it hears of more
             eventually(
                 lambda: found[0].client.set("a", 1) and found[0].client.wait(replicas, 100) == replicas, "they follow"
             )
+        if replicas:
             found[0].client.delete("a")
         yield found
     finally:
@@ -97,6 +99,42 @@ def test_a_replica_confirms_every_kind_of_call(tmp_path: Path) -> None:
         first = app.enqueue("job", {"number": 1}, id="one", durable=True)
         second = app.enqueue("job", {"number": 1}, id="one", durable=True)
         assert (first.created, second.created, enqueued(replica)) == (True, False, 2802)
+
+
+def test_a_replica_that_has_left_is_missed_until_it_is_taken_for_one_that_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is promoted leaves, and the others follow the old primary for a while: all that they confirm is lost."""
+    with servers(tmp_path, [], [], []) as [primary, one, other], asyncio.Runner() as runner:
+        plain, asynchronous = application(primary, timeout=0.5), application(primary, timeout=0.5)
+        calls: list[Callable[[], Any]] = [
+            plain.tasks["job"].options(durable=True).delay,
+            lambda: runner.run(asynchronous.tasks["job"].options(durable=True).adelay()),
+        ]
+        for call in calls:
+            call()
+        assert enqueued(one) == enqueued(other) == 2
+        one.client.replicaof("no", "one")
+        for call in calls:
+            with pytest.raises(NotDurable, match="1 of 2 replicas have confirmed"):
+                call()
+        monkeypatch.setattr(witness, "ABSENT_S", 0.0)
+        for call in calls:
+            call()
+        assert enqueued(other) == 6
+        runner.run(_closed(asynchronous))
+
+
+def test_a_replica_that_has_come_confirms_instead_of_the_disk(tmp_path: Path) -> None:
+    with servers(tmp_path, ["appendonly yes", "appendfsync always"], []) as [primary, other]:
+        other.client.replicaof("no", "one")
+        eventually(lambda: not primary.client.role()[2], "it is alone")
+        job = application(primary).tasks["job"].options(durable=True)
+        job.delay()
+        other.client.replicaof("127.0.0.1", primary.port)
+        eventually(lambda: primary.client.role()[2], "it has come")
+        job.delay()
+        assert enqueued(other) == 2
 
 
 def test_a_repeated_call_is_confirmed_although_it_writes_nothing(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from distq import Distq
+from distq.broker import reach
 from distq.broker.connect import Wire
 from distq.broker.links import Links
 from distq.broker.scripts import encode
-from distq.errors import BrokerUnavailable, ConfigurationError
+from distq.errors import BrokerUnavailable, ConfigurationError, NotDurable
 from distq.result import Handle
 from distq.supervisor.switches import Switches
 from tests.support.apps.failover import app, note
@@ -121,6 +122,24 @@ def first_start_after(journal: Journal, at: float) -> float:
         lambda: [line.at for line in journal.starts(label="after") if line.at >= at], "workers consume again", within=30
     )
     return min(found) - at
+
+
+def test_who_comes_during_an_ordered_failover_misses_the_replica_that_was_promoted(settled: Group) -> None:
+    """It is not at the old primary any more, where the other one confirms what will be lost.
+
+    The first test: sentinels look at their replicas every ten seconds, and have just done so.
+    """
+    newcomers = [Distq("failover", settled.url, timeout=0.5, durable=True) for _ in range(2)]
+    calls: list[Callable[[], Handle[Any]]] = [
+        lambda: newcomers[0].enqueue("note", {"label": "lost"}),
+        lambda: asyncio.run(newcomers[1].aenqueue("note", {"label": "lost"})),
+    ]
+    eventually(lambda: reach.survey(settled.url, "", 1.0) == 2, "the sentinels believe in both")
+    settled.replicas()[0].client.replicaof("no", "one")  # so it begins
+    eventually(lambda: len(settled.primary.client.role()[2]) == 1, "it has left")
+    for call in calls:
+        with pytest.raises(NotDurable, match="1 of 2 replicas have confirmed"):
+            call()
 
 
 @pytest.mark.parametrize(("fail", "threads"), [(by_stop, 1), (by_stop, 4), (by_order, 1), (by_order, 4)])
