@@ -126,7 +126,9 @@ class TaskFailed(TaskError):
 
 
 class TaskCancelled(TaskError):
-    """The task was cancelled."""
+    """The task was cancelled. `by` is who asked for it, as `cancel(by=…)` was told."""
+
+    by: str = ""
 
 
 class TaskExpired(TaskError):

@@ -35,6 +35,7 @@ NEVER_SAID = 0xFFFFFFFF
 
 MAX_NAME = 200
 MAX_ID = 200
+MAX_BY = 200
 MOST_PARTITIONS = 64
 MAX_VERSION = 999
 """Of a task's arguments."""
@@ -178,6 +179,13 @@ def check_id(id: object) -> str:
             f"id={id!r:.80} cannot be an id: use {what}1 to {MAX_ID} bytes without spaces or control characters"
         )
     return id
+
+
+def check_by(by: object) -> str:
+    """Who asks, in the words that others are shown, if these can be that."""
+    if not isinstance(by, str) or not by.strip() or not by.isprintable() or len(by.encode()) > MAX_BY:
+        raise ConfigurationError(f"by={by!r:.80}: say who asks in 1 to {MAX_BY} bytes of one line of text")
+    return by
 
 
 def check_type(name: object) -> str:

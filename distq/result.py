@@ -18,7 +18,7 @@ from distq.errors import (
     UnknownTask,
 )
 from distq.memory import Progress, progress_in
-from distq.message import NEVER_SAID, parse, untyped
+from distq.message import NEVER_SAID, check_by, parse, untyped
 from distq.states import State
 
 if TYPE_CHECKING:
@@ -67,13 +67,15 @@ class Handle(Generic[R]):
             if element is not None:
                 return cast("R", self._unwrap(element))
 
-    def cancel(self, *, running: bool = False, kill: bool = False) -> bool:
+    def cancel(self, *, running: bool = False, kill: bool = False, by: str = "handle") -> bool:
         """Ends the task if it still waits (queued, scheduled). False: it runs already, or has ended, or is unknown.
 
         `running`: also if it runs: `Cancelled` is raised in its handler soon, and it does not wait again, whatever that
         makes of it. True then means that it was ordered; `get()` says how it ended. `kill`: its process is ended.
+        `by`: who asks, for those who look at the task or wait for it.
         """
-        command = verbs.cancel(self._prefix(), self.id, "handle", _mode(running, kill))
+        check_by(by)
+        command = verbs.cancel(self._prefix(), self.id, by, _mode(running, kill))
         return self._app.broker.run(command) in ("cancelled", "ordered")
 
     def progress(self) -> Progress | None:
@@ -108,11 +110,12 @@ class Handle(Generic[R]):
             if element is not None:
                 return cast("R", self._unwrap(element))
 
-    async def acancel(self, *, running: bool = False, kill: bool = False) -> bool:
+    async def acancel(self, *, running: bool = False, kill: bool = False, by: str = "handle") -> bool:
         """`cancel()` for asyncio."""
+        check_by(by)
         await self._alook()
         prefix = self._app.broker.prefix(cast("str", self.queue))
-        command = verbs.cancel(prefix, self.id, "handle", _mode(running, kill))
+        command = verbs.cancel(prefix, self.id, by, _mode(running, kill))
         return await self._app.async_broker.run(command) in ("cancelled", "ordered")
 
     def __repr__(self) -> str:
@@ -202,7 +205,9 @@ class Handle(Generic[R]):
             return rest[0]
         details = rest[0] if rest and isinstance(rest[0], dict) else {}
         if word == "cancelled":
-            raise TaskCancelled(f"task {self.id} was cancelled by {details.get('by', 'somebody')}", id=self.id)
+            cancelled = TaskCancelled(f"task {self.id} was cancelled by {details.get('by', 'somebody')}", id=self.id)
+            cancelled.by = str(details.get("by", ""))
+            raise cancelled
         if word == "expired":
             raise TaskExpired(f"task {self.id} could not start before it expired", id=self.id)
         raise TaskFailed(

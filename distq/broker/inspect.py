@@ -164,11 +164,12 @@ def purge_dead(broker: Broker, queue: str, ids: Sequence[str]) -> int:
     return sum(broker.run(verbs.purge_dead(broker.prefix(queue), page)) for page in _pages(ids))
 
 
-def purge(broker: Broker, queue: str, level: str) -> int:
+def purge(broker: Broker, queue: str, level: str, by: str = "purge") -> int:
     """Cancels what waits at one priority, or is scheduled; answers how many were taken."""
-    taken = total = broker.run(verbs.purge(broker.prefix(queue), level, "purge"))
+    command = verbs.purge(broker.prefix(queue), level, by)
+    taken = total = broker.run(command)
     while taken:
-        taken = broker.run(verbs.purge(broker.prefix(queue), level, "purge"))
+        taken = broker.run(command)
         total += taken
     return total
 

@@ -7,7 +7,7 @@ import typer
 from distq.app import Distq
 from distq.broker import inspect, verbs
 from distq.broker.ledger import total_depths
-from distq.cli import complete, output, target, values
+from distq.cli import complete, output, person, target, values
 from distq.errors import ConfigurationError
 from distq.facts import places
 
@@ -78,7 +78,8 @@ def purge(
         return
     if count:
         output.ask(yes, as_json, f"Cancel {output.number(count, 'task')} of queue {queue} ({', '.join(levels)})?")
-    taken = sum(inspect.purge(found.broker, name, level) for level in levels for name in names)
+    by = person.asks("purge")
+    taken = sum(inspect.purge(found.broker, name, level, by) for level in levels for name in names)
     output.told(as_json, {"queue": queue, "cancelled": taken}, f"cancelled {output.number(taken, 'task')} of {queue}")
 
 

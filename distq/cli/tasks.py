@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from distq.app import Distq
-from distq.cli import complete, full, output, target, values
+from distq.cli import complete, full, output, person, target, values
 from distq.errors import (
     BrokerError,
     ConfigurationError,
@@ -154,9 +154,9 @@ def cancel(
     The exit code is 1 if one of them runs already (without these), has ended, or is unknown.
     """
     found = target.find_app(app, broker, name)
-    outcomes = []
+    outcomes, by = [], person.asks("cli")
     for handle in [found.result(id) for id in ids]:
-        done = handle.cancel(running=running, kill=kill)
+        done = handle.cancel(running=running, kill=kill, by=by)
         outcomes.append({"id": handle.id, "cancelled": done, "status": handle.status()})
     if as_json:
         output.print_json(outcomes)

@@ -141,6 +141,7 @@ def test_cancel_ends_what_waits_and_says_why_not_of_the_rest(distq: Shell, shop:
     shop.hold(worker, runs)
     queued, scheduled = shop.enqueue(), shop.enqueue(delay=3_600_000)
     assert distq("cancel", scheduled).out == f"{scheduled} cancelled\n"
+    assert re.fullmatch(r"cli \S+@\S+", shown(distq, scheduled)["by"])
     done = distq("cancel", queued, runs, "nobody", "--json", code=1).json
     assert done == [
         {"id": queued, "cancelled": True, "status": "cancelled"},

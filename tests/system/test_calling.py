@@ -171,6 +171,11 @@ def test_a_waiting_task_can_be_cancelled_and_a_running_or_ended_one_cannot(
     assert queued.cancel()
     assert not queued.cancel()
     assert app.result(add.options(delay=60).delay(1).id).cancel()
+    told = add.options(delay=60).delay(1)
+    assert told.cancel(by="nightly clean-up 🧹")
+    with pytest.raises(TaskCancelled, match="cancelled by nightly clean-up 🧹") as caught:
+        told.get(timeout=10)
+    assert caught.value.by == "nightly clean-up 🧹"
     with pytest.raises(TaskCancelled, match="cancelled by handle"):
         queued.get(timeout=10)
     gate.touch()
@@ -182,7 +187,7 @@ def test_a_waiting_task_can_be_cancelled_and_a_running_or_ended_one_cannot(
 
     async def cancel_both() -> list[bool]:
         waiting = await add.options(delay=60).adelay(1)
-        return [await waiting.acancel(), await waiting.acancel()]
+        return [await waiting.acancel(by="me"), await waiting.acancel()]
 
     assert asyncio.run(cancel_both()) == [True, False]
 

@@ -34,9 +34,9 @@ def test_a_running_task_is_told_and_ends(start: Start, journal: Journal, tmp_pat
     handle = app.tasks[task].delay(str(tmp_path / "never"))
     runs(journal, handle)
     assert not handle.cancel(), "it runs"
-    assert handle.cancel(running=True)
-    handle.cancel(running=True)
-    with pytest.raises(TaskCancelled, match="was cancelled by handle"):
+    assert handle.cancel(running=True, by="the operator")
+    handle.cancel(running=True, by="the operator")
+    with pytest.raises(TaskCancelled, match="was cancelled by the operator"):
         handle.get(timeout=30)
     assert not handle.cancel(running=True), "it has ended"
     assert limits.quick.delay(3).get(timeout=30) == 3
