@@ -205,6 +205,11 @@ def is_refusal(said: str) -> bool:
     return any(word in said for word in ("NOAUTH", "WRONGPASS", "invalid username-password"))
 
 
+def is_forbidden(said: str) -> bool:
+    """Whether this user lacks a right; Redis 6.2 has words of its own for a command in a script."""
+    return any(word in said for word in ("NOPERM", "permission", "user executing the script can't"))
+
+
 def keep_alive(sock: socket.socket) -> None:
     """Has the kernel look after a silent peer, where it can."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distq.broker import cluster, keys
+from distq.broker import cluster, dial, inventory, keys
 from distq.broker.broker import check_layout
 from distq.broker.connect import PASSING, ServerError, Wire
 from distq.broker.scripts import Reply, encode, script
@@ -46,20 +46,31 @@ class Finding(NamedTuple):
         return f"{self.text}; {self.hint}" if self.hint else self.text
 
 
-def warnings(url: str, prefixes: Sequence[str], connections: Callable[[int], int]) -> list[str]:
-    """What a worker host says at its start, a line each, of each server that has one of these queues.
+class Outset(NamedTuple):
+    """What a worker host says at its start, and which of its queues it must leave alone."""
+
+    warnings: list[str]
+    broken: dict[str, str]
+    """Prefix -> what is wrong with its keys: every script would fail there."""
+
+
+def at_start(url: str, prefixes: Sequence[str], connections: Callable[[int], int]) -> Outset:
+    """What is found on each server that has one of these queues, and in these.
 
     `connections`: how many it is going to open to a server that has so many of them. Raises BrokerUnavailable, and what
     `examine` does."""
     found: list[Finding] = []
+    broken: dict[str, str] = {}
     servers: dict[str, tuple[Wire, list[str]]] = {}
     for place, queues in cluster.grouped(url, prefixes).items():
         wire = Wire(place, timeout=3.0, name="distq-supervisor")
         servers.setdefault(wire.peer, (wire, []))[1].extend(prefixes[queue] for queue in queues)
     for wire, names in servers.values():
         found += examine(wire, names, url, connections(len(names)))
+        broken |= {prefix: str(wrong[0]) for prefix in names if (wrong := _wrong_keys(_probe(wire, prefix), prefix))}
         wire.close()
-    return list(dict.fromkeys(str(finding) for finding in found if finding.level in ("warning", "problem")))
+    said = [str(finding) for finding in found if finding.level in ("warning", "problem") and finding.check != "keys"]
+    return Outset(list(dict.fromkeys(said)), broken)
 
 
 class Server(NamedTuple):
@@ -264,26 +275,56 @@ def _clock(wire: Wire) -> Iterator[Finding]:
 
 
 def _abilities(wire: Wire, prefix: str) -> list[Finding]:
-    """Which commands are missing, renamed or forbidden."""
-    missing: dict[str, str] = {}
-    verb = script("probe")
-    try:
-        words = [word.decode("utf-8", "replace") for word in wire.run_script(verb, verb.command(prefix.encode()))]
-        missing |= dict(zip(words[::2], words[1::2], strict=True))
-    except ServerError as error:
-        if error.code in PASSING:
-            return []
-        missing["scripts"] = str(error)
+    """Which commands are missing, renamed or forbidden, and which keys of the queue are none of ours."""
+    missing = _probe(wire, prefix)
+    found = _wrong_keys(missing, prefix)
     nobody = keys.key(prefix, "ANSWER", " probe")  # no id has a space, so nobody has this key
     for command in (("BLMOVE", nobody, nobody, "LEFT", "LEFT", 0.001), ("BZPOPMIN", nobody, 0.001)):
-        wire.send(encode(*map(str, command)))
-        try:
-            wire.read()
-        except ServerError as error:
-            if error.code not in PASSING:
-                missing[str(command[0])] = str(error)
-    hint = "use Redis 6.2 or later, or Valkey; give the user of this address the rights in the guide"
-    return [
+        if (why := _why_not(wire, encode(*map(str, command)))) is not None:
+            missing[str(command[0])] = why
+    forbidden = {what: why for what, why in missing.items() if dial.is_forbidden(why)}
+    if any("key" in why for why in forbidden.values()):
+        place = f"~{prefix.partition('/')[0]}/*"
+        hint = f"ACL SETUSER … {place}"
+        found.append(Finding("problem", "rights", f"the user of this address may not use the keys {place[1:]}", hint))
+        forbidden = {what: why for what, why in forbidden.items() if "key" not in why}
+    if forbidden:
+        names = " ".join(sorted(f"+{what.lower().replace(' ', '|')}" for what in forbidden))
+        text = f"the user of this address may not send {', '.join(sorted(forbidden))}"
+        found.append(Finding("problem", "rights", text, f"ACL SETUSER … {names}; the guide names all that it needs"))
+    hint = "use Redis 6.2 or later, or Valkey"
+    return found + [
         Finding("problem", "commands", f"the broker cannot do what distq needs: {what} ({why})", hint)
         for what, why in missing.items()
+        if not what.startswith(prefix) and not dial.is_forbidden(why)
     ]
+
+
+def _probe(wire: Wire, prefix: str) -> dict[str, str]:
+    """What does not work there, and why."""
+    verb = script("probe")
+    if (why := _why_not(wire, verb.load_command())) is not None:
+        return {"SCRIPT LOAD": why}
+    try:
+        words = [word.decode("utf-8", "replace") for word in wire.request(verb.command(prefix.encode()))]
+    except ServerError as error:
+        return {} if error.code in PASSING else {"EVALSHA": str(error)}
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _why_not(wire: Wire, command: bytes) -> str | None:
+    """What the server says against a command; None: nothing that stays."""
+    try:
+        wire.request(command)
+    except ServerError as error:
+        return None if error.code in PASSING else str(error)
+    return None
+
+
+def _wrong_keys(missing: Mapping[str, str], prefix: str) -> list[Finding]:
+    found = []
+    for key in missing:
+        if key.startswith(prefix) and (known := inventory.name_of(key.removeprefix(prefix))):
+            text = f"the key {key} is no {inventory.TYPES[known[0]]}: whatever touches it fails"
+            found.append(Finding("problem", "keys", text, "it is none of distq's: delete it, or rename it"))
+    return found

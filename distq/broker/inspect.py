@@ -15,9 +15,11 @@ import msgpack
 
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
+from distq.broker.dial import is_forbidden
 from distq.broker.ledger import by_type, tally
 from distq.broker.scripts import encode
 from distq.broker.spread import exchange
+from distq.errors import BrokerError, BrokerUnavailable
 from distq.message import PRIORITIES, Message, parse
 
 PAGE = 200
@@ -130,9 +132,19 @@ def whole(value: object) -> int:
 
 
 def applications(url: str, timeout: float) -> dict[str, list[str]]:
-    """What exists on a broker: application -> queues."""
+    """What exists on a broker: application -> queues. Raises BrokerUnavailable, and BrokerError if it may not know."""
     found: dict[str, list[str]] = {}
-    for member in exchange(url, timeout).request(encode("SMEMBERS", keys.KNOWN_QUEUES)):
+    try:
+        members = exchange(url, timeout).request(encode("SMEMBERS", keys.KNOWN_QUEUES))
+    except BrokerUnavailable as error:
+        if is_forbidden(str(error)):
+            hint = f"ACL SETUSER … ~{keys.KNOWN_QUEUES} +smembers +sadd"
+        elif "WRONGTYPE" in str(error):
+            hint = "the key is none of distq's: delete it, or rename it"
+        else:
+            raise
+        raise BrokerError(f"{error}: the names of all queues are in the key {keys.KNOWN_QUEUES}; {hint}") from error
+    for member in members:
         app, slash, queue = member.decode("utf-8", "replace").partition("/")
         if slash:
             found.setdefault(app, []).append(queue)

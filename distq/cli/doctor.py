@@ -143,7 +143,11 @@ def _broker(url: str, config: WorkerConfig, queues: int) -> tuple[list[Finding],
 
 
 def _queues(application: Distq | None, url: str, name: str | None) -> Iterator[Section]:
-    known = applications(url, target.TIMEOUT_S)
+    try:
+        known = applications(url, target.TIMEOUT_S)
+    except BrokerError as error:
+        yield "queues", [Finding("problem", "names", str(error))]
+        return
     names = [application.name] if application else [name] if name else list(known)
     for each in names:
         app = application or Distq(each, url, timeout=target.TIMEOUT_S)

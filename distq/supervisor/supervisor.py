@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from distq.broker import cluster, keys, verbs
-from distq.broker.health import warnings
+from distq.broker.health import at_start
 from distq.broker.links import Links
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
@@ -160,13 +160,19 @@ class Supervisor:
             facts["queues"] = served(facts["url"], facts["name"], facts["queues"])
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
             needed = partial(self._config.connections, is_cluster=cluster.is_cluster(facts["url"]))
-            for warning in warnings(facts["url"], prefixes, needed):
-                logger.warning("%s", warning)
+            outset = at_start(facts["url"], prefixes, needed)
         except BrokerError as error:
             hint = "\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
             self._complain(f"{error}{hint if isinstance(error, BrokerUnavailable) else ''}")
             return False
-        return True
+        for warning in outset.warnings:
+            logger.warning("%s", warning)
+        for prefix, why in outset.broken.items():
+            logger.error("queue %s is left alone until this host is started again: %s", keys.queue_of(prefix), why)
+        facts["queues"] = [keys.queue_of(prefix) for prefix in prefixes if prefix not in outset.broken]
+        if not facts["queues"]:
+            self._complain("no queue is left that this host could serve")
+        return bool(facts["queues"])
 
     def _settle_in(self, facts: dict[str, Any]) -> None:
         config, shared = self._config, self._shared

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from distq.broker import cluster, dial, keys, reach, verbs
-from distq.broker.connect import ServerError, Wire
+from distq.broker.connect import PASSING, ServerError, Wire
 from distq.broker.scripts import Script, encode
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.errors import BrokerUnavailable, LayoutMismatch
@@ -29,6 +29,11 @@ MOST_BLOCK_S = 600.0
 wait, the longer each does, so that it sends no more commands for them."""
 REPLY_S = 5.0
 SAY_AGAIN_S = 60.0
+DEAF_S = 1.0
+"""What was refused for good (a missing right, a key of the wrong type) would be refused again at once."""
+
+NOTHING, NONE_LEFT = verbs.Step("ok", 0, 0, 0, 0, [], []), verbs.Recovery("ok", 0, 0, 0, 0, 0)
+"""What a queue answers whose keys somebody has broken."""
 
 
 class Ended(Exception):
@@ -86,6 +91,9 @@ class Line:
         """Per queue."""
         self.drops = 0
         """How often connections were dropped: with them a marker may have gone, of any queue."""
+        self._deaf_until = 0.0
+        """The broker refuses to have us wait: until then we do not ask for it."""
+        self._complain_at: dict[str, float] = {}
         self._failing_since: float | None = None
         self._say_at = {False: 0.0, True: 0.0}
         """When to say again that the broker is away, or does not let us in."""
@@ -104,13 +112,14 @@ class Line:
                 prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._takes[queue],
                 self._types, self._limits[queue], self._ways[queue].apart,
             )  # fmt: skip
-            word, value = self._insist(queue, command)
+            word, value = self._insist(queue, command, ["broken", ""])
             if word == "layout":
                 raise LayoutMismatch(f"the broker's keys have layout {value}, this release knows layout {keys.LAYOUT}")
 
     def step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> verbs.Step:
         """Settles and reserves in one round trip."""
-        return self._insist(queue, self._next_step(queue, want, room, verdicts))
+        command = self._next_step(queue, want, room, verdicts)
+        return self._insist(queue, command, None if verdicts.number else NOTHING)
 
     def ask(self, queue: int, want: int, room: int) -> verbs.Step | None:
         """A step that settles nothing. None: its node is away, and there are others."""
@@ -166,8 +175,9 @@ class Line:
                 wire.send(block)
             self.drop()
         except (BrokerUnavailable, ServerError) as error:
-            if not isinstance(error, ServerError) or error.code != "NOSCRIPT":
+            if not self._is_deaf(error) and (not isinstance(error, ServerError) or error.code != "NOSCRIPT"):
                 self._failed(error)
+        select.select([self._poke], [], [], max(0.0, self._deaf_until - time.monotonic()))
         # The step may have been run all the same: the broker is asked again, unless leave() gives everything back.
         if command is None or self._order() != RUN:
             return None, None
@@ -184,10 +194,27 @@ class Line:
 
     def _lost(self, queue: int, began: float, error: Exception) -> None:
         """The node of this queue does not answer, since `began`; a marker may have gone with the connection."""
-        self._failed(error)
+        if not self._is_deaf(error):
+            self._failed(error)
+
+    def _is_deaf(self, error: Exception) -> bool:
+        """Whether the broker refuses to have us wait, and would do so again: then the queues are asked now and then."""
+        if not isinstance(error, ServerError) or error.code in (*PASSING, "NOSCRIPT", "NOAUTH", "WRONGPASS"):
+            return False
+        self._deaf_until = time.monotonic() + DEAF_S
+        self._complain("the broker refuses to tell of new tasks, so that they start late: %s", error)
+        self.drop()
+        return True
+
+    def _complain(self, said: str, *of: object) -> None:
+        """Of what stays as it is until somebody mends it; once a minute."""
+        now = time.monotonic()
+        if now >= self._complain_at.get(said, 0.0):
+            self._complain_at[said] = now + SAY_AGAIN_S
+            logger.error(said, *of)
 
     def _may_listen(self, queue: int, now: float) -> bool:
-        return self._takes[queue] != "nothing"
+        return self._takes[queue] != "nothing" and now >= self._deaf_until
 
     def listen(self, queues: Iterable[int]) -> list[int]:
         """Waits for a marker of each of these queues, each on a connection of its own beside the steps; those that it
@@ -244,7 +271,7 @@ class Line:
         for queue, prefix in enumerate(self._prefixes):
             left = 1
             while left:
-                left = self._insist(queue, verbs.recover(prefix, self.name, "left")).left
+                left = self._insist(queue, verbs.recover(prefix, self.name, "left"), NONE_LEFT).left
         self.drop()
 
     def drop(self) -> None:
@@ -295,8 +322,9 @@ class Line:
             wire = self._wires[place] = Wire(place, timeout=self._reply_s, name="distq-worker")
         return wire
 
-    def _insist(self, queue: int, command: verbs.Command[verbs.T]) -> verbs.T:
-        """Runs a command until the broker has answered it, or the supervisor wants the worker to end."""
+    def _insist(self, queue: int, command: verbs.Command[verbs.T], broken: verbs.T | None = None) -> verbs.T:
+        """Runs a command until the broker has answered it, or the supervisor wants the worker to end. `broken`: what it
+        answers if a key of this queue is of a wrong type, and there are others, which must not wait for its repair."""
         pause = 0.02
         while True:
             try:
@@ -304,6 +332,9 @@ class Line:
                 self._answered(queue)
                 return answer
             except (BrokerUnavailable, ServerError) as error:
+                if broken is not None and len(self._prefixes) > 1 and str(error).startswith("WRONGTYPE"):
+                    self._complain("queue %s: %s", keys.queue_of(self._prefixes[queue]), error)
+                    return broken
                 self._failed(error, command.verb)
                 if self._order() == QUIT:
                     raise Ended from error

@@ -91,6 +91,20 @@ def test_files_for_coroutines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "-p 2 -t 1 --coroutines 500 takes about 2,100" in found.text
 
 
+def test_rights_that_the_user_lacks_are_named(shop: Room, distq: Shell) -> None:
+    shop.redis.execute_command("ACL", "SETUSER", "narrow", "on", ">secret", "~distq:{shop/*", "+@all", "-rpush")
+    url = shop.url.replace("unix://", "unix://narrow:secret@")
+    try:
+        said = distq("doctor", "--broker", url, "--name", "shop", code=1).out
+        assert "key distq:queues; ACL SETUSER … ~distq:queues +smembers +sadd" in " ".join(said.split())
+        shop.redis.execute_command("ACL", "SETUSER", "narrow", "~distq:queues")
+        said = distq("doctor", "--broker", url, "--name", "shop", code=1).out
+        assert "may not send RPUSH" in said
+        assert "ACL SETUSER … +rpush" in said
+    finally:
+        shop.redis.acl_deluser("narrow")
+
+
 def test_a_host_says_at_its_start_what_is_wrong_with_its_broker_and_not_its_secrets(
     outside: Shell, tmp_path: Path
 ) -> None:

@@ -1,8 +1,8 @@
 -- probe: (read only)
 -- Whether the server can do what distq's scripts do, by calls that change nothing: look-alikes lack this or that, and a
--- command may be renamed or forbidden.
+-- command may be renamed or forbidden. And whether the queue's own keys are what they should be.
 -- KEYS prefix
--- returns {what fails, why, …}
+-- returns {what fails (a command, or a key of another type), why, …}
 local key = ANSWER .. ' probe' -- no id has a space, so nobody has this key
 local failed = {}
 
@@ -24,11 +24,35 @@ for _, command in ipairs(HARMLESS) do
   if type(reply) == 'table' and reply.err then fails(command[1], reply.err) end
 end
 
--- What adds is asked without arguments: a server that has it complains of these.
-for _, command in ipairs({'HINCRBY', 'HSET', 'HSETNX', 'LPUSH', 'RPUSH', 'SADD', 'SET', 'ZADD'}) do
-  local reply = redis.pcall(command)
+-- What adds is not called: a server that has it complains of missing arguments, and says whether this user may (from 7.0).
+for _, command in ipairs({
+  {'HINCRBY', key, 'f', 1}, {'HSET', key, 'f', 'v'}, {'HSETNX', key, 'f', 'v'}, {'LPUSH', key, 'v'}, {'RPUSH', key, 'v'},
+  {'SADD', key, 'v'}, {'SET', key, 'v'}, {'ZADD', key, 0, 'v'},
+}) do
+  local reply = redis.pcall(command[1])
   local why = type(reply) == 'table' and reply.err or ''
-  if string.find(string.lower(why), 'unknown') then fails(command, why) end
+  if string.find(string.lower(why), 'unknown') then
+    fails(command[1], why)
+  elseif redis.acl_check_cmd and not redis.acl_check_cmd(unpack(command)) then
+    fails(command[1], 'NOPERM no permission')
+  end
+end
+
+-- Keys that every script may touch, each read as what it should be.
+local OWN = {
+  {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, LEDGER, META},
+  {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS},
+  {'SCARD', GROUPS, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high', LANES_AT .. 'default',
+    LANES_AT .. 'low'},
+  {'LLEN', COMPLETED, QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low', SUSPECTS .. 'high', SUSPECTS .. 'default',
+    SUSPECTS .. 'low'},
+  {'GET', LATEST, CONFIRMED},
+}
+for _, names in ipairs(OWN) do
+  for i = 2, #names do
+    local reply = redis.pcall(names[1], names[i])
+    if type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE') then fails(names[i], reply.err) end
+  end
 end
 
 local function answers(what, make, expected)
