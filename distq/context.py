@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from distq import memory
 from distq.codec import Call
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 EVERY = 100
 """So many rows are done before it is remembered how far a task is."""
+
+MOST_SAID = 1 << 63
+"""Numbers of a progress are below it, so that everybody can read them."""
 
 TASK, TYPE = "distq_task", "distq_type"
 """Attributes of each log record that a handler makes: the task's id and its type."""
@@ -134,7 +137,17 @@ class Context:
     # -- long tasks: how far they are --------------------------------------------------------------------------------
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
-        """Says how far this attempt is; `handle.progress()` shows it soon. Cheap: call it as often as you like."""
+        """Says how far this attempt is; `handle.progress()` shows it soon. Cheap: call it as often as you like.
+
+        `text` is cut after 200 characters. Raises TypeError for what is no number or no text, ValueError for a number
+        that is not finite, or beyond 64 bits.
+        """
+        if type(done) is not int or not -MOST_SAID <= done < MOST_SAID:
+            done = _shown("done", done)
+        if total is not None and (type(total) is not int or not -MOST_SAID <= total < MOST_SAID):
+            total = _shown("total", total)
+        if type(text) is not str:
+            raise TypeError(f"progress(text=…): give a str, not {type(text).__name__}")
         desk = memory.DESK.get()
         if desk is not None:
             desk.report(self, done, total, text)
@@ -185,6 +198,21 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} attempt {self.attempt}>"
+
+
+def _shown(name: str, value: Any) -> float:
+    """What knows itself as a number (of numpy, a Decimal) is one."""
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        number = value.__index__() if hasattr(value, "__index__") else float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"progress({name}=…): give a number, not {type(value).__name__}") from None
+    except OverflowError:
+        number = MOST_SAID
+    if not -MOST_SAID <= number < MOST_SAID:
+        raise ValueError(f"progress({name}=…): give a number from -2**63 to 2**63, or leave it out")
+    return cast("float", number)
 
 
 def _number(every: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,31 @@ def test_the_last_word_of_each_task_is_shown_and_goes_with_it(
     assert not [key for key in room.all_keys() if ":memory:" in key]
 
 
-def await_progress(handle: Handle[None], done: int) -> None:
+def test_what_cannot_be_said_is_refused_and_the_rest_is_shown(start: Start, tmp_path: Path) -> None:
+    start("progress", "-t", "9", processes=1)
+    gate = tmp_path / "gate"
+    handles = {what: progress.says_oddly.delay(what, str(gate)) for what in progress.ODD}
+    refused = {
+        "a large number": "ValueError: progress(done=…): give a number from -2**63 to 2**63, or leave it out",
+        "NaN": "ValueError: progress(total=…): give a number from -2**63 to 2**63, or leave it out",
+        "infinity": "ValueError: progress(done=…): give a number from -2**63 to 2**63, or leave it out",
+        "no number": "TypeError: progress(done=…): give a number, not list",
+        "digits": "TypeError: progress(done=…): give a number, not str",
+        "no text": "TypeError: progress(text=…): give a str, not NoneType",
+        "a list as text": "TypeError: progress(text=…): give a str, not list",
+    }
+    assert {what: handles[what].get(timeout=20) for what in refused} == refused
+    await_progress(handles["a fraction"], 1)
+    await_progress(handles["a long text"], 1)
+    said, fraction = handles["a long text"].progress(), handles["a fraction"].progress()
+    assert said is not None
+    assert fraction is not None
+    assert (len(said.text), fraction.total) == (200, 2.5)
+    gate.touch()
+    assert {handles[what].get(timeout=20) for what in ("a fraction", "a long text")} == {"said"}
+
+
+def await_progress(handle: Handle[Any], done: int) -> None:
     def is_there() -> bool:
         said = handle.progress()
         return said is not None and said.done == done

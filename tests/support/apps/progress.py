@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from distq import Distq, current
 from distq.logs import formatter
@@ -28,6 +30,31 @@ def says(number: int, gate: str) -> None:
             current().progress(done, number, f"row {done}")
         while not Path(gate).exists():
             time.sleep(0.002)
+
+
+ODD: dict[str, tuple[Any, ...]] = {
+    "a large number": (10**400,),
+    "NaN": (1, float("nan")),
+    "infinity": (float("inf"),),
+    "no number": ([1] * 100_000,),
+    "digits": ("7",),
+    "no text": (1, 2, None),
+    "a list as text": (1, 2, ["x" * 1000] * 200),
+    "a fraction": (1, Decimal("2.5")),
+    "a long text": (1, 2, "ü\ud800" * (1 << 19)),
+}
+
+
+@app.task(retries=0)
+def says_oddly(what: str, gate: str) -> str:
+    """What became of it."""
+    try:
+        current().progress(*ODD[what])
+    except (TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    while not Path(gate).exists():
+        time.sleep(0.002)
+    return "said"
 
 
 @app.task(retries=0)
