@@ -104,6 +104,26 @@ def declined(app: Distq, config: WorkerConfig) -> frozenset[str]:
     return frozenset(app.tasks).difference(left) | lacking.keys()
 
 
+def left_to_others(app: Distq, config: WorkerConfig) -> list[str]:
+    """What this host declines, each with what it lacks for it, for the first line of its log."""
+    needs = {type: app.tasks[type].declaration.needs for type in sorted(app.declined)}
+    return [
+        type if tag in ("", *config.tags) or "*" in config.tags else f"{type} (needs {tag})"
+        for type, tag in needs.items()
+    ]
+
+
+def useless_tags(app: Distq, config: WorkerConfig) -> list[str]:
+    """Tags that no type needs: each is a slip, or what needed it is gone."""
+    needed = {task.declaration.needs for task in app.tasks.values()} - {""}
+    hint = f"; there are types that need {', '.join(sorted(needed))}" if needed else "; none needs any"
+    return [
+        f"--tag {tag}: no declared type needs it{did_you_mean(tag, needed) or hint}"
+        for tag in config.tags
+        if tag not in (*needed, "*")
+    ]
+
+
 def digest_of(types: Sequence[str]) -> str:
     """The name of all who announce these types."""
     return digest("\n".join(types))[:12]

@@ -32,7 +32,7 @@ from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.message import names_of
 from distq.middleware import check
-from distq.supervisor.crews import LOOPS, THREADS, crews, declined, types_of
+from distq.supervisor.crews import LOOPS, THREADS, crews, declined, left_to_others, types_of, useless_tags
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
@@ -95,9 +95,13 @@ def run_template(channel: socket.socket, shared: Shared, parent: int, names: Seq
 
 def announcement(facts: dict[str, Any]) -> str:
     """What a host serves, for the first line of its log."""
-    types = facts["types"]
-    shown = ", ".join(types[:20]) + (f" and {len(types) - 20} more" if types[20:] else "")
-    return f"application {facts['name']} at {mask(facts['url'])}; queues: {_listed(facts['queues'])}; types: {shown}"
+    place, queues, types = mask(facts["url"]), _listed(facts["queues"]), _first(facts["types"])
+    left = f"; left to others: {_first(facts['left'])}" if facts["left"] else ""
+    return f"application {facts['name']} at {place}; queues: {queues}; types: {types}{left}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if names[20:] else "")
 
 
 def _listed(queues: list[str]) -> str:
@@ -123,6 +127,8 @@ class _Template:
         self._types = types_of(self._app)
         self._names = list(dict.fromkeys((*self._names, *names_of(self._types))))
         self._crews = crews(self._app, self._queues, bool(config.coroutines))
+        for slip in useless_tags(self._app, config):
+            logger.warning("%s", slip)
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
         for verb in SAID_BY_CHILDREN:
@@ -144,6 +150,7 @@ class _Template:
             "names": self._names,
             "crews": self._crews,
             "schedules": self._app.schedules.declared(self._queues),
+            "left": left_to_others(self._app, self._shared.config),
         }
 
     def _serve(self) -> None:

@@ -60,6 +60,19 @@ def test_what_needs_something_runs_where_that_is(start: Start, journal: Journal)
     assert len(journal.starts()) == 21
 
 
+def test_a_host_says_what_it_leaves_to_others_and_which_tags_nobody_needs(start: Start) -> None:
+    host = start("releases", "--exclude-types", "wait", "--tag", "gpo,disk", processes=1)
+    [first] = [line for line in host.log().splitlines() if "; types: " in line]
+    assert "; left to others: render (needs gpu), wait; 1 processes" in first
+    assert "--tag gpo: no declared type needs it (did you mean `gpu`?)" in host.log()
+    assert "--tag disk: no declared type needs it; there are types that need gpu" in host.log()
+    host = start("releases", "--exclude-types", "render", "--tag", "gpu", processes=1)
+    assert "; left to others: render; 1 processes" in host.log()
+    assert "no declared type needs it" not in host.log()
+    host = start("releases", "--tag", "*", processes=1)
+    assert "left to others" not in host.log()
+
+
 def test_a_type_that_nobody_declares_is_refused(start: Start) -> None:
     host = start("releases", "--types", "wiat", ready=False)
     assert host.wait() == 2
