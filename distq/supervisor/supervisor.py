@@ -202,7 +202,7 @@ class Supervisor:
             self._schedules, Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.burst:
-            self._services.append(Burst(site, self._children, partial(self._drain, "nothing is left to do")))
+            self._services.append(Burst(site, self._children, self._drain))
         if config.most_alone:
             self._connections.append(Links(url, "distq-suspects", silence_s=site.block_s + 5.0))
             self._services.append(Suspects(site, self._children, self._connections[-1]))

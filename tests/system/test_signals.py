@@ -12,7 +12,7 @@ import pytest
 from distq.broker import verbs
 from distq.result import Handle
 from distq.supervisor.supervisor import in_order
-from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, wait
+from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, render, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
 from tests.system.conftest import Start
@@ -88,11 +88,25 @@ def test_a_burst_does_all_that_is_there_and_what_that_enqueues(
 ) -> None:
     later = wait.options(delay=3600).delay(0)
     handles = chain.delay_many([(5,)] * 20)
-    assert start("releases", "--burst", *options).wait() == 0
+    host = start("releases", "--burst", *options)
+    assert host.wait() == 0
+    assert "nothing is left to do but 1 task scheduled for later: finishing what runs" in host.log()
     assert {handle.status() for handle in handles} == {"completed"}
     assert len(journal.ends()) == 20 * 6
     assert later.status() == "scheduled"
     assert start("releases", "--burst", *options).wait() == 0, "also when there is nothing"
+
+
+def test_a_burst_says_what_it_waits_for(start: Start, tmp_path: Path) -> None:
+    wait.options(delay=3600).delay(0)
+    render.delay_many([()] * 3)
+    host = start("releases", "--burst", processes=1)
+    host.await_log(
+        "burst: 3 tasks ready, 0 running; it ends when none is; 1 scheduled for later do not count; 3 wait for"
+    )
+    assert "wait for their rate or a host that takes their type (there are: render 3, wait 1)" in host.log()
+    assert start("releases", "--tag", "gpu", "--burst", processes=1).wait() == 0
+    assert host.wait() == 0
 
 
 def test_a_service_manager_is_told(
