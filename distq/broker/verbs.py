@@ -6,6 +6,7 @@ selector loop (`Link`). What it answers is parsed into plain values, so that no 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -360,7 +361,7 @@ def _parse_look(reply: Reply) -> Look:
 
 def cancel(prefix: str, id: str, who: str, mode: Literal["", "running", "kill"] = "") -> Command[str]:
     """ "cancelled", or why not: "running", "ended", "unknown". With a mode also what runs: "ordered"."""
-    return _command("cancel", prefix, _word, id, who, mode)
+    return _command("cancel", prefix, _word, id, who, mode, os.urandom(8).hex())
 
 
 def replay(prefix: str, ids: Sequence[str]) -> Command[list[str]]:

@@ -1,5 +1,6 @@
 -- part cancelling: ends a waiting task; what runs may be ordered to end (docs/decisions/0040).
-local function cancel_task(entry, message, who, mode)
+-- `call` is kept with the result, if it is given.
+local function cancel_task(entry, message, who, mode, call)
   local h = read_head(message)
   if redis.call('ZREM', DELAYED, entry) == 0 then
     for _, worker in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
@@ -14,6 +15,6 @@ local function cancel_task(entry, message, who, mode)
     end
     redis.call('SADD', GHOSTS .. h.level, entry)
   end
-  finish(entry, h, 'cancelled', who)
+  finish(entry, h, 'cancelled', who, call)
   return 'cancelled'
 end

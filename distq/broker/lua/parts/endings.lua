@@ -69,13 +69,13 @@ local function bury(entry, message, h, record)
   trim_dead()
 end
 
--- finish: cancelled or expired; the result says [state, {by = …, at = …}].
-local function finish(entry, h, state, by)
+-- finish: cancelled or expired; the result says [state, {by = …, at = …}], and `call`, which call that was, if it is given.
+local function finish(entry, h, state, by, call)
   local id = id_of(entry)
   remove_task(entry, id)
   redis.call('ZREM', DEADLINES, entry)
   if redis.call('EXISTS', ATTEMPTS .. id) == 1 then redis.call('PEXPIRE', ATTEMPTS .. id, result_ttl(h)) end
   if has_flag(h, HAS_MEMORY) then redis.call('DEL', MEMORY .. id) end
-  keep({id, cmsgpack.pack({state, {by = by, at = now}})}, result_ttl(h))
+  keep({id, cmsgpack.pack({state, {by = by, at = now, call = call}})}, result_ttl(h))
   count(state, h.type, 1)
 end
