@@ -33,6 +33,8 @@ SETTINGS = (
     "client-output-buffer-limit",
 )  # fmt: skip
 
+_ABOUT_KEYS = re.compile(r"access (a key|(at least )?one of the keys)")
+
 
 class Finding(NamedTuple):
     """One thing that was looked at: how it is, and how to mend it."""
@@ -283,11 +285,11 @@ def _abilities(wire: Wire, prefix: str) -> list[Finding]:
         if (why := _why_not(wire, encode(*map(str, command)))) is not None:
             missing[str(command[0])] = why
     forbidden = {what: why for what, why in missing.items() if dial.is_forbidden(why)}
-    if any("key" in why for why in forbidden.values()):
+    if any(_ABOUT_KEYS.search(why) for why in forbidden.values()):
         place = f"~{prefix.partition('/')[0]}/*"
         hint = f"ACL SETUSER … {place}"
         found.append(Finding("problem", "rights", f"the user of this address may not use the keys {place[1:]}", hint))
-        forbidden = {what: why for what, why in forbidden.items() if "key" not in why}
+        forbidden = {what: why for what, why in forbidden.items() if not _ABOUT_KEYS.search(why)}
     if forbidden:
         names = " ".join(sorted(f"+{what.lower().replace(' ', '|')}" for what in forbidden))
         text = f"the user of this address may not send {', '.join(sorted(forbidden))}"

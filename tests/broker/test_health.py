@@ -180,13 +180,13 @@ def test_a_user_who_may_not_ask_hears_less(server: EmbeddedBroker, client: Any) 
     "missing", ["rpush", "hset", "zadd", "set", "lpush", "hget", "blmove", "evalsha", "script|load"]
 )
 def test_a_missing_right_is_named(server: EmbeddedBroker, client: Any, missing: str) -> None:
-    client.execute_command("ACL", "SETUSER", "narrow", "on", "nopass", "~*", "+@all", f"-{missing}")
+    client.execute_command("ACL", "SETUSER", "narrow-key", "on", "nopass", "~*", "+@all", f"-{missing}")
     try:
         [finding] = [
-            finding for finding in look(server.url.replace("unix://", "unix://narrow:x@")) if finding.level != "ok"
+            finding for finding in look(server.url.replace("unix://", "unix://narrow-key:x@")) if finding.level != "ok"
         ]
     finally:
-        client.acl_deluser("narrow")
+        client.acl_deluser("narrow-key")
     assert (finding.level, finding.check) == ("problem", "rights")
     assert finding.text == f"the user of this address may not send {missing.upper().replace('|', ' ')}"
     assert finding.hint.startswith(f"ACL SETUSER … +{missing};")

@@ -6,14 +6,18 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from distq.embedded import find_server
 from tests.cli.conftest import STARTED, Process, Shell
 from tests.support.eventually import eventually
+from tests.support.tls import Certificates, Terminator
 
 
 def free_port() -> int:
@@ -277,3 +281,64 @@ def test_ctrl_c_during_the_start_ends_it_without_a_traceback(dev: Dev) -> None:
     process.send(signal.SIGINT)
     assert process.ended() in (0, 130)
     assert not dev.processes()
+
+
+# -- a broker of one's own, over TLS ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path / "certificates")
+
+
+@pytest.fixture
+def secured(certificates: Certificates, url: str) -> Iterator[Terminator]:
+    with Terminator(certificates, url) as door:
+        yield door
+
+
+@pytest.fixture
+def sentinel(tmp_path: Path, secured: Terminator, certificates: Certificates) -> Iterator[str]:
+    """One that names the server behind TLS, and is behind TLS itself; its address, for distq."""
+    place, settings = tmp_path / "sentinel", tmp_path / "sentinel.conf"
+    settings.write_text(
+        f"port {free_port()}\nbind 127.0.0.1\nunixsocket {place}\ndir {tmp_path}\n"
+        f"sentinel monitor main 127.0.0.1 {urlsplit(secured.url).port} 1\n"
+    )
+    with (tmp_path / "sentinel.log").open("wb") as log:
+        process = subprocess.Popen([find_server(), str(settings), "--sentinel"], stdout=log, stderr=log)
+    try:
+        eventually(place.exists, "the sentinel listens")
+        with Terminator(certificates, f"unix://{place}") as door:
+            port = urlsplit(door.url).port
+            yield f"sentinels://127.0.0.1:{port}/main?ssl_ca_certs={certificates.authority}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def works(dev: Dev, address: str) -> None:
+    process = dev.started("--broker", address)
+    assert f"Broker at {address} (given by --broker or $DISTQ_BROKER: none is started)" in process.out
+    said = dev.shell("enqueue", "add", '{"a": 1, "b": 2}', "--wait", "--broker", address)
+    assert said.out == "3\n"
+    (dev.shell.folder / "myapp.py").write_text((dev.shell.folder / "myapp.py").read_text().replace("a + b", "a - b"))
+    process.until(STARTED, 2)
+    assert dev.shell("enqueue", "add", '{"a": 1, "b": 2}', "--wait", "--broker", address).out == "-1\n"
+    assert process.end() == 0
+    assert not (dev.shell.folder / ".distq").exists()
+
+
+def test_a_broker_over_tls(dev: Dev, secured: Terminator, certificates: Certificates) -> None:
+    works(dev, f"{secured.url}?ssl_ca_certs={certificates.authority}")
+
+
+def test_a_broker_that_sentinels_name_over_tls(dev: Dev, sentinel: str) -> None:
+    works(dev, sentinel)
+
+
+def test_a_certificate_that_is_not_trusted_ends_it(dev: Dev, secured: Terminator) -> None:
+    process = dev("--broker", secured.url)
+    assert process.ended() == 3
+    assert "its certificate is refused" in process.err
+    assert "ssl_ca_certs= names the authority to trust" in process.err
