@@ -24,7 +24,7 @@ from tests.support.proxy import CutReply, Proxy
 from tests.support.room import Room, buried, completed, retried, verdict
 
 LUA = Path(__file__).parents[2] / "distq" / "broker" / "lua"
-OF_SCHEDULES = {"declare", "define", "fire", "forget"}
+OF_SCHEDULES = {"schedules", "declare", "define", "fire", "forget"}
 CASES: dict[str, Callable[[Room], Command[Any]]] = {}
 
 

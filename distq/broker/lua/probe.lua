@@ -41,9 +41,10 @@ end
 -- Keys that every script may touch, each read as what it should be.
 local OWN = {
   {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, LEDGER, META},
-  {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS},
-  {'SCARD', GROUPS, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high', LANES_AT .. 'default',
-    LANES_AT .. 'low'},
+  {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS, FIRES, DECLARERS,
+    ORPHANED},
+  {'SCARD', GROUPS, SCHEDULES, CODED, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high',
+    LANES_AT .. 'default', LANES_AT .. 'low'},
   {'LLEN', COMPLETED, QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low', SUSPECTS .. 'high', SUSPECTS .. 'default',
     SUSPECTS .. 'low'},
   {'GET', LATEST, CONFIRMED},
