@@ -42,6 +42,8 @@ class WorkerConfig:
     log_format: str = "text"
     burst: bool = False
     """End when nothing is left to do."""
+    reload: bool = False
+    """Load the application afresh when its source changes."""
     import_path: str = "."
     """Folder put in front of sys.path before the application is imported."""
 

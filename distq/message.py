@@ -97,6 +97,12 @@ def parse(raw: bytes) -> Message:
         raise ValueError(f"not a message: {error}") from None
 
 
+def type_of(raw: bytes) -> str:
+    """The type of a message, whatever else it is."""
+    size = raw[_HEAD.size - 1] if len(raw) >= _HEAD.size else 0
+    return raw[_HEAD.size : _HEAD.size + size].decode("utf-8", "replace")
+
+
 def head(type: str, priority: int, result_ttl_s: int | None, max_deliveries: int = 0) -> bytes:
     """The part of a new message that is the same for every call with the same options."""
     name = type.encode()

@@ -30,6 +30,7 @@ RetryRules = Mapping[ExceptionClass, "int | RetryRule"]
 MAX_RETRIES = 1000
 MAX_TTL_S = 366 * 86400
 MAX_LIMIT_S = 366 * 86400
+MAX_SLOTS = 10_000
 
 
 class TaskOptions(TypedDict, total=False):
@@ -46,6 +47,7 @@ class TaskOptions(TypedDict, total=False):
     expires: Duration
     max_deliveries: int
     needs: str
+    slots: int
     version: int
     upgrade: Mapping[int, Upgrade]
     durable: bool
@@ -143,6 +145,8 @@ class Declaration:
     """0: as the worker host says."""
     needs: str = ""
     """What its host must have; "": nothing."""
+    slots: int = 0
+    """So many of it one process runs at a time; 0: any number."""
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
 
@@ -189,6 +193,9 @@ ELSEWHERE = {
     "schedule": "eta",
     "at": "eta",
     "max_attempts": "retries",
+    "concurrency": "slots",
+    "max_concurrency": "slots",
+    "concurrency_limit": "slots",
     "delivery_limit": "max_deliveries",
     "timeout": "time_limit",
     "job_timeout": "time_limit",
@@ -220,6 +227,16 @@ def check_max_deliveries(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= message.MOST_DELIVERIES:
         raise ConfigurationError(
             f"max_deliveries={value!r:.80}: give a whole number from 1 (at most once) to {message.MOST_DELIVERIES}"
+        )
+    return value
+
+
+def check_slots(value: object) -> int:
+    """How many of a type a process runs at a time, if it can be that."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SLOTS:
+        raise ConfigurationError(
+            f"slots={value!r:.80}: give a whole number from 1 to {MAX_SLOTS:,}, "
+            "or leave it out for as many as a process has threads or coroutines"
         )
     return value
 
@@ -291,6 +308,7 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         rate=None if rate is None else Rate.parse(rate),
         max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
         needs=message.check_place(options["needs"], "needs") if "needs" in options else "",
+        slots=check_slots(options["slots"]) if "slots" in options else 0,
         version=version,
         upgrades=check_upgrades(version, options.get("upgrade", {})),
     )

@@ -73,6 +73,17 @@ class Step(NamedTuple):
     messages: list[bytes]
 
 
+class Lanes(NamedTuple):
+    """Which types have lanes of their own as long as this worker's group lives."""
+
+    apart: Sequence[str] = ()
+    shares: Sequence[tuple[str, bool, Sequence[str]]] = ()
+    """Of which it takes only some at a time: group, whether they have a lane here before one is met, types."""
+
+
+NO_LANES = Lanes()
+
+
 class Settled(NamedTuple):
     """What a supervisor's settling brought."""
 
@@ -223,15 +234,15 @@ def register(
     takes: Takes,
     types: Sequence[str],
     limits: Mapping[str, str],
-    apart: Sequence[str] = (),
+    lanes: Lanes = NO_LANES,
 ) -> Command[list[str]]:
-    """Begins a worker: ["ok", now] or ["layout", the other layout]. `apart`: types that have lanes of their
-    own from now on."""
-    lanes = msgpack.packb(list(apart)) if apart else b""
+    """Begins a worker: ["ok", now] or ["layout", the other layout]."""
+    apart = msgpack.packb(list(lanes.apart)) if lanes.apart else b""
+    shares = msgpack.packb(list(lanes.shares)) if lanes.shares else b""
     pairs = [item for pair in limits.items() for item in pair]
     return _command(
         "register", prefix, _parse_registration,
-        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, lanes, len(types), *types, *pairs,
+        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, apart, shares, len(types), *types, *pairs,
     )  # fmt: skip
 
 
@@ -242,7 +253,8 @@ def _parse_registration(reply: Reply) -> list[str]:
 def step(
     prefix: str, worker: str, number: int, want: int, room: int, digest: str, verdicts: Verdicts = NO_VERDICTS
 ) -> Command[Step]:
-    """Settles what was finished and reserves up to `want` messages of at most `room` bytes together."""
+    """Settles what was finished and reserves up to `want` messages of at most `room` bytes together. `digest`: the
+    worker's group, and after it what it takes of types of which it runs only some at a time."""
     verb = script("step")
     data = b"".join(
         (

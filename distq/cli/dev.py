@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -27,9 +25,6 @@ from distq.watchdog import watchdog
 DATA = Path(".distq")
 DEFAULT_PORT = 6379
 GRACE = "5s"
-BROKEN = 2
-"""Exit code of a worker whose application cannot be imported: the next change may mend it."""
-LOOK_MS = 300
 
 EXAMPLES = output.examples(
     "distq dev myapp:app",
@@ -60,7 +55,9 @@ def dev(
         metavar="PORT",
         help="Port of 127.0.0.1 by which other programs reach the embedded broker. [default: 6379, if it is free]",
     ),
-    reload: bool = typer.Option(True, "--reload/--no-reload", help="Restart the worker when a Python file changes."),
+    reload: bool = typer.Option(
+        True, "--reload/--no-reload", help="Load the application afresh when a Python file changes."
+    ),
     metrics_port: str = running.MetricsPort,
     log_level: str = running.LogLevel,
 ) -> None:
@@ -70,8 +67,8 @@ def dev(
     """
     worker_config(target=target, processes=processes, metrics_port=metrics_port)
     check_level(log_level)
-    if reload and find_spec("watchfiles") is None:
-        raise ConfigurationError("reload needs watchfiles: pip install 'distq[embedded]', or use --no-reload")
+    if reload:
+        running.can_reload("use --no-reload")
     with contextlib.ExitStack() as stack:
         if broker:
             url = resolve_url(broker)
@@ -80,11 +77,12 @@ def dev(
             url = _start_broker(stack, None if ephemeral else data, port)
         command = [sys.executable, "-m", "distq", "run", target, "-p", processes]
         command += ["--log-level", log_level, "--grace", GRACE, "--tag", "*"]
+        command += ["--reload"] if reload else []
         if metrics_port is not None:
             command += ["--metrics-port", metrics_port]
         environment = {**os.environ, "DISTQ_BROKER": url, running.OVERRIDE: url}
         tell = stack.enter_context(watchdog())
-        raise typer.Exit(_Session(command, environment, reload, tell).run())
+        raise typer.Exit(_Session(command, environment, tell).run())
 
 
 def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: str | None) -> str:
@@ -113,78 +111,21 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: st
 
 
 class _Session:
-    """The worker as a subprocess: restarted when the source changes, kept down while it cannot be imported."""
+    """The worker as a subprocess, in a group of its own: Ctrl-C of a terminal does not reach it."""
 
-    def __init__(
-        self, command: list[str], environment: dict[str, str], reload: bool, tell: Callable[[str], None]
-    ) -> None:
-        self._command, self._environment, self._reload, self._tell = command, environment, reload, tell
-        self._stop = threading.Event()
+    def __init__(self, command: list[str], environment: dict[str, str], tell: Callable[[str], None]) -> None:
+        self._command, self._environment, self._tell = command, environment, tell
         self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_asked_to_end = False
-        self._waits_for_change = False
 
     def run(self) -> int:
-        """Until the worker ends for another reason than its source, or Ctrl-C."""
+        """Until the worker ends, by itself or after Ctrl-C; the exit code of this program."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._end)
-        self._start()
-        try:
-            if self._reload:
-                self._keep_reloading()
-            else:
-                self._wait()
-        finally:
-            code = self._halt()
-        return code
-
-    def _keep_reloading(self) -> None:
-        try:
-            for changed in self._changes():
-                if changed:
-                    typer.echo(f"Reloading: {', '.join(sorted(changed))} changed")
-                    self._halt()
-                    if not self._stop.is_set():
-                        self._start()
-                elif self._has_ended_for_good():
-                    return
-        except (OSError, RuntimeError) as error:  # of watchfiles: no more watches, a folder that cannot be read
-            raise ConfigurationError(f"changes cannot be watched: {error}; use --no-reload") from None
-
-    def _changes(self) -> Iterator[set[str]]:
-        """Which files have changed; again and again, also when none has."""
-        from watchfiles import PythonFilter, watch  # noqa: PLC0415 (extra `embedded`)
-
-        for changes in watch(
-            ".", watch_filter=PythonFilter(), stop_event=self._stop, raise_interrupt=False, yield_on_timeout=True,
-            rust_timeout=LOOK_MS,
-        ):  # fmt: skip
-            yield {os.path.relpath(path) for _, path in changes}
-
-    def _has_ended_for_good(self) -> bool:
-        assert self._process is not None
-        code = self._process.poll()
-        if code == BROKEN and not self._waits_for_change:
-            self._waits_for_change = True
-            typer.echo("Waiting for a change of the source (Ctrl-C ends)")
-        return code is not None and code != BROKEN
-
-    def _start(self) -> None:
-        self._waits_for_change = self._is_asked_to_end = False
         self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
         self._tell(str(self._process.pid))
-        if self._stop.is_set() and not self._is_asked_to_end:  # Ctrl-C came in between
+        if self._signals:  # Ctrl-C came in between
             self._ask_to_end()
-
-    def _halt(self) -> int:
-        """Ends the worker, if it has not been asked before; answers the exit code of this program."""
-        if not self._is_asked_to_end:
-            self._ask_to_end()
-        return self._wait()
-
-    def _wait(self) -> int:
-        assert self._process is not None
         code = self._process.wait()
         self._tell("")
         if self._signals:
@@ -194,11 +135,9 @@ class _Session:
     def _ask_to_end(self) -> None:
         """TERM, also for an INT: to that, a worker that has only just been started answers with a traceback."""
         if self._process is not None and self._process.poll() is None:
-            self._is_asked_to_end = True
             self._process.send_signal(signal.SIGTERM)
 
     def _end(self, number: int, frame: object) -> None:
         """Ctrl-C: the worker drains; the broker is stopped after it. A second one: at once."""
         self._signals.append(number)
-        self._stop.set()
         self._ask_to_end()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
+import sys
 
 from distq.config import WorkerConfig
 from distq.errors import DistqError
@@ -17,7 +20,7 @@ class PortUnavailable(DistqError):
 def host(config: WorkerConfig) -> int:
     """Runs a worker host in this process; answers its exit code. Raises PortUnavailable."""
     from distq.supervisor.metrics import MetricsDoor, PortTaken  # noqa: PLC0415 (only a host waits for all that)
-    from distq.supervisor.supervisor import Supervisor  # noqa: PLC0415
+    from distq.supervisor.supervisor import START_AGAIN, Supervisor  # noqa: PLC0415
 
     configure(config.log_level, config.log_format)
     door = None
@@ -33,7 +36,12 @@ def host(config: WorkerConfig) -> int:
             _say(f"Metrics server listening on :{door.port}")
         _say(text)
 
-    return Supervisor(config, ready, _complain, door).run()
+    code = Supervisor(config, ready, _complain, door).run()
+    if code == START_AGAIN:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (this very program)
+    return code
 
 
 def _complain(text: str) -> None:

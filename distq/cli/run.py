@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -132,6 +133,12 @@ Burst = typer.Option(
     envvar="DISTQ_BURST",
     help="End when the queues are empty and nothing runs. What is scheduled for later does not count.",
 )
+Reload = typer.Option(
+    False,
+    "--reload",
+    envvar="DISTQ_RELOAD",
+    help="For development: load the application afresh, as after HUP, when a Python file below this folder changes.",
+)
 LogLevel = typer.Option(
     "INFO",
     "--log-level",
@@ -156,6 +163,7 @@ EXAMPLES = output.examples(
     "distq run myapp:app -p 2 --coroutines 500",
     "distq run myapp:app --broker redis://queue.internal:6379/0",
     "distq run myapp:app --max-memory-per-child 512M --max-lifetime 1h",
+    "distq run myapp:app --reload",
     "distq run myapp:app --grace 10m --lease 1m --log-format json",
 )
 
@@ -179,6 +187,7 @@ def run(
     max_memory: str = MaxMemory,
     max_lifetime: str = MaxLifetime,
     burst: bool = Burst,
+    reload: bool = Reload,
     log_level: str = LogLevel,
     log_format: str = LogFormat,
 ) -> None:
@@ -194,8 +203,8 @@ def run(
         metrics_port=metrics_port, grace=grace, lease=lease, max_deliveries=max_deliveries,
     )  # fmt: skip
     config = replace(
-        config, burst=burst, types=_names(types, "--types"), exclude_types=_names(exclude_types, "--exclude-types"),
-        tags=_names(tags, "--tag"),
+        config, burst=burst, reload=reload and can_reload(), types=_names(types, "--types"),
+        exclude_types=_names(exclude_types, "--exclude-types"), tags=_names(tags, "--tag"),
     )  # fmt: skip
     config = _with_limits(config, max_tasks, max_memory, max_lifetime)
     configure(log_level, log_format)
@@ -234,6 +243,13 @@ def worker_config(
         metrics_port=None if metrics_port is None else values.whole(metrics_port, "--metrics-port", 0, 65535),
         import_path=str(Path.cwd()),
     )
+
+
+def can_reload(hint: str = "leave out --reload") -> bool:
+    """Raises ConfigurationError if that needs something that is not installed."""
+    if find_spec("watchfiles") is None:
+        raise ConfigurationError(f"reload needs watchfiles: pip install 'distq[reload]', or {hint}")
+    return True
 
 
 def _names(text: str | None, option: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, did_you_mean
 from distq.message import family
 from distq.worker.line import Way
+from distq.worker.shares import Share
 
 THREADS, LOOPS = range(2)
 
@@ -31,35 +32,65 @@ class Crew(NamedTuple):
     """How they take part in each queue; empty: in all in the same way."""
     is_needed: bool
     """Whether there is something for them."""
+    shares: list[Share]
+    """Types of which each of them runs only some at a time. They are not among those that it announces."""
 
     @classmethod
     def read(cls, told: Sequence[Any]) -> Crew:
         """From JSON."""
-        types, digest, ways, is_needed = told
-        return cls(types, digest, [Way(takes, tuple(apart)) for takes, apart in ways], is_needed)
+        types, digest, ways, is_needed, shares = told
+        ways = [Way(takes, tuple(apart)) for takes, apart in ways]
+        return cls(types, digest, ways, is_needed, list(map(Share.read, shares)))
 
 
-def crews(app: Distq, queues: Sequence[str], has_loops: bool) -> list[Crew]:
+def crews(app: Distq, queues: Sequence[str], threads: int = 1, coroutines: int = 0) -> list[Crew]:
     """One, or with loops two."""
-    everything = types_of(app)
     declined = {queue: tuple(types_of(app, family(queue), is_declined=True)) for queue in queues}
-    if not has_loops:
+    if not coroutines:
         ways = [Way(None, declined[queue]) for queue in queues] if app.declined else []
-        return [Crew(everything, digest_of(everything), ways, True)]
+        return [_crew(types_of(app), ways, True, shares_of(app, threads))]
     both = {queue: _kinds(app, family(queue)) for queue in queues}
-    threads = [
+    in_threads = [
         Way("nothing") if loops and not plain else Way(None, (*loops, *declined[queue]))
         for queue, (plain, loops) in both.items()
     ]
-    loops = [
+    in_loops = [
         Way("nothing") if not loops else Way("lanes", tuple(loops)) if plain else Way("sound", declined[queue])
         for queue, (plain, loops) in both.items()
     ]
     plain, apart = types_of(app, is_async=False), types_of(app, is_async=True)
     return [
-        Crew(plain, digest_of(plain), threads, any(way.takes != "nothing" for way in threads)),
-        Crew(apart, digest_of(apart), loops, any(way.takes != "nothing" for way in loops)),
+        _crew(plain, in_threads, _has_any(in_threads), shares_of(app, threads, is_async=False)),
+        _crew(apart, in_loops, _has_any(in_loops), shares_of(app, coroutines, is_async=True)),
     ]
+
+
+def _crew(types: Sequence[str], ways: list[Way], is_needed: bool, shares: list[Share]) -> Crew:
+    shared = {lane for share in shares for lane in share.lanes}
+    rest = [type for type in types if type not in shared]
+    return Crew(rest, digest_of(rest), ways, is_needed, shares)
+
+
+def _has_any(ways: Sequence[Way]) -> bool:
+    return any(way.takes != "nothing" for way in ways)
+
+
+def shares_of(app: Distq, seats: int, *, is_async: bool | None = None) -> list[Share]:
+    """The types of which a process that has so many seats runs fewer at a time."""
+    limited = [
+        task.declaration
+        for type, task in sorted(app.tasks.items())
+        if type not in app.declined and is_async in (None, task.is_async) and 0 < task.declaration.slots < seats
+    ]
+    lanes = [tuple(sorted(declaration.versions)) for declaration in limited]
+    return [Share(digest_of(its), its, of.slots, of.queue) for of, its in zip(limited, lanes, strict=True)]
+
+
+def ways_in(queues: Sequence[str], declared: Sequence[str], ways: Sequence[Way], other: Way) -> list[Way]:
+    """In the queues of a host, which are not just those of its application: it may know more partitions than that
+    declares, or serve since its start what fresh code does not declare."""
+    known = {family(queue): way for queue, way in zip(declared, ways, strict=True)} if ways else {}
+    return [known.get(family(queue), other) for queue in queues] if known else []
 
 
 def announced(config: WorkerConfig, crews: Sequence[Crew]) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from distq.broker import keys
 from distq.broker.inspect import applications
@@ -28,6 +29,21 @@ def served(url: str, app: str, queues: Sequence[str]) -> list[str]:
 def _further(queues: Sequence[str], known: Iterable[str]) -> list[str]:
     """A host that was told to serve one partition serves just that: its queue is not among these."""
     return [name for name in known if name not in queues and family(name) in queues]
+
+
+def unlike(before: Mapping[str, Any], now: Mapping[str, Any], has_same_queues: bool) -> str:
+    """What keeps a host from using fresh code of its application, by what a template tells of both; "": nothing."""
+    if any(before[name] != now[name] for name in ("name", "url")):
+        return "it has another name or broker now"
+    return "it has other queues now" if has_same_queues and {*before["queues"]} != {*now["queues"]} else ""
+
+
+def compare(served: Sequence[str], before: Sequence[str], now: Sequence[str]) -> None:
+    """Says what fresh code changes in the queues, and a host that runs does not."""
+    if new := [queue for queue in now if queue not in served]:
+        logger.warning("start this host again to serve new queues: %s", ", ".join(new))
+    if gone := [queue for queue in before if queue not in now]:
+        logger.warning("not declared any more, and served until this host is started again: %s", ", ".join(gone))
 
 
 class Partitions(Service):

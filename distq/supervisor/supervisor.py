@@ -22,7 +22,7 @@ from distq.broker.health import at_start
 from distq.broker.links import Links
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable
-from distq.supervisor import host
+from distq.supervisor import host, partitions
 from distq.supervisor.audit import Audit
 from distq.supervisor.burst import Burst
 from distq.supervisor.children import Children
@@ -33,11 +33,12 @@ from distq.supervisor.leases import Leases
 from distq.supervisor.limits import Limits
 from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.notify import Notify
-from distq.supervisor.partitions import Partitions, served
 from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
 from distq.supervisor.schedules import Schedules
 from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.signals import came_through, catch_signals
+from distq.supervisor.sources import Sources
 from distq.supervisor.stacks import Stacks
 from distq.supervisor.succession import Succession
 from distq.supervisor.suspects import Suspects
@@ -55,16 +56,9 @@ LAST_WORDS_S = 5.0
 """How long the end waits for the broker to take back what is held; its lease does it otherwise."""
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NO_BROKER = 1, 2, 3
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
+START_AGAIN = -1  # no exit code: the program is to be executed once more
 
 Say = Callable[[str], None]
-
-
-def in_order(came: bytes) -> list[int]:
-    """What to obey of the signals that the pipe tells of, each once, in the order in which they came. Python would call
-    its handlers by their numbers: CONT before a TSTP that came first."""
-    return sorted(set(came).intersection(SIGNALS), key=came.rfind)
 
 
 class Supervisor:
@@ -76,6 +70,7 @@ class Supervisor:
         self._identity = host.identify()
         self._signals: list[int] = []
         self._code: int | None = None
+        self._sources = Sources(self._selector, self._load_afresh)
         self._is_ready, self._notify = False, Notify()
         self._connections: list[Links] = []
         self._switches: list[Connection] = []
@@ -83,7 +78,11 @@ class Supervisor:
 
     def run(self) -> int:
         """Works until it is told to end."""
-        self._catch_signals()
+        self._signal_pipe = catch_signals()
+        self._selector.register(self._signal_pipe, selectors.EVENT_READ, self._wake)
+        if self._config.reload and (why := self._sources.start(self._config.import_path, self._selector.close)):
+            self._complain(why)
+            return EXIT_USAGE
         self._share()
         self._templates.start()
         try:
@@ -99,21 +98,12 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             return self._code or 0
         finally:
+            self._sources.end()
             self._templates.end()
             if self._metrics:
                 self._metrics.close()
 
     # -- start -------------------------------------------------------------------------------------------------------
-
-    def _catch_signals(self) -> None:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        for number in (*SIGNALS, signal.SIGCHLD):
-            signal.signal(number, lambda number, frame: None)  # `_wake` is told by the pipe
-        signal.set_wakeup_fd(writer)
-        self._signal_pipe = reader
-        self._selector.register(reader, selectors.EVENT_READ, self._wake)
 
     def _share(self) -> None:
         """What children and supervisor have in common is made before the first fork."""
@@ -144,20 +134,27 @@ class Supervisor:
 
     def _await_ready(self) -> dict[str, Any] | None:
         """The application's facts; None after an error or a signal."""
-        while self._templates.facts is None and not self._templates.failure and self._code is None:
+        while self._templates.facts is None and self._code is None:
+            if self._templates.failure:
+                self._complain(self._templates.failure)
+                if not self._config.reload:
+                    self._code = EXIT_USAGE
+                    return None
+                logger.warning("Waiting for a change of the source (Ctrl-C ends)")
+                self._templates.failure = ""
             for key, _ in self._selector.select(1.0):
                 key.data()
+            if signal.SIGHUP in self._signals:  # what is being imported may be old
+                self._signals = [number for number in self._signals if number != signal.SIGHUP]
+                self._load_afresh("SIGHUP")
             if {signal.SIGINT, signal.SIGTERM} & set(self._signals):
                 self._code = 0
-        if self._code is None and self._templates.failure:
-            self._complain(self._templates.failure)
-            self._code = EXIT_USAGE
         return self._templates.facts if self._code is None else None
 
     def _reach_broker(self, facts: dict[str, Any]) -> bool:
         try:
             self._first_facts = dict(facts)
-            facts["queues"] = served(facts["url"], facts["name"], facts["queues"])
+            facts["queues"] = partitions.served(facts["url"], facts["name"], facts["queues"])
             prefixes = [keys.prefix(facts["name"], queue) for queue in facts["queues"]]
             needed = partial(self._config.connections, is_cluster=cluster.is_cluster(facts["url"]))
             outset = at_start(facts["url"], prefixes, needed)
@@ -199,7 +196,7 @@ class Supervisor:
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
             self._reports, self._audit, self._limits, self._stacks, self._notify,
-            self._schedules, Partitions(site, facts["name"]),
+            self._schedules, partitions.Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.burst:
             self._services.append(Burst(site, self._children, self._drain))
@@ -236,6 +233,7 @@ class Supervisor:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
+        self._wake()  # what came during the start
         while True:
             now = time.monotonic()
             for service in self._services:
@@ -295,10 +293,9 @@ class Supervisor:
     # -- what arrives ------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._signals += in_order(os.read(self._signal_pipe, 4096))
+        self._signals += came_through(self._signal_pipe)
         if os.getpid() == 1:
-            reap_orphans(self._templates.pids)
+            reap_orphans((*self._templates.pids, self._sources.pid))
         if not hasattr(self, "_children"):
             return
         while self._signals:
@@ -311,15 +308,20 @@ class Supervisor:
         elif number in (signal.SIGTSTP, signal.SIGCONT):
             self._be_quiet(number == signal.SIGTSTP)
         elif number == signal.SIGHUP:
-            if not self._children.is_ending:
-                logger.info("SIGHUP: loading the application afresh")
-                self._notify.reloading()
-                self._templates.start()
+            self._load_afresh("SIGHUP")
         elif not self._children.is_ending:
             self._drain(signal.Signals(number).name)
         else:
             self._code = 128 + number
             self._give_everything_back()
+
+    def _load_afresh(self, why: str) -> None:
+        """In a new template. Nothing changes if it cannot."""
+        if not self._templates.is_over:
+            logger.info("%s: loading the application afresh", why)
+            if self._is_ready:
+                self._notify.reloading()
+            self._templates.start()
 
     def _drain(self, why: str) -> None:
         grace_s = self._config.grace_ms / 1000
@@ -354,14 +356,19 @@ class Supervisor:
                 self._limits.ring()
 
     def _accepts(self, facts: dict[str, Any]) -> str:
-        """A template has imported the application afresh; it must have found the same, except for the tasks."""
-        if any(facts[name] != self._first_facts[name] for name in ("name", "url", "queues")):
-            what = "it has another name, broker or queues now"
-            if not self._templates.is_in_use:
-                logger.error("the application: %s: this host ends, start it again", what)
-                self._obey(signal.SIGTERM)
-                self._code = EXIT_FAILED
+        """A template has imported the application afresh. It must have the same name and broker; a queue that is new
+        is not served until this host is started again."""
+        what = partitions.unlike(self._first_facts, facts, self._config.reload)
+        if what and self._config.reload:
+            self._drain(f"the application: {what}: this host starts again")
+            self._code = START_AGAIN
+        elif what and not self._templates.is_in_use:
+            logger.error("the application: %s: this host ends, start it again", what)
+            self._obey(signal.SIGTERM)
+            self._code = EXIT_FAILED
+        if what:
             return f"{what}, for which this host has to be started again"
+        partitions.compare(self._site.queues, self._first_facts["queues"], facts["queues"])
         was_in_use = self._templates.is_in_use
         site, crews = self._site, list(map(Crew.read, facts["crews"]))
         site.former += [crew for crew in site.crews if crew not in crews]

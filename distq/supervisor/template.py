@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import json
 import logging
 import os
@@ -32,10 +33,20 @@ from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
 from distq.message import names_of
 from distq.middleware import check
-from distq.supervisor.crews import LOOPS, THREADS, crews, declined, left_to_others, types_of, useless_tags
+from distq.supervisor.crews import (
+    LOOPS,
+    THREADS,
+    crews,
+    declined,
+    left_to_others,
+    types_of,
+    useless_tags,
+    ways_in,
+)  # fmt: skip
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
+from distq.worker.line import Way
 from distq.worker.notes import keep_what_is_logged
 from distq.worker.pool import Pool
 from distq.worker.stacks import show_on_demand
@@ -117,6 +128,9 @@ class _Template:
 
     def run(self) -> None:
         config = self._shared.config
+        if config.reload:
+            sys.dont_write_bytecode = True  # such a file is taken for fresh when a source is saved twice in a second
+            importlib.invalidate_caches()
         self._app = load(config.app, config.import_path)
         if config.broker:
             self._app.rebind(config.broker)
@@ -126,7 +140,7 @@ class _Template:
         self._app.declined = declined(self._app, config)
         self._types = types_of(self._app)
         self._names = list(dict.fromkeys((*self._names, *names_of(self._types))))
-        self._crews = crews(self._app, self._queues, bool(config.coroutines))
+        self._crews = crews(self._app, self._queues, config.threads, config.coroutines)
         for slip in useless_tags(self._app, config):
             logger.warning("%s", slip)
         if threading.active_count() > 1:
@@ -198,6 +212,7 @@ class _Template:
             shared = self._shared
             is_regular = shared.config.position(slot) < shared.config.children
             crew = self._crews[LOOPS if shared.config.is_loop(slot) else THREADS]
+            other = Way("nothing") if shared.config.is_loop(slot) else Way()
             for index, (reader, writer) in enumerate(shared.pokes):
                 os.close(writer)
                 if index != slot:
@@ -219,7 +234,8 @@ class _Template:
                 threads=shared.config.threads,
                 coroutines=shared.config.coroutines,
                 max_tasks=shared.config.max_tasks if is_regular else 0,
-                ways=crew.ways if is_regular else [],
+                ways=ways_in(queues, self._queues, crew.ways, other) if is_regular else [],
+                shares=crew.shares if is_regular else [],
             )
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)

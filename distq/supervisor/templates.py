@@ -74,7 +74,9 @@ class Templates(Service):
         self._used: Template | None = None
         self._children: Offspring | None = None
         self._accepts: Callable[[dict[str, Any]], str] = lambda facts: ""
-        self._start_at, self._pause, self._is_over = NEVER, 0.0, False
+        self._start_at, self._pause = NEVER, 0.0
+        self.is_over = False
+        """Whether no other one is started."""
         self.facts: dict[str, Any] | None = None
         """What the first one has found."""
         self.failure = ""
@@ -138,7 +140,7 @@ class Templates(Service):
 
     def stop(self) -> None:
         """No other one is started, or comes into use."""
-        self._is_over, self._start_at = True, NEVER
+        self.is_over, self._start_at = True, NEVER
         if self._loading is not None:
             self._loading.kill()
 
@@ -182,7 +184,7 @@ class Templates(Service):
 
     def _is_ready(self, template: Template, facts: dict[str, Any]) -> None:
         template.ready_at = time.monotonic()
-        if self._loading is template and not self._is_over:
+        if self._loading is template and not self.is_over:
             self._loading = None
             template.failure = self._accepts(facts)
             if not template.failure:
@@ -201,6 +203,8 @@ class Templates(Service):
         was_used, was_loading = template is self._used, template is self._loading
         self._used = None if was_used else self._used
         self._loading = None if was_loading else self._loading
+        if self._children is None and not was_loading:
+            return  # another one had to begin before it was ready
         if self._children is None:
             self.failure = template.failure or (
                 f"the application could not be loaded: its process {how_it_ended(status)}"
@@ -209,7 +213,7 @@ class Templates(Service):
         self._children.all_exited(template)
         if was_used:
             self._children.use(None)
-        if self._is_over:
+        if self.is_over:
             return
         if self._used is None and self._loading is None and self._start_at == NEVER:
             now = time.monotonic()

@@ -11,7 +11,7 @@ import os
 import random
 import select
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from distq.broker import cluster, dial, keys, reach, verbs
@@ -20,6 +20,7 @@ from distq.broker.scripts import Script, encode
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.errors import BrokerUnavailable, LayoutMismatch
 from distq.worker.board import QUIT, RUN
+from distq.worker.shares import Shares
 
 logger = logging.getLogger("distq.worker")
 
@@ -60,6 +61,8 @@ class Announced(NamedTuple):
     """Per queue, by type."""
     ways: Sequence[Way] = ()
     """Per queue; empty: everywhere as it says when it registers."""
+    shares: Shares | None = None
+    """Types of which its process runs only some at a time."""
 
 
 class Line:
@@ -76,6 +79,7 @@ class Line:
         self._host, self._info, self._lease_ms = host, info.encode(), lease_ms
         self._types, self._digest, self._limits = announced[:3]
         self._ways = announced.ways or [Way()] * len(self._prefixes)
+        self._shares = announced.shares
         self._poke, self._order = poke, order
         self._reply_s = reach.patience(url, REPLY_S)
         self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
@@ -85,7 +89,9 @@ class Line:
         self._ahead: tuple[int, verbs.Command[verbs.Step]] | None = None
         self._ears: dict[int, Wire] = {}
         self._ids: dict[int, int] = {}
-        """What the broker calls the connections on which this worker listens."""
+        """What the broker calls the connections on which this worker listens, if that is to be ended."""
+        self._deaf: dict[int, Collection[str]] = {}
+        """Markers for which those do not wait, since there was no room for what they tell of."""
         self._listening: dict[int, float] = {}
         self._takes: Sequence[verbs.Takes] = ()
         """Per queue."""
@@ -108,9 +114,10 @@ class Line:
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
         for queue, prefix in enumerate(self._prefixes):
+            lanes = verbs.Lanes(self._ways[queue].apart, self._shares.at(prefix) if self._shares else ())
             command = verbs.register(
                 prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._takes[queue],
-                self._types, self._limits[queue], self._ways[queue].apart,
+                self._types, self._limits[queue], lanes,
             )  # fmt: skip
             word, value = self._insist(queue, command, ["broken", ""])
             if word == "layout":
@@ -231,11 +238,15 @@ class Line:
     def _listen_to(self, queue: int) -> bool:
         if queue not in self._ears:
             self._ears[queue] = ear = Wire(self._places[queue], timeout=self._reply_s, name="distq-worker")
-            if self.is_spread:
+            if self.is_spread or self._shares:
                 self._ids[queue] = ear.request(encode("CLIENT", "ID"))
         if queue not in self._listening:
             self._ears[queue].send(self._block([queue]))
             self._listening[queue] = time.monotonic()
+            self._deaf[queue] = self._shares.full if self._shares else ()
+        elif self._shares and not self._shares.full.issuperset(self._deaf[queue]):  # it answers, and is asked anew
+            self._deaf[queue] = ()
+            self._connected(queue).request(encode("CLIENT", "UNBLOCK", self._ids[queue]))
         return True
 
     def heard(self, number: int) -> list[int]:
@@ -285,9 +296,8 @@ class Line:
 
     def _next_step(self, queue: int, want: int, room: int, verdicts: Verdicts) -> verbs.Command[verbs.Step]:
         self._numbers[queue] += 1
-        return verbs.step(
-            self._prefixes[queue], self.name, self._numbers[queue], want, room, self._digest, verdicts
-        )  # fmt: skip
+        group = self._shares.told(self._digest) if self._shares else self._digest
+        return verbs.step(self._prefixes[queue], self.name, self._numbers[queue], want, room, group, verdicts)
 
     def _block(self, queues: Iterable[int]) -> bytes:
         wakes = [place for queue in queues for place in self._markers(queue)]
@@ -299,6 +309,8 @@ class Line:
         if takes == "nothing":
             return []
         markers = [keys.key(prefix, "WAKE_GROUP", self._digest)]
+        if self._shares:
+            markers += [keys.key(prefix, "WAKE_GROUP", group) for group in self._shares.free]
         if takes != "lanes":
             markers.insert(0, keys.key(prefix, "WAKE"))
         if takes in ("all", "only"):

@@ -16,16 +16,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from distq.app import Distq
-from distq.broker.verbs import Takes
+from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.execute import Executor
 from distq.worker.hand import releases
-from distq.worker.line import BLOCK_S, REPLY_S
+from distq.worker.line import BLOCK_S, REPLY_S, Announced
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST
+from distq.worker.shares import Shares
 from distq.worker.worker import WINDOW_NS, Post, Worker
 
 SETTLE_NS = 5_000_000
@@ -42,6 +43,7 @@ class Pool(Worker):
 
     def __init__(self, app: Distq, post: Post, seats: int | None = None) -> None:
         self._number = seats or post.threads
+        self._shares = Shares(post.shares)
         super().__init__(app, post, self._number)
         self._meters = Meters(post.slot, post.names, threading.Lock())
         self._parked: list[Any] = []
@@ -67,6 +69,9 @@ class Pool(Worker):
         self._probe_at = 0.0
         self._low_water = -1
         """The main thread, asleep, wants to know when no more wait than this."""
+
+    def _announcement(self) -> Announced:
+        return super()._announcement()._replace(shares=self._shares)
 
     def _work(self) -> None:
         threads = [
@@ -105,6 +110,11 @@ class Pool(Worker):
     def _exchange(self, ending: bool) -> bool:
         """A step in each queue that has something to settle, or may have work; whether there was any."""
         stepped, probes, queues = False, self._is_probe_due(), len(self._post.queues)
+        if self._shares:
+            with self._guard:
+                has_room = self._shares.look(self._hand)
+            if has_room:
+                self._empty.clear()  # for others
         self._turn += 1  # each queue is the first one by turns: that may take all that is wanted
         for queue in [(self._turn + ahead) % queues for ahead in range(queues)]:
             with self._guard:
@@ -132,6 +142,11 @@ class Pool(Worker):
                 self._ring(b"b")  # before a thread wakes: it may keep the interpreter
             self._wake(len(self._hand.waiting))
         return True
+
+    def _take(self, queue: int, step: Step) -> None:
+        super()._take(queue, step)
+        if self._shares:
+            self._shares.take(step.entries, step.messages, step.fence)
 
     def _want(self) -> int:
         """How many more to fetch."""

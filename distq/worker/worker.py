@@ -37,6 +37,7 @@ from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace, nearly
+from distq.worker.shares import Share
 from distq.worker.stacks import tasks_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Post:
     """So many it runs at most; 0: any number."""
     ways: Sequence[Way] = ()
     """How it takes part in each queue; empty: in all in the same way."""
+    shares: Sequence[Share] = ()
 
 
 class Worker:
@@ -330,8 +332,7 @@ class Solo(Worker):
     # -- running -----------------------------------------------------------------------------------------------------
 
     def _run_batch(self, step: Step) -> Verdicts:
-        """Runs what it may of a batch, and of those that follow it without a pause; verdicts that release what it gives
-        back."""
+        """Runs what it may of a batch, and of those that follow at once; verdicts that release what it gives back."""
         name, words, hand = self._names[self._queue], self._slot.words, self._hand
         types: set[str] = set()
         while True:

@@ -100,7 +100,7 @@ def register__(room: Room) -> Command[Any]:
 @case
 def register__apart(room: Room) -> Command[Any]:
     room.enqueue()
-    return verbs.register(room.prefix, "w:1", "host", 15_000, "job", b"{}", "all", ["other"], {}, ["job"])
+    return verbs.register(room.prefix, "w:1", "host", 15_000, "job", b"{}", "all", ["other"], {}, verbs.Lanes(["job"]))
 
 
 @case

@@ -119,12 +119,14 @@ class Room:
         host: str = "host",
         takes: verbs.Takes = "all",
         apart: Sequence[str] = (),
+        shares: Sequence[tuple[str, bool, Sequence[str]]] = (),
     ) -> Worker:
         digest = "isolated" if takes == "isolated" else "_".join(types)
         worker = Worker(f"{host}:{next(self._ids)}", digest)
         command = verbs.register(
-            self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {}, apart
-        )
+            self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {},
+            verbs.Lanes(apart, shares),
+        )  # fmt: skip
         reply = self.run(command)
         assert reply[0] == "ok", reply
         return worker
@@ -136,17 +138,19 @@ class Room:
         verdicts: Sequence[bytes] = (),
         room: int = 1 << 20,
         number: int | None = None,
+        shares: str = "",
     ) -> verbs.Step:
         if number is None:
             worker.number += 1
             number = worker.number
-        return self.run(self.step_command(worker, number, want, verdicts, room))
+        return self.run(self.step_command(worker, number, want, verdicts, room, shares))
 
     def step_command(
-        self, worker: Worker, number: int, want: int, verdicts: Sequence[bytes] = (), room: int = 1 << 20
+        self, worker: Worker, number: int, want: int, verdicts: Sequence[bytes] = (), room: int = 1 << 20,
+        shares: str = "",
     ) -> verbs.Command[verbs.Step]:  # fmt: skip
         packed = Verdicts(len(verdicts), b"".join(verdicts))
-        return verbs.step(self.prefix, worker.name, number, want, room, worker.digest, packed)
+        return verbs.step(self.prefix, worker.name, number, want, room, worker.digest + shares, packed)
 
     def hold(self, worker: Worker, id: str) -> str:
         """The worker reserves what is ready, which must be just this task; its entry."""

@@ -194,3 +194,16 @@ def test_an_idle_host_is_as_silent_as_with_one_queue(start: Start, room: Room) -
     seconds = 8
     commands = Monitor(room.url).commands(seconds)
     assert 1 <= len(commands) <= seconds, "\n".join(line[:120] for line in commands)
+
+
+@pytest.mark.parametrize("options", [("--coroutines", "2"), ("--exclude-types", "limited")])
+def test_further_partitions_are_served_by_hosts_that_take_part_in_queues_in_different_ways(
+    start: Start, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PARTITIONS", "8")
+    start("partitions", *options)
+    monkeypatch.setenv("PARTITIONS", "2")
+    start("partitions", *options)
+    handles = work.delay_many([()] * 100)
+    for handle in handles:
+        assert handle.get(timeout=10) == "bulk"

@@ -11,7 +11,7 @@ import pytest
 
 from distq.broker import verbs
 from distq.result import Handle
-from distq.supervisor.supervisor import in_order
+from distq.supervisor.signals import in_order
 from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, render, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal

@@ -105,9 +105,37 @@ def test_code_that_cannot_be_imported_changes_nothing(start: Start, journal: Jou
     assert host.children == before
     release.write_text("2")
     host.send(signal.SIGHUP)
-    host.await_log("is replaced: the application was loaded afresh", times=2)
-    assert wait.delay(0).get(timeout=10)[0] == "2"
+    eventually(lambda: wait.delay(0).get(timeout=10)[0] == "2", "new code")
     assert host.terminate() == 0
+
+
+def test_fresh_code_with_another_queue_is_used_and_the_host_says_how_to_serve_that(
+    start: Start, journal: Journal, release: Path
+) -> None:
+    host = start("releases", "--coroutines", "2", "--exclude-types", "compute")
+    release.write_text("with a queue")
+    host.send(signal.SIGHUP)
+    host.await_log("is replaced: the application was loaded afresh", times=4)
+    assert "start this host again to serve new queues: later\n" in host.log()
+    eventually(lambda: wait.delay(0).get(timeout=10)[0] == "with a queue", "new code")
+    app.queue("later")
+    waits = app.enqueue("in_later", queue="later")
+    other = start("releases", "--coroutines", "2", "--exclude-types", "compute")
+    assert waits.get(timeout=10) == "later"
+    assert host.terminate() == 0
+    release.write_text("2")
+    other.send(signal.SIGHUP)
+    other.await_log("is replaced: the application was loaded afresh", times=4)
+    assert "not declared any more, and served until this host is started again: later\n" in other.log()
+    assert app.enqueue("newer", queue="later").get(timeout=20) == "newer"
+
+
+def test_fresh_code_of_another_application_is_refused(start: Start, journal: Journal, release: Path) -> None:
+    host = start("releases")
+    release.write_text("renamed")
+    host.send(signal.SIGHUP)
+    host.await_log("goes on: it has another name or broker now, for which this host has to be started again")
+    assert wait.delay(0).get(timeout=10)[0] == "1"
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

@@ -2,7 +2,8 @@
 -- A worker begins: its lease, the types it can run, the limits they declare (the last registration wins).
 -- KEYS prefix
 -- ARGV layout, worker, host, lease ms, digest, info, takes, types that have lanes of their own from now on (a msgpack
---   array, "" none), number of types, types…, then type and limit ("" none) by turns
+--   array, "" none), types of which it takes only some at a time (a msgpack array of: group, whether they have lanes of
+--   their own from now on, types; "" none), number of types, types…, then type and limit ("" none) by turns
 --   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
 --     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
 --     | "isolated": nothing but isolated tasks, and its host runs nothing else
@@ -16,13 +17,13 @@ redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
-local types = tonumber(ARGV[9])
+local types = tonumber(ARGV[10])
 if types > 0 then
-  redis.call('SADD', TYPES .. digest, unpack(ARGV, 10, 9 + types))
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 11, 10 + types))
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
 end
 redis.call('SADD', GROUPS, digest)
-for i = 10 + types, #ARGV, 2 do
+for i = 11 + types, #ARGV, 2 do
   local type, declared = ARGV[i], ARGV[i + 1]
   local limit = read_limit(type)
   if declared ~= '' then
@@ -38,7 +39,11 @@ for i = 10 + types, #ARGV, 2 do
 end
 if ARGV[8] ~= '' then
   redis.call('HSET', WORKER .. worker, 'apart', ARGV[8])
-  set_apart(ARGV[8], digest)
+  set_apart(cmsgpack.unpack(ARGV[8]), digest)
+end
+if ARGV[9] ~= '' then
+  redis.call('HSET', WORKER .. worker, 'shares', ARGV[9])
+  announce_shares(cmsgpack.unpack(ARGV[9]), lease)
 end
 mark()
 return {'ok', now}

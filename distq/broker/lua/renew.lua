@@ -39,9 +39,11 @@ local held, said = {}, {}
 for i = 5 + types, #ARGV do
   if redis.call('EXISTS', WORKER .. ARGV[i]) == 1 then
     redis.call('ZADD', LEASES, now + lease, ARGV[i])
-    local apart, group = unpack(redis.call('HMGET', WORKER .. ARGV[i], 'apart', 'digest'))
-    if apart and not said[group] then set_apart(apart, group) end -- the others of the group say the same
+    local apart, group, shares = unpack(redis.call('HMGET', WORKER .. ARGV[i], 'apart', 'digest', 'shares'))
+    if apart and not said[group] then set_apart(cmsgpack.unpack(apart), group) end -- the others of the group say the same
     if apart then said[group] = true end
+    if shares and not said[shares] then announce_shares(cmsgpack.unpack(shares), lease) end
+    if shares then said[shares] = true end
     held[#held + 1] = redis.call('LLEN', PROCESSING .. ARGV[i])
   else
     held[#held + 1] = -1

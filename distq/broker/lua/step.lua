@@ -2,9 +2,9 @@
 -- A worker's whole round trip: settles what it has finished and reserves more. A worker that was reaped gets "gone";
 -- a step that was already applied settles nothing again and is told what it reserved.
 -- KEYS prefix
--- ARGV worker, number, want, bytes, digest, then three per verdict (parts/settle.lua)
+-- ARGV worker, number, want, bytes, digest and shares (parts/shares.lua), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1|2, late verdicts, entries, messages}
--- uses clock head limit wake ready shelves endings future settle lanes reserve
+-- uses clock head limit wake ready shelves endings future settle lanes shares reserve
 
 -- The short way: a worker that was idle settles nothing, and the queue holds ready tasks and nothing else that matters now.
 -- What wakes it is handed out in two thirds of the time because nothing else is set up.
@@ -43,12 +43,12 @@ local function reserve_at_once(worker, number, want, room)
   return {'ok', now, fence, 0, 0, entries, messages}
 end
 
-if not ARGV[6] and tonumber(ARGV[3]) > 0 then
+if not ARGV[6] and tonumber(ARGV[3]) > 0 and not string.find(ARGV[5], ' ', 1, true) then
   local reply = reserve_at_once(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
   if reply then return reply end
 end
 -- the long way
-local worker, number, digest = ARGV[1], tonumber(ARGV[2]), ARGV[5]
+local worker, number, digest = ARGV[1], tonumber(ARGV[2]), read_shares(ARGV[5])
 local state = redis.call('HMGET', WORKER .. worker, 'step', 'fence', 'reserved', 'alone', 'takes')
 redis.call('ZREM', WAKE, 'w')
 redis.call('ZREM', WAKE_GROUP .. digest, 'w')

@@ -15,7 +15,7 @@ RELEASE = RELEASE_AT.read_text() if RELEASE_AT.exists() else "1"
 if RELEASE == "broken":
     raise RuntimeError("this release cannot be imported")
 
-app = Distq("app")
+app = Distq("other" if RELEASE == "renamed" else "app")
 leaked: list[bytearray] = []
 
 
@@ -73,6 +73,14 @@ def leak(kilobytes: int) -> None:
     with running():
         leaked.append(bytearray(os.urandom(1024)) * kilobytes)
         time.sleep(0.005)
+
+
+if RELEASE == "with a queue":
+    app.queue("later")
+
+    @app.task(queue="later")
+    def in_later() -> str:
+        return "later"
 
 
 if RELEASE == "2":

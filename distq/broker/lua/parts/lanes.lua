@@ -16,12 +16,22 @@ end
 -- Types that have lanes since a group of workers wants them. Releases that know no such lanes forget
 -- them when they are empty, so this is said again with each renewal.
 local function set_apart(types, digest)
-  types = cmsgpack.unpack(types)
   local kind = 'apart ' .. digest
   for i, found in ipairs(redis.call('HMGET', LANES, unpack(types))) do
     if found ~= 'limited' and found ~= kind then redis.call('HSET', LANES, types[i], kind) end
   end
   redis.call('HSET', META, 'apart', 1)
+end
+
+-- Each type of which a worker takes only some at a time is a group of its own, and so has a marker of its own.
+local function announce_shares(shares, lease)
+  for _, share in ipairs(shares) do
+    local group, is_apart, types = unpack(share)
+    redis.call('SADD', TYPES .. group, unpack(types))
+    redis.call('PEXPIRE', TYPES .. group, lease * 4)
+    redis.call('SADD', GROUPS, group)
+    if is_apart then set_apart(types, group) end
+  end
 end
 
 -- That group is gone: its lanes end when they are empty.

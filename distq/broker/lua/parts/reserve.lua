@@ -7,8 +7,12 @@ local has_deadlines = false
 -- Whether an entry of a list must not be handed over, and is dealt with. Asked only where there are deadlines or limits.
 -- Its time may be over although nobody has told it: the keeper is dead, or behind. Its type may have got a lane since
 -- it was enqueued: then it moves there.
+-- Or it is one of a type that the worker has a share of, and has no lane in this queue: it gets one.
 local function is_kept_back(entry, message, has_kept_lanes)
   local h = read_head(message)
+  if share_of[h.lane] and not is_kept_lane(redis.call('HGET', LANES, h.lane)) then
+    set_apart({h.lane}, share_of[h.lane].group)
+  end
   if h.expires > 0 and h.expires <= now then
     finish(entry, h, 'expired', 'expires')
   elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.lane)) then
@@ -51,15 +55,18 @@ end
 -- Each lane is the first one by turns: that may take all that is wanted.
 local function take_from_lanes(level, want, digest, turn)
   local lanes = redis.call('SINTER', TYPES .. digest, LANES_AT .. level)
+  for i = 1, #share_lanes do lanes[#lanes + 1] = share_lanes[i] end
   for ahead = 1, #lanes do
     local lane = lanes[(turn + ahead) % #lanes + 1]
     if #got < want then
       local list = LANE .. level .. ':' .. lane
-      local limit, most = read_limit(lane), want - #got
+      local limit, most, share = read_limit(lane), want - #got, share_of[lane]
+      if share then most = math.min(most, share.free) end
       if limit then most = math.min(most, (tokens(limit))) end
       if most > 0 then
         local taken = take(list, level, most)
         if limit and taken > 0 then take_tokens(lane, limit, taken) end
+        if share then share.free = share.free - taken end
       end
       leave_empty_lane(level, lane)
     end
@@ -79,6 +86,7 @@ local function reserve(worker, want, bytes, digest, takes, turn)
     has_lanes = redis.call('EXISTS', LANES) == 1
     has_kept_lanes = redis.call('EXISTS', LIMITS) == 1 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
+  has_kept_lanes = has_kept_lanes or #share_lanes > 0
   for _, level in ipairs(LEVELS) do
     if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
       if holds or #got > 0 then
@@ -93,10 +101,12 @@ local function reserve(worker, want, bytes, digest, takes, turn)
     if takes == 'suspects' then
       if redis.call('EXISTS', QUEUE .. level) == 1 then break end
     else
-      if has_lanes then take_from_lanes(level, want, digest, turn) end
-      if #got < want and takes ~= 'isolated' and takes ~= 'lanes' then
-        take(QUEUE .. level, level, want - #got, has_kept_lanes)
-      end
+      local takes_ready = takes ~= 'isolated' and takes ~= 'lanes'
+      -- Several types with slots could have all seats together, so the others are the first ones as often.
+      local ready_first = takes_ready and #share_lanes > 0 and now % 2 == 1
+      if has_lanes and not ready_first then take_from_lanes(level, want, digest, turn) end
+      if #got < want and takes_ready then take(QUEUE .. level, level, want - #got, has_kept_lanes) end
+      if has_lanes and ready_first and #got < want then take_from_lanes(level, want, digest, turn) end
       if #got >= want or room <= 0 then break end
     end
   end
