@@ -27,6 +27,7 @@ from benchmarks import (
     report,
     succession,
     throughput,
+    ticking,
 )
 from benchmarks.figure import Figure
 from benchmarks.first import first
@@ -43,6 +44,8 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "loaded": ("From call to start, busy", latency.loaded),
     "delayed": ("Delayed tasks", punctuality.delayed),
     "retries": ("Retries", punctuality.retries),
+    "schedules": ("Schedules", ticking.ticks),
+    "schedules-faults": ("Schedules while hosts are killed and stopped", ticking.faults),
     "priority": ("A high task among low ones", punctuality.priority),
     "neighbours": ("A slow task in a batch", punctuality.neighbours),
     "time-limit": ("Time limits of stubborn handlers", limits.time_limit),

@@ -65,6 +65,22 @@ def note(number: int, due: float) -> None:
         file.write(f"{number} {late * 1000:.3f}\n")
 
 
+@app.task(type="tock")
+def tock() -> None:
+    """Writes down how late the tick is."""
+    tick = current().headers.get("tick")
+    if tick:
+        with open(LOG, "a", encoding="ascii") as file:
+            file.write(f"{time.time() * 1000 - tick:.3f}\n")
+
+
+@app.task(type="tick-of")
+def tick_of() -> None:
+    """Writes down which tick it is."""
+    with open(LOG, "a", encoding="ascii") as file:
+        file.write(f"{current().headers['tick']:.0f}\n")
+
+
 @app.task(type="fail")
 def fail() -> None:
     """Writes down when it ran, and fails."""
