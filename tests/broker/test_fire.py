@@ -105,6 +105,31 @@ def test_the_keeper_is_told_what_is_due_and_comes_again_after_that(room: Room) -
     assert room.tick().due == (due,), "it is due until it is fired"
 
 
+@pytest.mark.parametrize("raw", [{"tick": "x"}, {"tick": "1e3"}, {"tick": "9" * 30}, {"jitter": "soon"}, {"when": ""}])
+def test_what_somebody_else_has_written_there_is_told_to_nobody(room: Room, raw: dict[str, str]) -> None:
+    ticking.create(room, "good")
+    ticking.create(room, "bad")
+    ticking.come(room, "good")
+    key = room.key("SCHEDULE", "bad")
+    if raw == {"when": ""}:
+        room.redis.hdel(key, "when")
+    else:
+        room.redis.hset(key, mapping=raw)
+    assert [due.name for due in room.tick().due] == ["good"]
+    assert room.redis.zrange(room.key("FIRES"), 0, -1) == [b"good"]
+    room.run(schedules.forget(room.prefix, "bad"))
+
+
+def test_one_that_is_said_to_be_due_too_early_waits_for_its_tick(room: Room) -> None:
+    record = ticking.create(room)
+    room.redis.zadd(room.key("FIRES"), {"it": 1})
+    [due] = room.tick().due
+    assert due.tick_ms == record.next_ms
+    firing = ticking.fire(room, ticking.due(record, "default.x"))
+    assert (firing.words, firing.next_ms) == (["early"], record.next_ms)
+    room.tick()
+
+
 def test_a_keeper_that_lets_a_tick_pass_is_none(room: Room) -> None:
     ticking.create(room, when="@every 5s")
     assert room.tick("one").is_keeper

@@ -25,7 +25,7 @@ SCRIPTS = {
     "producer": {"enqueue", "look", "cancel"},
     "worker": {
         "register", "step", "renew", "settle", "recover", "restore", "resign", "tick", "depths", "entries", "workers",
-        "tally", "strays", "probe",
+        "tally", "strays", "probe", "declare", "define", "fire", "schedules",
     },
     "operator": {script.name for script in all_scripts()},
 }  # fmt: skip
@@ -81,7 +81,8 @@ def test_each_can_do_its_work_and_not_more(users: dict[str, str], room: Room, st
     later = note.options(delay=60).delay("two")
     assert later.cancel()
     for words in (
-        ["queues"], ["tasks", "show", later.id], ["dlq", "list"], ["purge", "--all", "--yes"], ["audit"],
+        ["queues"], ["tasks", "show", later.id], ["dlq", "list"], ["purge", "--all", "--yes"], ["audit"], ["schedules", "create", "it", "@every 1s", "note"],
+        ["schedules", "show", "it"], ["schedules", "delete", "it", "--yes"],
     ):  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "distq", *words, "--broker", users["operator"], "--name", "failover"],

@@ -241,3 +241,16 @@ def test_ten_thousand_tasks_while_a_primary_dies(start_anywhere: Start, journal:
         assert {queue_of[id] for id in again} <= mine, "nothing of another node runs twice"
         assert host.terminate() == 0
         check_all_rules(cluster)
+
+
+def test_a_schedule_is_where_the_first_partition_is(start_anywhere: Start, journal: Journal, cluster: Cluster) -> None:
+    """Its tasks are, too."""
+    host = start_anywhere("partitions", "--lease", "2s", broker=cluster.url)
+    made = app.schedules.create("it", "@every 1s", work)
+    assert made.queue == "bulk"
+    assert [schedule.name for schedule in app.schedules.list()] == ["it"]
+    eventually(lambda: len(journal.starts()) > 2, "it ticks")
+    assert {outcome for _, _, outcome, _ in app.schedules.history("it")} == {"fired"}
+    assert app.schedules.trigger("it").get(timeout=20) == "bulk"
+    app.schedules.delete("it")
+    assert host.terminate() == 0

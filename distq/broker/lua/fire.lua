@@ -59,10 +59,16 @@ end
 local function fire(call)
   local name, expected, edition, next_tick = call[1], call[2], call[3], call[4]
   local found = redis.call('HMGET', SCHEDULE .. name, 'tick', 'edition', 'message', 'options', 'overlap', 'last')
-  if not found[3] then return 'unknown' end
+  if not found[3] then
+    redis.call('ZREM', FIRES, name)
+    return 'unknown'
+  end
   if expected > 0 then
     if tonumber(found[1] or 0) ~= expected or found[2] ~= edition or not redis.call('ZSCORE', FIRES, name) then return 'moved' end
-    if expected > now then return 'early' end
+    if expected > now then
+      await(name)
+      return 'early'
+    end
   end
   local s = {message = found[3], overlap = found[5], last = found[6],
     options = found[4] and cmsgpack.unpack(found[4]) or {}}

@@ -16,11 +16,14 @@ name_keeper(host, lease)
 advance(500)
 mark()
 
+-- Somebody else may have written there.
+local function is_number(text) return text and #text < 16 and string.match(text, '^%d+$') end
+
 local reply = {'keeper', now, tonumber(redis.call('HGET', META, 'armed') or -1)}
 local due = redis.call('ZRANGEBYSCORE', FIRES, '-inf', now, 'LIMIT', 0, DUE)
 for _, name in ipairs(due) do
   local found = redis.call('HMGET', SCHEDULE .. name, 'tick', 'edition', 'turn', 'when', 'tz', 'jitter', 'missed')
-  if found[1] and found[4] then
+  if is_number(found[1]) and is_number(found[6] or '0') and found[4] then
     for i = 1, #found do found[i] = found[i] or '' end
     reply[#reply + 1] = {name, unpack(found)}
   else

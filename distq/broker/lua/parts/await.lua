@@ -3,7 +3,7 @@
 -- that when it may again.
 local function await(name)
   local tick, paused = unpack(redis.call('HMGET', SCHEDULE .. name, 'tick', 'paused'))
-  if not tick or paused or redis.call('ZSCORE', ORPHANED, name) then
+  if not tonumber(tick or '') or paused or redis.call('ZSCORE', ORPHANED, name) then
     redis.call('ZREM', FIRES, name)
   else
     redis.call('ZADD', FIRES, tick, name)
