@@ -94,10 +94,11 @@ def catch_up(of: Timing, first_ms: int, now_ms: int, missed: str, patience_ms: i
     """
     if now_ms - first_ms > patience_ms and missed != "all":
         return ([] if missed == "skip" else [_last(of, first_ms, now_ms)]), of.next(now_ms)
-    due = [first_ms]
-    while len(due) < PORTION and (at := of.next(due[-1])) <= now_ms:
-        due.append(at)
-    return due, of.next(due[-1])
+    due, following = [first_ms], of.next(first_ms)
+    while len(due) < PORTION and following <= now_ms:
+        due.append(following)
+        following = of.next(following)
+    return due, following
 
 
 def _last(of: Timing, first_ms: int, now_ms: int) -> int:

@@ -308,7 +308,8 @@ class Schedules:
     def _unknown(self, name: str) -> UnknownSchedule:
         known = [record.name for _, record in self._records()]
         shown = ", ".join(sorted(known)[:10]) + (" …" if known[10:] else "") if known else "none yet"
-        return UnknownSchedule(f"no schedule {name!r:.80}{did_you_mean(name, known)}; there are: {shown}")
+        hint = " (the code declares it: it is there when a worker host has started)" if name in self._declared else ""
+        return UnknownSchedule(f"no schedule {name!r:.80}{hint or did_you_mean(name, known)}; there are: {shown}")
 
     def _call(self, definition: Definition) -> tuple[Sequence[Any], dict[str, Any], dict[str, Any]]:
         return self._app.codec.unpack_call(message.parse(whole(definition.message)).body)

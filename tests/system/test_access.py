@@ -81,8 +81,9 @@ def test_each_can_do_its_work_and_not_more(users: dict[str, str], room: Room, st
     later = note.options(delay=60).delay("two")
     assert later.cancel()
     for words in (
-        ["queues"], ["tasks", "show", later.id], ["dlq", "list"], ["purge", "--all", "--yes"], ["audit"], ["schedules", "create", "it", "@every 1s", "note"],
-        ["schedules", "show", "it"], ["schedules", "delete", "it", "--yes"],
+        ["queues"], ["tasks", "show", later.id], ["dlq", "list"], ["purge", "--all", "--yes"], ["audit"],
+        ["schedules", "create", "it", "@every 1s", "note"], ["schedules", "show", "it"],
+        ["schedules", "delete", "it", "--yes"],
     ):  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "distq", *words, "--broker", users["operator"], "--name", "failover"],
