@@ -196,8 +196,10 @@ def test_while_the_task_of_the_last_tick_runs_the_next_one_does_as_it_says(
     start("schedules", *LEASE, processes=3)
     outcome = {"skip": "skipped", "replace": "replaced", "queue": "fired"}[overlap]
     eventually(lambda: [one.outcome for one in app.schedules.history("it")].count(outcome) > 2, outcome)
-    starts = len(journal.starts(label="hold"))
-    assert (starts == 1) == (overlap == "skip")
+    if overlap == "skip":
+        assert len(journal.starts(label="hold")) == 1
+    else:
+        eventually(lambda: len(journal.starts(label="hold")) > 1, "another one begins, too")
     gate.touch()
     seen = len(app.schedules.history("it"))
     eventually(lambda: app.schedules.history("it")[0].outcome == "fired" and seen, "it goes on")
