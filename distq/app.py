@@ -30,7 +30,6 @@ from distq.options import (
     check_names,
     declaration,
     defaults,
-    limit_text,
 )
 from distq.periodic import ScheduleOptions, check_rhythm
 from distq.result import Handle
@@ -265,10 +264,13 @@ class Distq:
         # It has only one partition: who does not have the declaration does not know whether calls may be spread.
         return Sender(self, name, resolved, lambda args, kwargs: None)
 
-    def limits_of(self, queue: str) -> dict[str, str]:
-        """For each type of a queue, in each version, its rate as the broker keeps it; "" for none."""
+    def limits_of(self, queue: str) -> dict[str, tuple[str, bytes]]:
+        """For each type of a queue, in each version, its rate and its flow as the broker keeps them; empty for none."""
         return {
-            type: limit_text(task.declaration.rate) if task.declaration.rate else ""
+            type: (
+                task.declaration.rate.declared if task.declaration.rate else "",
+                task.declaration.flow.policy() if task.declaration.flow else b"",
+            )
             for task in self.tasks.values()
             if task.declaration.queue == queue
             for type in task.declaration.versions

@@ -1,8 +1,9 @@
 """A message: one requested call as it travels. Pure data; it cannot reach the broker.
 
-    bytes in the broker = head (27 bytes + type) + body
+    bytes in the broker = head (27 bytes + type) [+ flow] + body
     head  created_ms f64 | expires_ms f64 | result_ttl_s u32 | attempt u16 | deliveries u8 | version u8
           | priority u8 | flags u8 | length of type u8 | type        big-endian; the only part that scripts touch
+    flow  length u16, msgpack map                             only in version 2, see lua/parts/head.lua
     body  [args] | [args, kwargs] | [args, kwargs, headers]          msgpack, see `distq.codec`; opaque to scripts
 
 Producers send it without the first two fields: the broker's clock writes them.
@@ -18,8 +19,12 @@ from typing import NamedTuple
 
 from distq.errors import ConfigurationError, did_you_mean
 
-VERSION = 1
-"""Version of the envelope that this release writes. It reads this one and older ones."""
+VERSION = 2
+"""Version of the envelope that this release reads at most. Where version 1 says all, it writes that."""
+
+PLAIN = 1
+FLOWING = 2
+"""Has, between its head and its body, what decides when it is handed over."""
 
 HAS_RECORDS = 2
 """Flag: the task was replayed, so that there are records of attempts before its first."""
@@ -42,8 +47,10 @@ MAX_VERSION = 999
 
 _HEAD = struct.Struct(">ddIHBBBBB")
 _SENT = struct.Struct(">IHBBBBB")
+_FLOW = struct.Struct(">H")
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,%d}\Z" % MAX_NAME)
 _SENT_NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,255}\Z")
+_LIKE_A_LANE = re.compile(r"v[0-9]+/")
 _TYPED = re.compile(r"(.+)@([2-9]|[1-9][0-9]{1,2})\Z")
 _PLACE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}\Z" % MAX_ID)
@@ -68,6 +75,8 @@ class Message(NamedTuple):
     flags: int
     type: str
     body: bytes
+    flow: bytes = b""
+    """msgpack of what decides when it is handed over; nothing: its type alone."""
 
 
 CREATED = struct.Struct(">d")
@@ -92,7 +101,11 @@ def parse(raw: bytes) -> Message:
         type = raw[_HEAD.size : end].decode()
         if not _SENT_NAME.match(type):
             raise ValueError(f"not a message: its type is {type!r:.80}")
-        return Message._make((*head, type, raw[end:]))
+        start = end + _FLOW.size if head[5] == FLOWING else end
+        body = start + _FLOW.unpack_from(raw, end)[0] if head[5] == FLOWING else end
+        if len(raw) < body:
+            raise ValueError("the message is cut off")
+        return Message._make((*head, type, raw[body:], raw[start:body]))
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"not a message: {error}") from None
 
@@ -103,11 +116,22 @@ def type_of(raw: bytes) -> str:
     return raw[_HEAD.size : _HEAD.size + size].decode("utf-8", "replace")
 
 
-def head(type: str, priority: int, result_ttl_s: int | None, max_deliveries: int = 0) -> bytes:
-    """The part of a new message that is the same for every call with the same options."""
+def body_at(raw: bytes) -> int:
+    """Where the body of a message begins that has a flow. One that is cut off has none."""
+    end = _HEAD.size + raw[_HEAD.size - 1]
+    start = end + _FLOW.size
+    return start + int.from_bytes(raw[end:start], "big") if len(raw) >= start else len(raw)
+
+
+def head(
+    type: str, priority: int, result_ttl_s: int | None, max_deliveries: int = 0, flow: bytes | None = None
+) -> bytes:
+    """The part of a new message that is the same for every call with the same options (and, if it has one, flow)."""
     name = type.encode()
     ttl = NEVER_SAID if result_ttl_s is None else result_ttl_s
-    return _SENT.pack(ttl, 0, 0, VERSION, priority, max_deliveries << 2, len(name)) + name
+    version = PLAIN if flow is None else FLOWING
+    sent = _SENT.pack(ttl, 0, 0, version, priority, max_deliveries << 2, len(name)) + name
+    return sent if flow is None else sent + _FLOW.pack(len(flow)) + flow
 
 
 def own_max_deliveries(flags: int) -> int:
@@ -196,6 +220,8 @@ def check_by(by: object) -> str:
 
 def check_type(name: object) -> str:
     """A task's type, if it can be one."""
+    if isinstance(name, str) and _LIKE_A_LANE.match(name):
+        raise ConfigurationError(f"type={name!r:.80} cannot be a type: names such as v2/… are those of lanes")
     if not isinstance(name, str) or not _NAME.match(name):
         raise ConfigurationError(
             f"type={name!r:.80} cannot be a type: use 1 to {MAX_NAME} letters, digits and _ . : / -"

@@ -6,7 +6,7 @@ A call's options win over the declaration's, those over the queue's defaults, th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -16,6 +16,7 @@ from distq.backoff import Backoff, resolve
 from distq.clock import eta_ms
 from distq.durations import seconds
 from distq.errors import ConfigurationError, UnknownOption, UnknownQueue, did_you_mean
+from distq.flow import Arguments, Flow, flow
 from distq.rate import Rate
 from distq.upgrade import Upgrade, check_upgrades, check_version
 
@@ -38,7 +39,12 @@ class TaskOptions(TypedDict, total=False):
 
     type: str
     priority: Priority
-    rate: str
+    rate: str | Sequence[str]
+    per: str | Callable[[Arguments], Any]
+    max_running: int | str | Sequence[int | str]
+    fair: str | Callable[[Arguments], Any] | bool
+    weights: Mapping[str, float] | Callable[[str], float]
+    ordered: str | Callable[[Arguments], Any] | bool
     queue: str
     retries: int
     backoff: str | float | Callable[[int], float]
@@ -141,6 +147,8 @@ class Declaration:
     said: Defaults
     rules: Mapping[ExceptionClass, RetryRule] = field(default_factory=dict)
     rate: Rate | None = None
+    """Of the whole type."""
+    flow: Flow | None = None
     max_deliveries: int = 0
     """0: as the worker host says."""
     needs: str = ""
@@ -170,6 +178,8 @@ class Call:
     headers: Mapping[str, Any]
     max_deliveries: int = 0
     durable: bool = False
+    flow: Callable[[tuple[Any, ...], Mapping[str, Any]], bytes] | None = None
+    """What its message says of its flow, by the arguments."""
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
@@ -296,16 +306,15 @@ def _yes_or_no(value: object, what: str) -> bool:
 def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     """The checked form of `@app.task(**options)` on a function called `name`."""
     check_names(options, TaskOptions.__annotations__, "@app.task")
-    rate = options.get("rate")
-    if rate is not None and not isinstance(rate, str):
-        raise ConfigurationError(f'rate={rate!r:.80}: give text such as "10/s" or "100/m burst 20"')
+    rate, flows = flow(options)
     version = check_version(options.get("version", 1))
     return Declaration(
         type=message.check_type(options.get("type", name)),
         queue=message.check_place(options.get("queue", "default"), "queue"),
         said=defaults(options),
         rules=_rules(options.get("retry_rules", {})),
-        rate=None if rate is None else Rate.parse(rate),
+        rate=rate,
+        flow=flows,
         max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
         needs=message.check_place(options["needs"], "needs") if "needs" in options else "",
         slots=check_slots(options["slots"]) if "slots" in options else 0,
@@ -337,10 +346,14 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
             f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; there are: "
             f"{', '.join(queues)}; declare it with app.queue({queue!r:.80})"
         )
-    if declared.rate is not None and queue != declared.queue:
+    if (declared.rate or declared.flow) and queue != declared.queue:
         raise ConfigurationError(
-            f"queue={queue!r}: type {declared.type} has a rate, which holds for its own queue {declared.queue!r} only; "
-            "declare the task with queue= instead"
+            f"queue={queue!r}: type {declared.type} has a limit, which holds for its own queue {declared.queue!r} "
+            "only; declare the task with queue= instead"
+        )
+    if declared.flow and declared.flow.is_ordered and "priority" in options:
+        raise ConfigurationError(
+            f"priority={options['priority']!r:.80}: tasks of type {declared.type} run in order, and share one priority"
         )
     said = defaults({name: value for name, value in options.items() if name in _SAID_BY_CALLS})
     known = said.over(declared.said).over(queues[queue]).over(app)
@@ -353,7 +366,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
         priority=1 if known.priority is None else known.priority,
         result_ttl_s=known.result_ttl_s,
         id=None if options.get("id") is None else message.check_id(options["id"]),
-        options=_script_options(options, known, declared.rate),
+        options=_script_options(options, known, declared),
         headers=headers,
         max_deliveries=declared.max_deliveries,
         durable=bool(known.durable),
@@ -366,8 +379,8 @@ def _headers(headers: object) -> dict[str, Any]:
     return dict(headers)
 
 
-def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | None) -> dict[str, Any]:
-    """delay | due, expires_in | expires and limit, as the enqueue script takes them."""
+def _script_options(options: Mapping[str, Any], known: Defaults, declared: Declaration) -> dict[str, Any]:
+    """delay | due, expires_in | expires, limit and flow, as the enqueue script takes them."""
     if "delay" in options and "eta" in options:
         raise ConfigurationError("delay= and eta= say the same thing twice: give one of them")
     told: dict[str, Any] = {}
@@ -386,11 +399,14 @@ def _script_options(options: Mapping[str, Any], known: Defaults, rate: Rate | No
         told["expires_in"] = _positive_ms(expires, "expires")
     elif known.expires_ms is not None:
         told["expires_in"] = known.expires_ms
-    if rate is not None:
-        told["limit"] = limit_text(rate)
+    return told | limits_told(declared)
+
+
+def limits_told(declared: Declaration) -> dict[str, Any]:
+    """What the scripts are told with each call of a type whose tasks do not simply run."""
+    told: dict[str, Any] = {}
+    if declared.rate is not None:
+        told["limit"] = declared.rate.declared
+    if declared.flow is not None:
+        told["flow"] = declared.flow.policy()
     return told
-
-
-def limit_text(rate: Rate) -> str:
-    """A rate as the scripts keep it: "interval_us burst"."""
-    return f"{rate.interval_us:.15g} {rate.burst}"

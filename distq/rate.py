@@ -47,6 +47,11 @@ class Rate:
         """Microseconds from one token to the next."""
         return self.per_ms * 1000 / self.count
 
+    @property
+    def declared(self) -> str:
+        """As the scripts keep it: "interval_us burst"."""
+        return f"{self.interval_us:.15g} {self.burst}"
+
     def __str__(self) -> str:
         unit = next(name for name, ms in _PER_MS.items() if ms == self.per_ms)
         return f"{self.count:.15g}/{unit} burst {self.burst}"

@@ -20,7 +20,7 @@ from distq.broker.scripts import script
 from distq.codec import SHALLOW, is_too_deep
 from distq.errors import ConfigurationError, NotDurable, PayloadTooLarge
 from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
-from distq.options import Call
+from distq.options import Call, limits_told
 from distq.result import Handle
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Sender(Generic[P, R]):
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
         self._app, self._call, self._bind = app, call, bind
-        self._apart = call.id is not None or call.durable
+        self._apart = call.id is not None or call.durable or call.flow is not None
         self._fitting: set[int] = set()  # so many positional arguments alone fit
         self._head = message.head(call.type, call.priority, call.result_ttl_s, call.max_deliveries)
         self._verb = script("enqueue")
@@ -139,7 +139,7 @@ class Sender(Generic[P, R]):
         """Their messages, as many at a time as travel together. Raises TypeError and so on when it comes to a call that
         cannot be one."""
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
-        is_plain = chain is None and not self._call.headers
+        is_plain = chain is None and not self._call.headers and self._call.flow is None
         codec, head = self._app.codec, self._head
         pack, fitting = self._packers.pack, self._fitting
         messages: list[bytes] = []
@@ -290,7 +290,13 @@ class Sender(Generic[P, R]):
             self._fitting.add(len(args))
 
     def _pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> bytes:
-        data = self._head + self._app.codec.pack_call(args, kwargs, headers or None)
+        call = self._call
+        head = self._head
+        if call.flow is not None:
+            head = message.head(
+                call.type, call.priority, call.result_ttl_s, call.max_deliveries, call.flow(args, kwargs)
+            )
+        data = head + self._app.codec.pack_call(args, kwargs, headers or None)
         if len(data) > self._app.max_payload:
             raise self._too_large(len(data))
         return data
@@ -333,7 +339,12 @@ class Sender(Generic[P, R]):
             task = self._app.tasks.get(outgoing.type)
             version = task.declaration.version if task else 1
             most = task.declaration.max_deliveries if task else 0
-            moved = replace(moved, type=message.typed(outgoing.type, version), max_deliveries=most)
+            options = {name: value for name, value in moved.options.items() if name not in ("limit", "flow")}
+            moved = replace(
+                moved, type=message.typed(outgoing.type, version), max_deliveries=most,
+                options=options | (limits_told(task.declaration) if task else {}),
+                flow=task.flow_of if task and task.declaration.flow else None,
+            )  # fmt: skip
         number = random.randrange(_spreads_over(self._app, moved))
         moved = replace(moved, queue=message.partition(moved.queue, number))
         return Sender(self._app, outgoing.type, moved, self._bind)
@@ -382,7 +393,8 @@ def sender(app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) 
 
 def _spreads_over(app: Distq, call: Call) -> int:
     """How many partitions. What must stay together is in the first: given ids are unique there, and limits are kept."""
-    return 1 if call.id is not None or "limit" in call.options else app.partitions.get(call.queue, 1)
+    stays = call.id is not None or not call.options.keys().isdisjoint(("limit", "flow"))
+    return 1 if stays else app.partitions.get(call.queue, 1)
 
 
 def _split(item: object, position: int) -> tuple[tuple[Any, ...], dict[str, Any]]:

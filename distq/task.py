@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, Unpack, cast
 
 from distq.errors import ConfigurationError
@@ -33,6 +34,8 @@ class Task(Generic[P, R, C]):
         self.declaration = declaration
         self.type = declaration.type
         self.signature = _signature(function)
+        if declaration.flow is not None:
+            declaration.flow.check_parameters(self.signature.parameters, f"task {self.type}")
         self.is_async = inspect.iscoroutinefunction(function)
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", declaration.type)
@@ -111,6 +114,13 @@ class Task(Generic[P, R, C]):
         """For calls whose producer did not know the declaration."""
         return cast("int", self._defaults().result_ttl_s)
 
+    def flow_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+        """What the message of such a call says of its flow."""
+        assert self.declaration.flow is not None
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self.declaration.flow.of(bound.arguments)
+
     def _defaults(self) -> Defaults:
         queue = self.app.queues.get(self.declaration.queue, Defaults())
         return self.declaration.said.over(queue).over(self.app.defaults)
@@ -121,6 +131,8 @@ class Task(Generic[P, R, C]):
 
     def _sender(self, options: Mapping[str, Any]) -> Sender[P, R]:
         resolved = call(self.declaration, self.app.queues, self.app.defaults, options)
+        if self.declaration.flow is not None:
+            resolved = replace(resolved, flow=self.flow_of)
         return sender(self.app, self.type, resolved, self._bind)
 
     def __repr__(self) -> str:

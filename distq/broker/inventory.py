@@ -15,6 +15,8 @@ TYPES = {
     "SHELF": "hash", "ANSWER": "list", "SENT": "string", "CANCEL": "string", "ATTEMPTS": "list", "CONFIRMED": "string",
     "MEMORY": "hash", "SCHEDULES": "set", "FIRES": "zset", "CODED": "set", "DECLARERS": "zset", "ORPHANED": "zset",
     "SCHEDULE": "hash", "FIRED": "list", "DECLARED": "set",
+    "FLOWS": "hash", "FLOWING": "hash", "RESUMES": "zset", "RUNNING": "hash", "HELD": "hash",
+    "PAUSED": "hash", "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

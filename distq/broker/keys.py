@@ -33,8 +33,15 @@ QUEUE_KEYS = {
     "LEASES": "leases",  # ZSET worker -> ms until which it lives without renewal
     "HOSTS": "hosts",  # ZSET supervisor -> ms likewise
     "GENERATIONS": "generations",  # HASH id -> entry, for live entries that are not their plain id
-    "LANES": "lanes",  # HASH lane -> "limited" | "apart <digest>" | "parked <ms>"
+    "LANES": "lanes",  # HASH lane -> "limited" | "flow" | "apart <digest>" | "parked <ms>"
     "LIMITS": "limits",  # HASH type -> "interval_us burst tat_us"
+    "FLOWS": "flows",  # HASH type -> msgpack of what decides when its tasks are handed over, beyond a rate
+    "FLOWING": "flowing",  # HASH "priority flow" -> entries in the lanes of a flow
+    "RESUMES": "resumes",  # ZSET "priority flow g" | "priority flow :key" -> ms until which it is blocked
+    "RUNNING": "running",  # HASH gate -> how many run
+    "HELD": "held",  # HASH entry -> msgpack of the gates in which it counts
+    "PAUSED": "paused",  # HASH "type" | "type key" -> msgpack {by, at}
+    "BUDGETS": "budgets",  # HASH budget -> msgpack ["interval_us burst", …]
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
     "SCHEDULES": "schedules",  # SET of names
@@ -49,6 +56,10 @@ QUEUE_KEYS = {
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
     "GHOSTS": "ghosts:",  # SET of entries still in a list although their task has ended
     "LANES_AT": "lanes:",  # SET of lanes that hold entries at this priority
+    "TURNS": "turns:",  # + priority:flow, ZSET key of a lane -> its turn, of those that may have one
+    "BLOCKED": "blocked:",  # + priority:flow, HASH "g" | ":key" -> the gate that it waits for; "": a time
+    "WAITERS": "waiters:",  # + gate, SET of what waits for it, as in RESUMES
+    "BUCKET": "bucket:",  # + its name, the time at which it is full again, in us (TTL)
     "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
     # one per worker, group, host or task
     "PROCESSING": "processing_queue:",  # + worker, LIST of entries that it holds
@@ -80,6 +91,8 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
+        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|paused|budgets)$",
+        r"^distq:\{[^}]+\}:(turns|blocked|waiters):.+$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(schedules|fires|coded|declarers|orphaned|schedule:.+)$",  # 100,000 schedules at most
         r"^distq:\{[^}]+\}:(processing_queue|worker):.+$",  # live workers; recovery removes them

@@ -233,16 +233,17 @@ def register(
     info: bytes,
     takes: Takes,
     types: Sequence[str],
-    limits: Mapping[str, str],
+    limits: Mapping[str, tuple[str, bytes]],
     lanes: Lanes = NO_LANES,
 ) -> Command[list[str]]:
-    """Begins a worker: ["ok", now] or ["layout", the other layout]."""
+    """Begins a worker: ["ok", now] or ["layout", the other layout]. `limits`: by type its rate and its flow, empty for
+    none."""
     apart = msgpack.packb(list(lanes.apart)) if lanes.apart else b""
     shares = msgpack.packb(list(lanes.shares)) if lanes.shares else b""
-    pairs = [item for pair in limits.items() for item in pair]
+    declared = [item for type, said in limits.items() for item in (type, *said)]
     return _command(
         "register", prefix, _parse_registration,
-        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, apart, shares, len(types), *types, *pairs,
+        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, apart, shares, len(types), *types, *declared,
     )  # fmt: skip
 
 

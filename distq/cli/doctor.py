@@ -176,7 +176,7 @@ def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:
 
 def _declared(app: Distq, queue: str) -> Declared:
     types = [type for task in app.tasks.values() for type in task.declaration.versions]
-    limits = {untyped(type)[0]: limit for type, limit in app.limits_of(queue).items() if limit}
+    limits = {untyped(type)[0]: limit for type, (limit, _) in app.limits_of(queue).items() if limit}
     needs = {type: task.declaration.needs for type, task in app.tasks.items() if task.declaration.needs}
     return Declared(list(app.queues), types, limits, needs)
 

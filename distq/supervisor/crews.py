@@ -15,7 +15,7 @@ from distq.app import Distq
 from distq.broker.scripts import digest
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, did_you_mean
-from distq.message import family
+from distq.message import FLOWING, family
 from distq.worker.line import Way
 from distq.worker.shares import Share
 
@@ -26,7 +26,7 @@ class Crew(NamedTuple):
     """Processes of one kind."""
 
     types: list[str]
-    """That they announce."""
+    """That they announce: the lanes from which they take."""
     digest: str
     ways: list[Way]
     """How they take part in each queue; empty: in all in the same way."""
@@ -48,7 +48,7 @@ def crews(app: Distq, queues: Sequence[str], threads: int = 1, coroutines: int =
     declined = {queue: tuple(types_of(app, family(queue), is_declined=True)) for queue in queues}
     if not coroutines:
         ways = [Way(None, declined[queue]) for queue in queues] if app.declined else []
-        return [_crew(types_of(app), ways, True, shares_of(app, threads))]
+        return [_crew(lanes_of(types_of(app)), ways, True, shares_of(app, threads))]
     both = {queue: _kinds(app, family(queue)) for queue in queues}
     in_threads = [
         Way("nothing") if loops and not plain else Way(None, (*loops, *declined[queue]))
@@ -58,7 +58,7 @@ def crews(app: Distq, queues: Sequence[str], threads: int = 1, coroutines: int =
         Way("nothing") if not loops else Way("lanes", tuple(loops)) if plain else Way("sound", declined[queue])
         for queue, (plain, loops) in both.items()
     ]
-    plain, apart = types_of(app, is_async=False), types_of(app, is_async=True)
+    plain, apart = (lanes_of(types_of(app, is_async=is_async)) for is_async in (False, True))
     return [
         _crew(plain, in_threads, _has_any(in_threads), shares_of(app, threads, is_async=False)),
         _crew(apart, in_loops, _has_any(in_loops), shares_of(app, coroutines, is_async=True)),
@@ -82,7 +82,7 @@ def shares_of(app: Distq, seats: int, *, is_async: bool | None = None) -> list[S
         for type, task in sorted(app.tasks.items())
         if type not in app.declined and is_async in (None, task.is_async) and 0 < task.declaration.slots < seats
     ]
-    lanes = [tuple(sorted(declaration.versions)) for declaration in limited]
+    lanes = [tuple(lanes_of(sorted(declaration.versions))) for declaration in limited]
     return [Share(digest_of(its), its, of.slots, of.queue) for of, its in zip(limited, lanes, strict=True)]
 
 
@@ -118,6 +118,11 @@ def types_of(
         if queue in (None, task.declaration.queue) and is_async in (None, task.is_async)
         if (task.type in app.declined) == is_declined
     )
+
+
+def lanes_of(types: Sequence[str]) -> list[str]:
+    """Those in which their tasks can wait: as the type says alone, or with a flow of their own."""
+    return [*types, *(f"v{FLOWING}/{type}" for type in types)]
 
 
 def declined(app: Distq, config: WorkerConfig) -> frozenset[str]:

@@ -29,8 +29,10 @@ from distq.message import (
     HAS_MEMORY,
     HAS_RECORDS,
     NEVER_SAID,
+    PLAIN,
     VERSION,
     Message,
+    body_at,
     own_max_deliveries,
     parse,
     sent_head,
@@ -105,6 +107,7 @@ class Kind:
     type: str
     attempt: int
     body_at: int
+    """0: where each message says."""
     completes: bytes
     """The verdict, as `verdict_like` takes it."""
     keeps_result: bool
@@ -185,7 +188,7 @@ class Executor:
         if task is None:
             return *_NOTHING, (kind.type, verdict_like(kind.completes, entry, b""), start_ns)
         try:
-            call = self._read(raw[kind.body_at :])
+            call = self._read(raw[kind.body_at or body_at(raw) :])
         except DecodeError as error:
             return *_NOTHING, self._unreadable(entry, "its arguments", error, kind)
         context = Context(entry, raw, call, queue, fence, task, kind.meter)
@@ -320,8 +323,9 @@ class Executor:
             AGAIN if has_records else COMPLETE, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS)
         )
         is_old = version != task.declaration.version
+        body = len(raw) - len(message.body) if message.version == PLAIN else 0
         return self._note(raw, Kind(
-            task, message.type, message.attempt + 1, len(raw) - len(message.body), completes, ttl_s > 0,
+            task, message.type, message.attempt + 1, body, completes, ttl_s > 0,
             None if self._has_around or is_old else self._direct(task),
             self._upgrading(task, version) if is_old else self._around,
             None if self._meter is None else self._meter(task.type),

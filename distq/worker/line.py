@@ -57,8 +57,8 @@ class Announced(NamedTuple):
     """Lanes that it takes from."""
     digest: str
     """The name of all who take from the same."""
-    limits: Sequence[dict[str, str]]
-    """Per queue, by type."""
+    limits: Sequence[dict[str, tuple[str, bytes]]]
+    """Per queue, by type, as `verbs.register` takes them."""
     ways: Sequence[Way] = ()
     """Per queue; empty: everywhere as it says when it registers."""
     shares: Shares | None = None

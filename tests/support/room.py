@@ -104,10 +104,12 @@ class Room:
         ttl: int | None = 600,
         body: bytes = b"\x91\x90",
         most: int = 0,
+        key: str | dict[str, Any] | None = None,
         **options: Any,
     ) -> bytes:
-        """`most`: how often it may kill its process, as it says itself."""
-        raw = message.head(type, priority, ttl, most) + body
+        """`most`: how often it may kill its process, as it says itself. `key`: of its flow."""
+        flow = None if key is None else msgpack.packb({"k": key} if isinstance(key, str) else key)
+        raw = message.head(type, priority, ttl, most, flow) + body
         front = verbs.enqueue_front(self.prefix, type, priority, verbs.enqueue_options(options))
         return verbs.enqueue(front, ids, [raw] * len(ids)).data
 
@@ -120,11 +122,14 @@ class Room:
         takes: verbs.Takes = "all",
         apart: Sequence[str] = (),
         shares: Sequence[tuple[str, bool, Sequence[str]]] = (),
+        flows: dict[str, dict[str, Any]] | None = None,
     ) -> Worker:
-        digest = "isolated" if takes == "isolated" else "_".join(types)
+        digest = "isolated" if takes == "isolated" else "_".join(types).replace("/", "")
         worker = Worker(f"{host}:{next(self._ids)}", digest)
         command = verbs.register(
-            self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types, limits or {},
+            self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types,
+            {type: (limit, b"") for type, limit in (limits or {}).items()}
+            | {type: ((limits or {}).get(type, ""), msgpack.packb(flow)) for type, flow in (flows or {}).items()},
             verbs.Lanes(apart, shares),
         )  # fmt: skip
         reply = self.run(command)
@@ -284,7 +289,7 @@ class Room:
 
     def pass_time(self, ms: int) -> None:
         """Makes it `ms` later for everything in this room, by moving all its times into the past."""
-        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS", "SHELVES", "FIRES", "ORPHANED", "DECLARERS"):
+        for name in ("DELAYED", "DEADLINES", "LEASES", "HOSTS", "SHELVES", "RESUMES", "FIRES", "ORPHANED", "DECLARERS"):
             for member, score in self.redis.zrange(self.key(name), 0, -1, withscores=True):
                 self.redis.zadd(self.key(name), {member: score - ms})
         for name in self.redis.smembers(self.key("SCHEDULES")):

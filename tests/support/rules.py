@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgpack
+
 from distq.broker import keys, ledger
 from distq.broker.scripts import script
 from distq.message import HAS_MEMORY, parse
@@ -55,11 +57,61 @@ def check_generations(room: Room) -> None:
     assert kept == numbered
 
 
+def is_flow(room: Room, lane: str) -> bool:
+    """Whether it is a lane of a flow."""
+    return bool(room.redis.hget(room.key("LANES"), lane.partition(" ")[0]) == b"flow")
+
+
+def check_flow(room: Room) -> None:
+    """Of flows: a lane that holds entries has its turn, or is blocked and waits for something; what runs is alive."""
+    for name, entries in room.lists().items():
+        level, _, lane = name.partition(":lane:")[2].partition(":")
+        if entries and is_flow(room, lane):
+            at, key = f"{level}:{lane.partition(' ')[0]}", lane.partition(" ")[2]
+            has_turn = room.redis.zscore(room.key("TURNS", at), key) is not None
+            is_blocked = room.redis.hexists(room.key("BLOCKED", at), f":{key}")
+            assert has_turn != is_blocked, f"{name}: has its turn: {has_turn}, is blocked: {is_blocked}"
+    waiting: Counter[str] = Counter()
+    for name, entries in room.lists().items():
+        level, _, lane = name.partition(":lane:")[2].partition(":")
+        if entries and is_flow(room, lane):
+            waiting[f"{level} {lane.partition(' ')[0]}"] += len(entries)
+    counted = {name.decode(): int(count) for name, count in room.redis.hgetall(room.key("FLOWING")).items()}
+    assert counted == waiting
+    _check_blocked(room)
+    running: Counter[str] = Counter()
+    for entry, gates in room.redis.hgetall(room.key("HELD")).items():
+        assert room.redis.hexists(room.key("TASKS"), entry), f"{entry} is over, and counts as running"
+        running.update(msgpack.unpackb(gates))
+    assert running == {name.decode(): int(n) for name, n in room.redis.hgetall(room.key("RUNNING")).items()}
+
+
+def _check_blocked(room: Room) -> None:
+    resumes = {member.decode() for member in room.redis.zrange(room.key("RESUMES"), 0, -1)}
+    gates: dict[str, set[str]] = {}
+    for name in room.all_keys():
+        if name.startswith(room.key("WAITERS")):
+            members = {member.decode() for member in room.redis.smembers(name)}
+            gates[name.removeprefix(room.key("WAITERS"))] = members
+    for name in room.all_keys():
+        if name.startswith(room.key("BLOCKED")):
+            at = name.removeprefix(room.key("BLOCKED")).replace(":", " ", 1)
+            for field, gate in room.redis.hgetall(name).items():
+                member = f"{at} {field.decode()}"
+                place = gates.get(gate.decode(), set()) if gate else resumes
+                assert member in place, f"{member} is blocked by {gate!r}, and waits for nothing"
+                place.discard(member)
+    assert not resumes, f"they wait for a time, and are not blocked: {resumes}"
+    assert not any(gates.values()), f"they wait for gates, and are not blocked: {gates}"
+
+
 def check_lanes(room: Room) -> None:
     """A lane that holds entries is known at its priority, and is a lane."""
     for name, entries in room.lists().items():
         if ":lane:" in name and entries:
             level, lane = name.split(":lane:")[1].split(":", 1)
+            if is_flow(room, lane):
+                continue  # see check_flow
             assert room.redis.sismember(room.key("LANES_AT", level), lane), f"{name} is forgotten"
             assert room.redis.hexists(room.key("LANES"), lane), f"{lane} is no lane"
 
@@ -76,7 +128,7 @@ def check_marker(room: Room) -> None:
     assert any(suspects) or not marked, "a marker for suspects, but there is none"
     armed = room.redis.hget(room.key("META"), "armed")
     armed_ms = float("inf") if armed is None else float(armed)
-    for name in ("DELAYED", "DEADLINES", "FIRES"):
+    for name in ("DELAYED", "DEADLINES", "RESUMES", "FIRES"):
         first = room.redis.zrange(room.key(name), 0, 0, withscores=True)
         assert not first or armed_ms <= first[0][1], f"{name} is due at {first}, armed for {armed_ms}"
     _check_lane_markers(room, lists, armed_ms)
@@ -89,7 +141,12 @@ def _check_lane_markers(room: Room, lists: dict[str, list[str]], armed_ms: float
     for name, entries in lists.items():
         if ":lane:" not in name or not entries:
             continue
-        lane = name.split(":lane:")[1].split(":", 1)[1]
+        level, lane = name.split(":lane:")[1].split(":", 1)
+        if is_flow(room, lane):
+            group, at = lane.partition(" ")[0], f"{level}:{lane.partition(' ')[0]}"
+            if room.redis.exists(room.key("TURNS", at)) and not room.redis.hexists(room.key("BLOCKED", at), "g"):
+                runnable.add(group)
+            continue
         if not any(room.redis.sismember(room.key("TYPES", digest), lane) for digest in groups):
             continue  # nobody knows it: it wakes nobody, now or later
         limit = room.redis.hget(room.key("LIMITS"), lane.partition("@")[0])
@@ -163,7 +220,7 @@ def check_schedules(room: Room) -> None:
 
 
 ALL = (
-    check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_marker, check_ledger,
+    check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_flow, check_marker, check_ledger,
     check_shelves, check_memories, check_schedules,
 )  # fmt: skip
 

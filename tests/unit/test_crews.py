@@ -34,16 +34,17 @@ QUEUES = ["default", "waits", "waits/2", "computes"]
 
 def test_without_loops_there_is_one_crew_for_everything() -> None:
     (all,) = crews(app, QUEUES, threads=1)
-    assert all.types == ["count", "fetch", "fetch@2", "poll", "resize"]
+    types = ["count", "fetch", "fetch@2", "poll", "resize"]
+    assert all.types == [*types, *(f"v2/{type}" for type in types)]
     assert (all.digest, all.ways, all.is_needed) == (digest_of(all.types), [], True)
 
 
 def test_a_queue_of_both_kinds_has_lanes_for_one_and_a_queue_of_one_kind_belongs_to_it() -> None:
     threads, loops = crews(app, QUEUES, coroutines=10)
     apart = ("fetch", "fetch@2")
-    assert threads.types == ["count", "resize"]
+    assert threads.types == ["count", "resize", "v2/count", "v2/resize"]
     assert threads.ways == [Way(None, apart), Way("nothing"), Way("nothing"), Way()]
-    assert loops.types == [*apart, "poll"]
+    assert loops.types == [*apart, "poll", "v2/fetch", "v2/fetch@2", "v2/poll"]
     assert loops.ways == [Way("lanes", apart), Way("sound"), Way("sound"), Way("nothing")]
     assert threads.is_needed
     assert loops.is_needed

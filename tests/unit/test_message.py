@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from distq.errors import ConfigurationError
 from distq.message import (
     NEVER_SAID,
+    PLAIN,
     VERSION,
     Message,
+    body_at,
     check_id,
     check_place,
     check_type,
@@ -46,10 +48,15 @@ def test_producer_that_does_not_know_the_declaration() -> None:
     assert parse(bytes(16) + head("job", 1, None)).result_ttl_s == NEVER_SAID
 
 
-@given(st.text("abz09_.:/-", min_size=1, max_size=200), st.integers(0, 2), st.integers(0, 366 * 86400), st.binary())
-def test_what_a_producer_sends_can_be_parsed(type: str, priority: int, ttl: int, body: bytes) -> None:
-    times = struct.pack(">dd", 1.5, 0)
-    assert parse(times + head(type, priority, ttl) + body) == (1.5, 0, ttl, 0, 0, VERSION, priority, 0, type, body)
+@given(
+    st.text("abz09_.:/-", min_size=1, max_size=200), st.integers(0, 2), st.integers(0, 366 * 86400), st.binary(),
+    st.none() | st.binary(max_size=300),
+)  # fmt: skip
+def test_what_a_producer_sends_can_be_parsed(type: str, priority: int, ttl: int, body: bytes, flow: bytes) -> None:
+    raw = struct.pack(">dd", 1.5, 0) + head(type, priority, ttl, 0, flow) + body
+    version = PLAIN if flow is None else VERSION
+    assert parse(raw) == (1.5, 0, ttl, 0, 0, version, priority, 0, type, body, flow or b"")
+    assert flow is None or raw[body_at(raw) :] == body
 
 
 @pytest.mark.parametrize("length", range(len(GOLDEN) - 2))

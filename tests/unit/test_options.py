@@ -22,7 +22,6 @@ from distq.options import (
     check_names,
     declaration,
     defaults,
-    limit_text,
     ttl_s,
 )
 from distq.rate import Rate
@@ -151,7 +150,7 @@ def test_a_rate_travels_with_each_call() -> None:
     ],
 )
 def test_limit_text(rate: str, text: str) -> None:
-    assert limit_text(Rate.parse(rate)) == text
+    assert Rate.parse(rate).declared == text
 
 
 def test_each_call_with_a_given_id_has_a_token_of_its_own() -> None:
@@ -181,7 +180,7 @@ def test_ttl_in_whole_seconds(value: object, ttl: int) -> None:
         ({"prioritty": "high"}, "@app.task has no option `prioritty` (did you mean `priority`?); there are: backoff, "),
         (
             {"xyz": 1},
-            "@app.task has no option `xyz`; there are: backoff, durable, expires, max_deliveries, needs, priority, ",
+            "@app.task has no option `xyz`; there are: backoff, durable, expires, fair, max_deliveries, max_running, ",
         ),
         ({"priority": "hihg"}, "priority='hihg' is none of high, default, low (or 2, 1, 0) (did you mean `high`?)"),
         ({"priority": 3}, "priority=3 is none of high, default, low (or 2, 1, 0)"),
@@ -201,7 +200,7 @@ def test_ttl_in_whole_seconds(value: object, ttl: int) -> None:
         ({"expires": 0}, "expires=0: give a time above 0"),
         ({"expires": "soon"}, "expires='soon' is no duration"),
         ({"expires": datetime(2030, 1, 1, tzinfo=UTC)}, "is no duration"),
-        ({"rate": 10}, 'rate=10: give text such as "10/s" or "100/m burst 20"'),
+        ({"rate": 10}, 'rate=10: give text such as "10/s", "100/m burst 20" or'),
         ({"rate": "10"}, "rate='10' is no rate"),
         ({"type": ""}, "type='' cannot be a type: use 1 to 200 letters, digits and _ . : / -"),
         ({"type": None}, "type=None cannot be a type"),
@@ -271,7 +270,7 @@ def test_queue_that_is_not_declared(queue: object, message: str) -> None:
 
 
 def test_limited_task_stays_in_its_queue() -> None:
-    with pytest.raises(ConfigurationError, match="type job has a rate, which holds for its own queue 'default' only"):
+    with pytest.raises(ConfigurationError, match="type job has a limit, which holds for its own queue 'default' only"):
         resolve({"queue": "other"}, {"rate": "1/s"})
 
 

@@ -208,7 +208,7 @@ def test_what_this_worker_cannot_run_waits_for_one_that_can(room: Room, monkeypa
     runs = executor(make_app(job=lambda: 1))
     stranger = run(room, runs, "stranger")
     with monkeypatch.context() as newer:
-        newer.setattr(message, "VERSION", message.VERSION + 1)
+        newer.setattr(message, "PLAIN", message.VERSION + 1)
         raw = room.enqueue_bytes("later", "job", 1, 600, codec.pack_call((), {}))
     room.wire.request(raw)
     worker = room.register()

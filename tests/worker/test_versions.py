@@ -37,7 +37,8 @@ def mailer(version: int, **options: Any) -> Distq:
 
 def worker_of(room: Room, app: Distq) -> tuple[Worker, Executor]:
     types = sorted(type for task in app.tasks.values() for type in task.declaration.versions)
-    return room.register(types, app.limits_of("default")), Executor(app, lambda: "worker-1", None)
+    limits = {type: limit for type, (limit, _) in app.limits_of("default").items()}
+    return room.register(types, limits), Executor(app, lambda: "worker-1", None)
 
 
 def run_all(room: Room, worker: Worker, runs: Executor) -> int:

@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV id, who, "" | "running" | "kill", a token of this call
 -- returns "cancelled" | "ordered" | "running" | "ended" | "unknown"
--- uses clock head shelves results endings cancelling
+-- uses clock head limit wake flow shelves results endings cancelling
 local id, who, mode, call = unpack(ARGV)
 local entry = redis.call('HGET', GENERATIONS, id) or id
 local message = redis.call('HGET', TASKS, entry)
@@ -15,4 +15,6 @@ if not message then
   if result or redis.call('HEXISTS', DEAD, id) == 1 then return 'ended' end
   return 'unknown'
 end
-return cancel_task(entry, message, who, mode, call)
+local word = cancel_task(entry, message, who, mode, call)
+if made then mark() end -- what waited for it may run now
+return word

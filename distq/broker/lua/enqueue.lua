@@ -4,19 +4,19 @@
 -- KEYS prefix
 -- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
 --   or for any number of them a msgpack array: id, message, id, message, …
---   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit
+--   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit, flow
 -- returns one word for all messages, or one for each: "created" | "duplicate"; a resend with a token gets its first answer
--- uses clock head limit wake ready shelves results endings
+-- uses clock head limit wake flow ready shelves results endings
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
-local type, list = ARGV[1], QUEUE .. ARGV[2]
+local task, list = ARGV[1], QUEUE .. ARGV[2]
 local messages, number = nil, 1
 if not ARGV[5] then
   messages = cmsgpack.unpack(ARGV[4])
   number = #messages / 2
 end
-if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
+if ARGV[3] == '' and redis.call('HEXISTS', LANES, task) == 0 then
   local time = redis.call('TIME')
   local stamp = struct.pack('>dd', math.floor(time[1] * 1000 + time[2] / 1000), 0)
   local words = {'created'}
@@ -55,8 +55,8 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, type) == 0 then
     end
   end
   if words then
-    if redis.call('HINCRBY', LEDGER, 'enqueued ' .. type, number) == number and redis.call('HLEN', LEDGER) > 5000 then
-      redis.call('HDEL', LEDGER, 'enqueued ' .. type)
+    if redis.call('HINCRBY', LEDGER, 'enqueued ' .. task, number) == number and redis.call('HLEN', LEDGER) > 5000 then
+      redis.call('HDEL', LEDGER, 'enqueued ' .. task)
       redis.call('HINCRBY', LEDGER, 'enqueued (other)', number)
     end
     redis.call('ZADD', WAKE, 0, 'w')
@@ -115,15 +115,17 @@ local function add_to_set(key, entries, ms)
 end
 
 -- They wait where their type and options say, in their order.
-local function place(entries)
+local function place(entries, fields)
   local deadline = expires
   if due > now then
     add_to_set(DELAYED, entries, due)
   else
-    local kind = redis.call('HGET', LANES, type)
-    if kind then
-      redis.call('RPUSH', LANE .. level .. ':' .. type, unpack(entries))
-      redis.call('SADD', LANES_AT .. level, type)
+    local kind = options.flow and 'flow' or redis.call('HGET', LANES, task)
+    if kind == 'flow' then
+      for i, entry in ipairs(entries) do make_ready(entry, read_head(fields[2 * i]), 'RPUSH') end
+    elseif kind then
+      redis.call('RPUSH', LANE .. level .. ':' .. task, unpack(entries))
+      redis.call('SADD', LANES_AT .. level, task)
       if deadline == 0 then
         for _, entry in ipairs(entries) do be_patient(entry, kind) end
       end
@@ -156,12 +158,9 @@ if #entries > 0 then
     forget_results(ids)
     for i, id in ipairs(ids) do begin_new_life(id, entries[i]) end
   end
-  local limited = limited_type(type)
-  if options.limit and (redis.call('HSETNX', LIMITS, limited, options.limit .. ' 0') == 1 or limited ~= type) then
-    redis.call('HSET', LANES, type, 'limited')
-  end
-  place(entries)
-  count('enqueued', type, #entries)
+  declare_limits(task, options)
+  place(entries, fields)
+  count('enqueued', task, #entries)
 end
 mark()
 return words

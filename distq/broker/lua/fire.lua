@@ -6,7 +6,7 @@
 -- ARGV host, then per schedule a msgpack array: name, expected tick, edition, next tick, then id, tick and due ms (0: at
 --   once) of each task by turns; the expected tick 0: now, by hand, whatever the next tick is
 -- returns {now ms, ms of the next tick of any schedule or -1, then per schedule "fired" | "moved" | "early" | "unknown"}
--- uses clock head limit wake ready shelves results endings cancelling await
+-- uses clock head limit wake flow ready shelves results endings cancelling await
 local HISTORY, HISTORY_MS = 20, 400 * 86400000
 local host = ARGV[1]
 pokes_keeper = redis.call('HGET', META, 'keeper') ~= host
@@ -28,12 +28,7 @@ local function enqueue_tick(s, id, tick, due)
   local message = struct.pack('>dd', now, expires) .. s.message .. struct.pack('>d', tick)
   local h = read_head(message)
   redis.call('HSET', TASKS, id, message)
-  if s.options.limit then
-    local limited = limited_type(h.type)
-    if redis.call('HSETNX', LIMITS, limited, s.options.limit .. ' 0') == 1 or limited ~= h.type then
-      redis.call('HSET', LANES, h.type, 'limited')
-    end
-  end
+  declare_limits(h.type, s.options)
   if due > now then make_scheduled(id, h, due) else make_ready(id, h, 'RPUSH') end
   count('enqueued', h.type, 1)
 end
@@ -90,7 +85,7 @@ local function earliest(key) return tonumber(redis.call('ZRANGE', key, 0, 0, 'WI
 -- What META.armed said was the tick that has been fired now.
 if tonumber(redis.call('HGET', META, 'armed') or math.huge) <= now then
   redis.call('HDEL', META, 'armed')
-  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES), earliest(FIRES))
+  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES), earliest(RESUMES), earliest(FIRES))
   if next_ms < math.huge then announce(next_ms) end
 end
 mark()

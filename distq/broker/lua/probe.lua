@@ -27,7 +27,7 @@ end
 -- What adds is not called: a server that has it complains of missing arguments, and says whether this user may (from 7.0).
 for _, command in ipairs({
   {'HINCRBY', key, 'f', 1}, {'HSET', key, 'f', 'v'}, {'HSETNX', key, 'f', 'v'}, {'LPUSH', key, 'v'}, {'RPUSH', key, 'v'},
-  {'SADD', key, 'v'}, {'SET', key, 'v'}, {'ZADD', key, 0, 'v'},
+  {'SADD', key, 'v'}, {'SET', key, 'v'}, {'ZADD', key, 0, 'v'}, {'ZINCRBY', key, 1, 'v'},
 }) do
   local reply = redis.pcall(command[1])
   local why = type(reply) == 'table' and reply.err or ''
@@ -40,9 +40,9 @@ end
 
 -- Keys that every script may touch, each read as what it should be.
 local OWN = {
-  {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, LEDGER, META},
+  {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, FLOWS, FLOWING, RUNNING, HELD, PAUSED, BUDGETS, LEDGER, META},
   {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS, FIRES, DECLARERS,
-    ORPHANED},
+    ORPHANED, RESUMES},
   {'SCARD', GROUPS, SCHEDULES, CODED, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high',
     LANES_AT .. 'default', LANES_AT .. 'low'},
   {'LLEN', COMPLETED, QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low', SUSPECTS .. 'high', SUSPECTS .. 'default',

@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV "high" | "default" | "low" | "scheduled", who
 -- returns how many list entries were taken
--- uses clock head limit wake shelves endings
+-- uses clock head limit wake flow shelves endings
 local level, who = ARGV[1], ARGV[2]
 local entries, taken
 
@@ -19,9 +19,12 @@ else
   redis.call('ZREM', WAKE_ALONE, 'w')
   take(QUEUE .. level)
   take(SUSPECTS .. level)
+  if not entries and redis.call('EXISTS', FLOWING) == 1 then entries = flows().take_any(level, 500) end
   for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. level)) do
-    take(LANE .. level .. ':' .. lane)
-    if redis.call('EXISTS', LANE .. level .. ':' .. lane) == 0 then redis.call('SREM', LANES_AT .. level, lane) end
+    if redis.call('HGET', LANES, lane) ~= 'flow' then
+      take(LANE .. level .. ':' .. lane)
+      if redis.call('EXISTS', LANE .. level .. ':' .. lane) == 0 then redis.call('SREM', LANES_AT .. level, lane) end
+    end
   end
 end
 entries = entries or {}

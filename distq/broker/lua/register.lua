@@ -3,12 +3,12 @@
 -- KEYS prefix
 -- ARGV layout, worker, host, lease ms, digest, info, takes, types that have lanes of their own from now on (a msgpack
 --   array, "" none), types of which it takes only some at a time (a msgpack array of: group, whether they have lanes of
---   their own from now on, types; "" none), number of types, types…, then type and limit ("" none) by turns
+--   their own from now on, types; "" none), number of types, types…, then type, limit and flow ("" none) by turns
 --   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
 --     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
 --     | "isolated": nothing but isolated tasks, and its host runs nothing else
 -- returns {"ok", now ms} | {"layout", the other layout}
--- uses clock limit wake lanes
+-- uses clock head limit wake flow lanes
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local found = redis.call('HGET', META, 'layout')
 if found and found ~= layout then return {'layout', found} end
@@ -23,18 +23,25 @@ if types > 0 then
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
 end
 redis.call('SADD', GROUPS, digest)
-for i = 11 + types, #ARGV, 2 do
-  local type, declared = ARGV[i], ARGV[i + 1]
+for i = 11 + types, #ARGV, 3 do
+  local type, declared, flow = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local limit = read_limit(type)
   if declared ~= '' then
     if not limit or limit.declared ~= declared then
       write_limit(type, {declared = declared, tat = limit and limit.tat or 0})
       read_limit(type) -- what the old limit has taken in advance counts for no more than the new one's burst
     end
-    redis.call('HSET', LANES, type, 'limited')
+    if redis.call('HGET', LANES, type) ~= 'flow' then redis.call('HSET', LANES, type, 'limited') end
   elseif limit or redis.call('HGET', LANES, type) == 'limited' then
     redis.call('HDEL', LIMITS, limited_type(type))
-    redis.call('HSET', LANES, type, 'parked 86400000')
+    if redis.call('HGET', LANES, type) ~= 'flow' then redis.call('HSET', LANES, type, 'parked 86400000') end
+  end
+  if flow ~= '' then
+    flows().declare(type, flow)
+    flows().declare('v2/' .. type, flow)
+  elseif redis.call('HDEL', FLOWS, limited_type(type)) == 1 then
+    flows().reconsider(type)
+    flows().reconsider('v2/' .. type)
   end
 end
 if ARGV[8] ~= '' then

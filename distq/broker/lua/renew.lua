@@ -5,7 +5,7 @@
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake shelves endings lanes
+-- uses clock keeper head limit wake flow shelves endings lanes
 local LANES_SWEPT, GHOSTS_SWEPT = 10, 50
 
 -- Ghosts go when a worker takes from their list. Those of a type that no worker knows go here, from the front.
@@ -14,7 +14,9 @@ local function sweep_lanes()
     if redis.call('EXISTS', GHOSTS .. level) == 1 then
       for _, lane in ipairs(redis.call('SRANDMEMBER', LANES_AT .. level, LANES_SWEPT)) do
         local list = LANE .. level .. ':' .. lane
-        for _ = 1, GHOSTS_SWEPT do
+        local is_flow = redis.call('HGET', LANES, lane) == 'flow'
+        if is_flow then flows().first_open(level, lane) end
+        for _ = 1, is_flow and 0 or GHOSTS_SWEPT do
           local first = redis.call('LINDEX', list, 0)
           if not first or redis.call('SREM', GHOSTS .. level, first) == 0 then break end
           redis.call('LPOP', list)

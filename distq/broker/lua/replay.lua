@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV ids…
 -- returns per id "replayed" | "live" | "unknown"
--- uses clock head limit wake ready shelves results endings
+-- uses clock head limit wake flow ready shelves results endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local replies = {}
 for i, id in ipairs(ARGV) do

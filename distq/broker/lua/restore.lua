@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV entries…
 -- returns how many were put back
--- uses clock head limit wake ready placed shelves endings
+-- uses clock head limit wake flow ready placed shelves endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local restored = 0
 for _, entry in ipairs(ARGV) do
@@ -14,6 +14,7 @@ for _, entry in ipairs(ARGV) do
   if h and not is_placed(entry, h) then
     if id_of(entry) ~= entry then redis.call('HSET', GENERATIONS, id_of(entry), entry) end
     redis.call('SREM', GHOSTS .. h.level, entry)
+    let_go(entry)
     if own_limit(h) == 1 then
       bury(entry, message, h, cmsgpack.pack({outcome = 'lost', type = 'MayHaveRun', attempt = h.attempt + 1, at = now,
         message = 'may have run: it was in no list of the broker any more'}))

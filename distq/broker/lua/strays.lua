@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV "look" | "mend", then three per stray: kind, name, where
 -- returns per stray "right" | "wrong" | "mended"
--- uses clock head limit wake ready placed await
+-- uses clock head limit wake flow ready placed await
 local DAY = 86400000
 local call = redis.call
 local IS_WRONG, MEND = {}, {}
@@ -31,6 +31,7 @@ local function places_of(entry, seen_in)
   local held = #found
   look(SUSPECTS .. h.level)
   look(LANE .. h.level .. ':' .. h.lane)
+  look(LANE .. h.level .. ':' .. h.flow)
   look(QUEUE .. h.level)
   for list in string.gmatch(seen_in, '%S+') do
     if list ~= DELAYED then look(list) end
@@ -106,11 +107,27 @@ function MEND.orphan(worker)
   end
 end
 
+local function is_flow(lane) return call('HGET', LANES, string.match(lane, '^%S+')) == 'flow' end
+
+-- A lane of a flow has its turn, or is blocked.
+local function is_wrong_in_flow(lane, level)
+  local flow, key = string.match(lane, '^(%S+) ?(.*)$')
+  local has_turn = call('ZSCORE', TURNS .. level .. ':' .. flow, key) and 1 or 0
+  local is_known = has_turn + call('HEXISTS', BLOCKED .. level .. ':' .. flow, ':' .. key) > 0
+  return call('EXISTS', LANE .. level .. ':' .. lane) == 1 and not is_known
+end
+
 function IS_WRONG.lane(lane, level)
+  if is_flow(lane) then return is_wrong_in_flow(lane, level) end
   local holds = call('EXISTS', LANE .. level .. ':' .. lane) == 1
   return holds ~= (call('SISMEMBER', LANES_AT .. level, lane) == 1) or (holds and call('HEXISTS', LANES, lane) == 0)
 end
 function MEND.lane(lane, level)
+  if is_flow(lane) then
+    local flow, key = string.match(lane, '^(%S+) ?(.*)$')
+    call('ZADD', TURNS .. level .. ':' .. flow, 0, key)
+    return call('SADD', LANES_AT .. level, flow)
+  end
   if call('EXISTS', LANE .. level .. ':' .. lane) == 0 then return call('SREM', LANES_AT .. level, lane) end
   call('SADD', LANES_AT .. level, lane)
   call('HSETNX', LANES, lane, read_limit(lane) and 'limited' or 'parked ' .. DAY)
@@ -140,7 +157,7 @@ local function earliest(key) return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCOR
 local function a_lane_can_run(digest)
   for _, level in ipairs(LEVELS) do
     for _, lane in ipairs(call('SINTER', TYPES .. digest, LANES_AT .. level)) do
-      local limit = read_limit(lane)
+      local limit = not is_flow(lane) and read_limit(lane)
       if call('EXISTS', LANE .. level .. ':' .. lane) == 1 and (not limit or (tokens(limit)) > 0) then return true end
     end
   end
@@ -161,7 +178,7 @@ function IS_WRONG.wake_group(digest)
   return armed() > now and call('EXISTS', WAKE_GROUP .. digest) == 0 and a_lane_can_run(digest)
 end
 function MEND.wake_group() lost_a_lane = true end
-local function next_future() return math.min(earliest(DELAYED), earliest(DEADLINES), earliest(FIRES)) end
+local function next_future() return math.min(earliest(DELAYED), earliest(DEADLINES), earliest(RESUMES), earliest(FIRES)) end
 
 function IS_WRONG.armed() return next_future() < armed() end
 function MEND.armed() announce(next_future()) end

@@ -37,6 +37,7 @@ end
 local function remove_task(entry, id)
   redis.call('HDEL', TASKS, entry)
   if entry ~= id then redis.call('HDEL', GENERATIONS, id) end
+  let_go(entry)
 end
 
 local function forget_dead(id)

@@ -24,8 +24,8 @@ local function advance(most)
     if h.expires > 0 and h.expires <= now then
       if redis.call('ZREM', DELAYED, entry) == 0 then redis.call('SADD', GHOSTS .. h.level, entry) end
       finish(entry, h, 'expired', 'expires')
-    elseif is_known(h.lane) then
-      be_patient(entry, redis.call('HGET', LANES, h.lane))
+    elseif is_known(h.flow) then
+      be_patient(entry, redis.call('HGET', LANES, h.flow))
     else
       redis.call('SADD', GHOSTS .. h.level, entry)
       bury(entry, message, h, unknown_type_record(h))
@@ -45,7 +45,8 @@ local function advance(most)
 
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'LIMIT', 0, most)) do pass_deadline(entry) end
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, most)) do promote(entry) end
-  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES), earliest(FIRES))
+  if redis.call('EXISTS', RESUMES) == 1 then flows().resume(most) end
+  local next_ms = math.min(earliest(DELAYED), earliest(DEADLINES), earliest(RESUMES), earliest(FIRES))
   if next_ms == math.huge then
     redis.call('HDEL', META, 'armed')
   else

@@ -1,6 +1,8 @@
 -- part head: the fixed front of a message, the only part that scripts read or write. The body is opaque.
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
 --   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 | length u8 + type | body
+--   version 2 has, between type and body: length u16 + a msgpack map of what decides when it is handed over (parts/flow.lua):
+--   k its key, l the key of its lane if that is another, w its weight, b budgets {{name, key, cost…}, …}
 --   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says), 64 isolated,
 --   128 has a memory
 local HEAD = '>ddI4HBBBBB'
@@ -15,11 +17,32 @@ local NOT_SAID = 4294967295
 
 local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
 
+-- flow: the name under which workers announce that they take it; lane: the list of its own in which it waits, if it does.
 local function name_lane(h)
   if has_flag(h, ISOLATED) then
-    h.lane = ISOLATION
+    h.flow, h.lane = ISOLATION, ISOLATION
   else
-    h.lane = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+    h.flow = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+    h.lane = h.key == '' and h.flow or h.flow .. ' ' .. h.key
+  end
+end
+
+-- What a message of version 2 says of its flow; what is hostile in it counts as nothing.
+local function read_flow(h, message)
+  local at = HEAD_SIZE + h.type_size
+  local size = #message >= at + 2 and struct.unpack('>I2', message, at + 1) or 0
+  local is_read, flow = pcall(cmsgpack.unpack, string.sub(message, at + 3, at + 2 + size))
+  if not is_read or type(flow) ~= 'table' then return end
+  local function text(value) return type(value) == 'string' and value or '' end
+  h.own = text(flow.k)
+  h.key = flow.l and text(flow.l) or h.own
+  if type(flow.w) == 'number' and flow.w > 0 and flow.w < math.huge then h.weight = flow.w end
+  for _, use in ipairs(type(flow.b) == 'table' and flow.b or {}) do
+    if type(use) ~= 'table' or type(use[1]) ~= 'string' or type(use[2]) ~= 'string' then return end
+    for i = 3, #use do
+      if type(use[i]) ~= 'number' or not (use[i] >= 0 and use[i] < math.huge) then return end
+    end
+    h.budgets = flow.b
   end
 end
 
@@ -31,6 +54,8 @@ local function read_head(message)
     struct.unpack(HEAD, message)
   h.type = string.sub(message, HEAD_SIZE + 1, HEAD_SIZE + h.type_size)
   h.level = PRIORITY[h.priority] or 'default'
+  h.own, h.key, h.weight = '', '', 1
+  if h.version == 2 then read_flow(h, message) end
   name_lane(h)
   return h
 end

@@ -1,9 +1,10 @@
--- part lanes: their kinds, as LANES has them: "limited"; "apart <digest>", of a type for which this group of workers wants
+-- part lanes: their kinds, as LANES has them: "limited"; "flow", of a type that has several (parts/flow.lua); "apart <digest>", of a type for which this group of workers wants
 -- one; "parked <ms>", of a type that nobody knew. The first two are kept when they are empty.
-local function is_kept_lane(kind) return kind == 'limited' or (kind and string.sub(kind, 1, 6) == 'apart ') end
+local function is_kept_lane(kind) return kind == 'limited' or kind == 'flow' or (kind and string.sub(kind, 1, 6) == 'apart ') end
 
 -- A lane that is empty is forgotten.
 local function leave_empty_lane(level, lane)
+  if redis.call('HGET', LANES, lane) == 'flow' then return end -- it comes and goes by itself
   if redis.call('EXISTS', LANE .. level .. ':' .. lane) == 1 then return end
   redis.call('SREM', LANES_AT .. level, lane)
   if not is_kept_lane(redis.call('HGET', LANES, lane)) and redis.call('EXISTS', LANE .. 'high:' .. lane,
@@ -18,7 +19,7 @@ end
 local function set_apart(types, digest)
   local kind = 'apart ' .. digest
   for i, found in ipairs(redis.call('HMGET', LANES, unpack(types))) do
-    if found ~= 'limited' and found ~= kind then redis.call('HSET', LANES, types[i], kind) end
+    if found ~= 'limited' and found ~= 'flow' and found ~= kind then redis.call('HSET', LANES, types[i], kind) end
   end
   redis.call('HSET', META, 'apart', 1)
 end

@@ -7,4 +7,5 @@ local function is_placed(entry, h)
     if has(PROCESSING .. worker, entry) then return true end
   end
   return has(QUEUE .. h.level, entry) or has(SUSPECTS .. h.level, entry) or has(LANE .. h.level .. ':' .. h.lane, entry)
+    or has(LANE .. h.level .. ':' .. h.flow, entry)
 end

@@ -2,11 +2,16 @@
 local function count_places()
   local levels = {'high', 'default', 'low'}
   local depth, in_lanes, running = {}, 0, 0
+  local flowing, counts = {high = 0, default = 0, low = 0}, redis.call('HGETALL', FLOWING)
+  for i = 1, #counts, 2 do
+    local level = string.match(counts[i], '^%a+')
+    flowing[counts[i]], flowing[level] = true, flowing[level] + counts[i + 1]
+  end
   for level = 1, 3 do
     local name = levels[level]
-    local lanes = 0
+    local lanes = flowing[name]
     for _, lane in ipairs(redis.call('SMEMBERS', LANES_AT .. name)) do
-      lanes = lanes + redis.call('LLEN', LANE .. name .. ':' .. lane)
+      if not flowing[name .. ' ' .. lane] then lanes = lanes + redis.call('LLEN', LANE .. name .. ':' .. lane) end
     end
     depth[level] = math.max(0, redis.call('LLEN', QUEUE .. name) + redis.call('LLEN', SUSPECTS .. name) + lanes
       - redis.call('SCARD', GHOSTS .. name))

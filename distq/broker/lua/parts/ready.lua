@@ -24,9 +24,11 @@ local function make_ready(entry, h, push)
   elseif has_flag(h, SUSPECT) then
     redis.call(push, SUSPECTS .. h.level, entry)
   else
-    local kind = redis.call('HGET', LANES, h.lane)
-    if kind then
-      enter_lane(entry, h.lane, kind, h.level, push)
+    local kind = redis.call('HGET', LANES, h.flow)
+    if kind == 'flow' then
+      flows().enter(entry, h, push)
+    elseif kind then
+      enter_lane(entry, h.flow, kind, h.level, push)
     else
       redis.call(push, QUEUE .. h.level, entry)
     end

@@ -15,7 +15,7 @@ local function is_kept_back(entry, message, has_kept_lanes)
   end
   if h.expires > 0 and h.expires <= now then
     finish(entry, h, 'expired', 'expires')
-  elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.lane)) then
+  elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.flow)) then
     make_ready(entry, h, 'RPUSH')
   else
     return false
@@ -52,13 +52,37 @@ local function take(list, level, most, has_kept_lanes)
   return number - before
 end
 
+-- Takes from the lanes of a flow, whose turn it is, as far as its policy allows.
+local function take_from_flow(level, flow, want)
+  local F = flows()
+  while #got < want and room > 0 and examined < MAX_EXAMINED do
+    examined = examined + 1
+    local key, entry, message, h = F.first_open(level, flow)
+    if not entry then return end
+    if #message > room and #got > 0 then
+      room = 0
+    elseif h.expires > 0 and h.expires <= now then
+      F.drop(level, flow, entry, h)
+      finish(entry, h, 'expired', 'expires')
+    else
+      F.grant(level, flow, entry, h)
+      got[#got + 1], messages[#messages + 1] = entry, message
+      room = room - #message
+    end
+  end
+end
+
 -- Each lane is the first one by turns: that may take all that is wanted.
 local function take_from_lanes(level, want, digest, turn)
   local lanes = redis.call('SINTER', TYPES .. digest, LANES_AT .. level)
   for i = 1, #share_lanes do lanes[#lanes + 1] = share_lanes[i] end
   for ahead = 1, #lanes do
     local lane = lanes[(turn + ahead) % #lanes + 1]
-    if #got < want then
+    if #got < want and redis.call('HGET', LANES, lane) == 'flow' then
+      local before, share = #got, share_of[lane]
+      take_from_flow(level, lane, share and math.min(want, before + share.free) or want)
+      if share then share.free = share.free - (#got - before) end
+    elseif #got < want then
       local list = LANE .. level .. ':' .. lane
       local limit, most, share = read_limit(lane), want - #got, share_of[lane]
       if share then most = math.min(most, share.free) end
@@ -79,12 +103,12 @@ local function reserve(worker, want, bytes, digest, takes, turn)
   if want < 1 or takes == 'nothing' then return end
   room = bytes
   local takes_suspects, holds, has_lanes, has_kept_lanes = false, false, false, false
-  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
+  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
     takes_suspects = takes ~= 'sound' and takes ~= 'isolated' and takes ~= 'lanes'
     holds = redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes = redis.call('EXISTS', LANES) == 1
-    has_kept_lanes = redis.call('EXISTS', LIMITS) == 1 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
+    has_kept_lanes = redis.call('EXISTS', LIMITS, FLOWS) > 0 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
   has_kept_lanes = has_kept_lanes or #share_lanes > 0
   for _, level in ipairs(LEVELS) do

@@ -25,6 +25,7 @@ local function make_moves()
     h.attempt = h.attempt + 1
     clear_of_suspicion(h)
     write_attempt(id_of(entry), blob, DEAD_AGE + number)
+    let_go_for_now(entry, h)
     keep_memory(entry, h, DEAD_AGE + number)
     count('retried', h.type, 1)
     redis.call('HSET', TASKS, entry, write_head(h, message))
@@ -33,6 +34,7 @@ local function make_moves()
 
   function MOVE.snooze(entry, message, h, number)
     clear_of_suspicion(h)
+    let_go_for_now(entry, h)
     keep_memory(entry, h, DEAD_AGE + number)
     redis.call('HSET', TASKS, entry, write_head(h, message))
     if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
@@ -45,6 +47,7 @@ local function make_moves()
       set_own_limit(h, number)
       redis.call('HSET', TASKS, entry, write_head(h, message))
     end
+    let_go_for_now(entry, h)
     make_ready(entry, h, 'LPUSH')
   end
 
@@ -54,7 +57,8 @@ local function make_moves()
       clear_of_suspicion(h)
       redis.call('HSET', TASKS, entry, write_head(h, message))
     end
-    redis.call('HSETNX', LANES, h.lane, 'parked ' .. string.format('%.0f', number))
+    let_go(entry)
+    redis.call('HSETNX', LANES, h.flow, 'parked ' .. string.format('%.0f', number))
     make_ready(entry, h, 'RPUSH')
   end
 
@@ -151,6 +155,9 @@ local function settle(worker, first)
   end
   if number == 0 then return late end
   redis.call('HDEL', TASKS, unpack(done))
+  if redis.call('EXISTS', HELD) == 1 then
+    for i = 1, number do let_go(done[i]) end
+  end
   redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, number - COMPLETED_LENGTH + 1)))
   redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
   for _, kind in pairs(kinds) do

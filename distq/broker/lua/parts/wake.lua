@@ -3,6 +3,7 @@
 -- supervisor) waits for it on its own clock; who sets an earlier time wakes the keeper through its control key.
 local LEVELS = {'high', 'default', 'low'}
 local pokes_keeper = true -- not in the keeper's own script
+local flows -- parts/flow.lua
 local lost_a_lane = false -- the last lane may be gone, but not yet the markers for it
 
 local function announce(due)
@@ -29,10 +30,14 @@ local function mark_lanes()
     local is_runnable = false
     for level = 1, 3 do
       for _, lane in ipairs(redis.call('SINTER', TYPES .. digest, LANES_AT .. LEVELS[level])) do
-        local limit = read_limit(lane)
-        local free, next_ms = 1, 0
-        if limit then free, next_ms = tokens(limit) end
-        if free < 1 then announce(next_ms) else is_runnable = true end
+        if redis.call('HGET', LANES, lane) == 'flow' then
+          is_runnable = is_runnable or flows().first_open(LEVELS[level], lane) ~= nil
+        else
+          local limit = read_limit(lane)
+          local free, next_ms = 1, 0
+          if limit then free, next_ms = tokens(limit) end
+          if free < 1 then announce(next_ms) else is_runnable = true end
+        end
       end
     end
     if is_runnable then redis.call('ZADD', WAKE_GROUP .. digest, 0, 'w') else redis.call('ZREM', WAKE_GROUP .. digest, 'w') end

@@ -1,0 +1,311 @@
+-- part flow: what decides whether a task may be handed over, beyond the rate of its type (docs/decisions/0041).
+-- A type with such a policy is a flow: its tasks wait in one lane per key and priority. TURNS says which lanes may have
+-- their turn, and in which order; BLOCKED holds those that may not, and the flow itself as "g". What is blocked waits for a
+-- time (RESUMES) or for a gate to open (WAITERS), so nothing that cannot run is looked at again before that.
+local PER_LOOK = 100 -- lanes and ghosts
+
+local function type_of_flow(flow) return limited_type((string.gsub(flow, '^v2/', ''))) end
+
+local function make_flows()
+  local F, call, policies = {}, redis.call, {}
+  local pauses = call('EXISTS', PAUSED) == 1
+
+  local function policy_of(type)
+    if policies[type] == nil then
+      local packed = call('HGET', FLOWS, type)
+      policies[type] = packed and cmsgpack.unpack(packed) or {}
+    end
+    return policies[type]
+  end
+
+  local function lane_list(level, flow, key)
+    return LANE .. level .. ':' .. flow .. (key == '' and '' or ' ' .. key)
+  end
+
+  local function count_waiting(level, flow, by)
+    local field = level .. ' ' .. flow
+    if call('HINCRBY', FLOWING, field, by) == 0 then call('HDEL', FLOWING, field) end
+  end
+
+  -- A lane comes back one turn behind the one whose turn it is: with a task now and then it gets no more than its share.
+  local function join(level, flow, key)
+    local turns = TURNS .. level .. ':' .. flow
+    local first = call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2]
+    call('ZADD', turns, 'NX', first and first + 1 or 0, key)
+    if call('HEXISTS', BLOCKED .. level .. ':' .. flow, 'g') == 0 then call('SADD', LANES_AT .. level, flow) end
+  end
+
+  local function leave(level, flow, key)
+    local turns = TURNS .. level .. ':' .. flow
+    call('ZREM', turns, key)
+    if call('EXISTS', turns) == 0 then call('SREM', LANES_AT .. level, flow) end
+  end
+
+  -- `field`: "g", or ":" and the key of a lane. `gate`: what it waits for, or "" for a time.
+  local function block(level, flow, field, gate, resumes)
+    if field == 'g' then call('SREM', LANES_AT .. level, flow) else leave(level, flow, string.sub(field, 2)) end
+    call('HSET', BLOCKED .. level .. ':' .. flow, field, gate)
+    local member = table.concat({level, flow, field}, ' ')
+    if gate == '' then
+      call('ZADD', RESUMES, resumes, member)
+      announce(resumes)
+    else
+      call('SADD', WAITERS .. gate, member)
+    end
+  end
+
+  local function unblock(level, flow, field)
+    local blocked = BLOCKED .. level .. ':' .. flow
+    local gate = call('HGET', blocked, field)
+    if not gate then return end
+    call('HDEL', blocked, field)
+    local member = table.concat({level, flow, field}, ' ')
+    if gate == '' then call('ZREM', RESUMES, member) else call('SREM', WAITERS .. gate, member) end
+    if field ~= 'g' then
+      local key = string.sub(field, 2)
+      if call('EXISTS', lane_list(level, flow, key)) == 1 then join(level, flow, key) end
+    elseif call('EXISTS', TURNS .. level .. ':' .. flow) == 1 then
+      call('SADD', LANES_AT .. level, flow)
+    end
+  end
+
+  local function unblock_member(member)
+    local level, flow, field = string.match(member, '^(%S+) (%S+) (.*)$')
+    unblock(level, flow, field)
+  end
+
+  -- The time has come for some.
+  function F.resume(most)
+    for _, member in ipairs(call('ZRANGEBYSCORE', RESUMES, '-inf', now, 'LIMIT', 0, most)) do unblock_member(member) end
+  end
+
+  function F.open(gate)
+    for _, member in ipairs(call('SMEMBERS', WAITERS .. gate)) do unblock_member(member) end
+  end
+
+  -- Its declaration has changed: what waits for a time of the old one looks again.
+  function F.reconsider(flow)
+    for _, level in ipairs(LEVELS) do unblock(level, flow, 'g') end
+  end
+
+  function F.enter(entry, h, push)
+    local holds = call('HEXISTS', HELD, entry) == 1 -- it is in order, and before all that came after it
+    local list, field = lane_list(h.level, h.flow, h.key), ':' .. h.key
+    local length = call(holds and 'LPUSH' or push, list, entry)
+    count_waiting(h.level, h.flow, 1)
+    if call('HEXISTS', BLOCKED .. h.level .. ':' .. h.flow, field) == 1 then
+      if holds then unblock(h.level, h.flow, field) end
+    elseif length == 1 then
+      join(h.level, h.flow, h.key)
+    end
+    if holds then unblock(h.level, h.flow, 'g') end
+  end
+
+  -- Buckets of keys and budgets: tat_us, as in parts/limit.lua, in a key that ends when the bucket is full again.
+  local function bucket(name, declared)
+    local interval, burst = string.match(declared, '^(%S+) (%S+)$')
+    interval, burst = tonumber(interval), tonumber(burst)
+    local tat = math.max(tonumber(call('GET', BUCKET .. name) or 0), now_us)
+    return {name = name, interval = interval, room = burst * interval, tat = math.min(tat, now_us + burst * interval)}
+  end
+
+  -- The ms at which it has so many tokens, if not now.
+  local function lacks(found, cost)
+    local ready = found.tat + cost * found.interval - found.room
+    if ready > now_us + 1e-3 then return math.ceil(ready / 1000) end
+  end
+
+  local function pour(found, cost)
+    local tat = found.tat + cost * found.interval
+    call('SET', BUCKET .. found.name, string.format('%.3f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
+  end
+
+  -- All buckets that a task takes from, each with its scope: "g" or its lane. Of a budget: {name, key, costs…}.
+  local function buckets_of(policy, type, h)
+    local found = {}
+    if policy.r then found[1] = {bucket(type .. ' ' .. h.own, policy.r), 1, ':' .. h.key} end
+    for _, use in ipairs(h.budgets or {}) do
+      local packed = call('HGET', BUDGETS, use[1])
+      local scope = use[2] == '' and 'g' or ':' .. h.key
+      for i, declared in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+        found[#found + 1] = {bucket(use[1] .. '!' .. i .. ' ' .. use[2], declared), use[2 + i] or 0, scope}
+      end
+      local till = tonumber(call('GET', BUCKET .. use[1] .. '! ' .. use[2]) or 0)
+      if till > now then found[#found + 1] = {nil, 0, scope, till} end
+    end
+    return found
+  end
+
+  -- What keeps a task back: field, gate, ms at which it goes on; nil: nothing.
+  local function closed(type, h, entry)
+    local policy = policy_of(type)
+    local lane, own = ':' .. h.key, type .. ' ' .. h.own
+    if pauses then
+      if call('HEXISTS', PAUSED, type) == 1 then return 'g', '!paused ' .. type end
+      if call('HEXISTS', PAUSED, own) == 1 then return lane, '!paused ' .. own end
+    end
+    local limit = read_limit(type)
+    if limit then
+      local free, next_ms = tokens(limit)
+      if free < 1 then return 'g', '', next_ms end
+    end
+    local most = policy.o and 1 or policy.mk
+    if (policy.m or most) and call('HEXISTS', HELD, entry) == 0 then
+      if policy.m and tonumber(call('HGET', RUNNING, type) or 0) >= policy.m then return 'g', type end
+      if most and tonumber(call('HGET', RUNNING, own) or 0) >= most then return lane, own end
+    end
+    if policy.r or h.budgets then
+      for _, each in ipairs(buckets_of(policy, type, h)) do
+        local resumes = each[4] or lacks(each[1], each[2])
+        if resumes then return each[3], '', resumes end
+      end
+    end
+  end
+
+  local function pop(level, flow, key, entry)
+    local list, turns = lane_list(level, flow, key), TURNS .. level .. ':' .. flow
+    call('LPOP', list)
+    count_waiting(level, flow, -1)
+    if call('EXISTS', list) == 0 then leave(level, flow, key) end
+    return turns
+  end
+
+  -- The lane whose turn it is, and what is first in it: key, entry, message, head. nil: none may be handed over now, or
+  -- true: nor is that known yet.
+  function F.first_open(level, flow)
+    local turns, type = TURNS .. level .. ':' .. flow, type_of_flow(flow)
+    for _ = 1, PER_LOOK do
+      local key = call('ZRANGE', turns, 0, 0)[1]
+      if not key then
+        call('SREM', LANES_AT .. level, flow)
+        return nil
+      end
+      local entry = call('LINDEX', lane_list(level, flow, key), 0)
+      local message = entry and call('HGET', TASKS, entry)
+      if not entry then
+        leave(level, flow, key)
+      elseif not message then
+        pop(level, flow, key, entry)
+        call('SREM', GHOSTS .. level, entry)
+      else
+        local h = read_head(message)
+        h.key = key -- where it is, although another release may have put it there
+        local field, gate, resumes = closed(type, h, entry)
+        if not field then return key, entry, message, h end
+        block(level, flow, field, gate, resumes)
+        if field == 'g' then return nil end
+      end
+    end
+    return true
+  end
+
+  -- Hands it over: out of its lane, with all that it takes.
+  function F.grant(level, flow, entry, h)
+    local type = type_of_flow(flow)
+    local policy = policy_of(type)
+    local turns = pop(level, flow, h.key, entry)
+    if call('ZSCORE', turns, h.key) then call('ZINCRBY', turns, 1 / h.weight, h.key) end
+    local limit = read_limit(type)
+    if limit then take_tokens(type, limit, 1) end
+    if policy.r or h.budgets then
+      for _, each in ipairs(buckets_of(policy, type, h)) do
+        if each[1] and each[2] > 0 then pour(each[1], each[2]) end
+      end
+    end
+    if (policy.m or policy.mk or policy.o) and call('HEXISTS', HELD, entry) == 0 then
+      local gates = {}
+      if policy.m then gates[1] = type end
+      if policy.mk or policy.o then gates[#gates + 1] = type .. ' ' .. h.own end
+      for _, gate in ipairs(gates) do call('HINCRBY', RUNNING, gate, 1) end
+      call('HSET', HELD, entry, cmsgpack.pack(gates))
+    end
+  end
+
+  -- Out of its lane without being handed over.
+  function F.drop(level, flow, entry, h) pop(level, flow, h.key, entry) end
+
+  -- Up to so many entries of a priority, from any lanes, as nobody will have them any more.
+  function F.take_any(level, most)
+    local counts = call('HGETALL', FLOWING)
+    for i = 1, #counts, 2 do
+      local at, flow = string.match(counts[i], '^(%S+) (%S+)$')
+      local blocked = BLOCKED .. level .. ':' .. flow
+      local key = at == level and call('ZRANGE', TURNS .. level .. ':' .. flow, 0, 0)[1]
+      if at == level and not key then
+        local fields = call('HGETALL', blocked)
+        for j = 1, #fields, 2 do key = fields[j] ~= 'g' and string.sub(fields[j], 2) or key end
+      end
+      local entries = key and call('LPOP', lane_list(level, flow, key), most)
+      if entries then
+        count_waiting(level, flow, -#entries)
+        if call('EXISTS', lane_list(level, flow, key)) == 0 then
+          leave(level, flow, key)
+          unblock(level, flow, ':' .. key)
+        end
+        return entries
+      end
+    end
+  end
+
+  function F.let_go(entry, held)
+    call('HDEL', HELD, entry)
+    for _, gate in ipairs(cmsgpack.unpack(held)) do
+      if call('HINCRBY', RUNNING, gate, -1) <= 0 then call('HDEL', RUNNING, gate) end
+      F.open(gate)
+    end
+  end
+
+  function F.is_ordered(h) return policy_of(type_of_flow(h.flow)).o and true or false end
+
+  -- Makes a type a flow, with what waits in its plain lane.
+  function F.declare(flow, packed)
+    local type = type_of_flow(flow)
+    if packed ~= call('HGET', FLOWS, type) then
+      call('HSET', FLOWS, type, packed)
+      policies[type] = nil
+      F.reconsider(flow)
+    end
+    if call('HGET', LANES, flow) == 'flow' then return end
+    call('HSET', LANES, flow, 'flow')
+    for _, level in ipairs(LEVELS) do
+      local waiting = call('LLEN', lane_list(level, flow, ''))
+      if waiting > 0 then
+        count_waiting(level, flow, waiting)
+        join(level, flow, '')
+      end
+    end
+  end
+
+  return F
+end
+
+local made
+flows = function()
+  made = made or make_flows()
+  return made
+end
+
+-- An entry gives back its place among those that may run at once.
+local function let_go(entry)
+  local held = redis.call('HGET', HELD, entry)
+  if held then flows().let_go(entry, held) end
+end
+
+-- It waits again. What is in order keeps its place until it ends, so that nothing overtakes it; a suspect does, since it
+-- runs before all others.
+local function let_go_for_now(entry, h)
+  local held = redis.call('HGET', HELD, entry)
+  if held and not has_flag(h, SUSPECT) and not flows().is_ordered(h) then flows().let_go(entry, held) end
+end
+
+-- What a call says of its type, if nobody has said it before.
+local function declare_limits(task, options)
+  local limited = limited_type(task)
+  if options.limit and (redis.call('HSETNX', LIMITS, limited, options.limit .. ' 0') == 1 or limited ~= task) then
+    if not options.flow then redis.call('HSET', LANES, task, 'limited') end
+  end
+  if options.flow and redis.call('HGET', LANES, 'v2/' .. task) ~= 'flow' then
+    flows().declare(task, options.flow)
+    flows().declare('v2/' .. task, options.flow)
+  end
+end
