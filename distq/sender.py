@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -345,7 +344,7 @@ class Sender(Generic[P, R]):
                 options=options | (limits_told(task.declaration) if task else {}),
                 flow=task.flow_of if task and task.declaration.flow else None,
             )  # fmt: skip
-        number = random.randrange(_spreads_over(self._app, moved))
+        number = random.randrange(spreads_over(self._app, moved))
         moved = replace(moved, queue=message.partition(moved.queue, number))
         return Sender(self._app, outgoing.type, moved, self._bind)
 
@@ -356,42 +355,7 @@ class Sender(Generic[P, R]):
         return await self._moved(outgoing)._asend(outgoing.args, outgoing.kwargs, outgoing.headers)
 
 
-class SpreadSender(Sender[P, R]):
-    """For a queue with several partitions: each call, or thousand of calls, goes to the next one.
-
-    Each partition is a queue of the broker, and has a sender of its own. To middleware this is that of the whole queue.
-    """
-
-    __slots__ = ("_each", "_turns")
-
-    def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None], count: int) -> None:
-        super().__init__(app, type, call, bind)
-        names = message.partitions(call.queue, count)
-        first = random.randrange(count)  # else all programs that make one call would use the same one
-        self._turns = cycle(names[first:] + names[:first])
-        self._each: dict[str, Sender[P, R]] = {}
-
-    def _next(self) -> Sender[P, R]:
-        name = next(self._turns)
-        found = self._each.get(name)
-        if found is None:
-            found = self._each[name] = Sender(self._app, self.type, replace(self._call, queue=name), self._bind)
-        return found
-
-    def _send(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
-        return self._next()._send(args, kwargs, headers)
-
-    async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
-        return await self._next()._asend(args, kwargs, headers)
-
-
-def sender(app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> Sender[Any, Any]:
-    """What sends such calls."""
-    count = _spreads_over(app, call)
-    return Sender(app, type, call, bind) if count == 1 else SpreadSender(app, type, call, bind, count)
-
-
-def _spreads_over(app: Distq, call: Call) -> int:
+def spreads_over(app: Distq, call: Call) -> int:
     """How many partitions. What must stay together is in the first: given ids are unique there, and limits are kept."""
     stays = call.id is not None or not call.options.keys().isdisjoint(("limit", "flow"))
     return 1 if stays else app.partitions.get(call.queue, 1)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, U
 from distq.errors import ConfigurationError
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
 from distq.result import Handle
-from distq.sender import Sender, sender
+from distq.sender import Sender
+from distq.spreading import sender
 
 if TYPE_CHECKING:
     from distq.app import Distq
