@@ -26,7 +26,17 @@ from distq.durations import format_duration
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
 from distq.lifecycle import KEPT
 from distq.message import (
-    HAS_MEMORY, HAS_RECORDS, NEVER_SAID, PLAIN, VERSION, Message, body_at, own_max_deliveries, parse, sent_head, untyped,
+    HAS_MEMORY,
+    HAS_RECORDS,
+    NEVER_SAID,
+    PLAIN,
+    VERSION,
+    Message,
+    body_at,
+    own_max_deliveries,
+    parse,
+    sent_head,
+    untyped,
 )  # fmt: skip
 from distq.middleware import final_error, foreseen, onion
 from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, record
