@@ -15,6 +15,9 @@ class Verdicts(NamedTuple):
 
 NO_VERDICTS = Verdicts(0, b"")
 
+COMPLETE, AGAIN = b"complete", b"complete_again"
+"""AGAIN: there are records of attempts, or a memory."""
+
 
 def verdict(entry: bytes, word: bytes, type: bytes, number: int, blob: bytes) -> bytes:
     """One verdict in wire form."""
@@ -31,6 +34,12 @@ def verdict_kind(word: bytes, type: bytes, number: int) -> bytes:
     """What equal verdicts have in common, with the ends of its neighbours, so that `verdict_like` only joins."""
     kind = b"%b %d %b" % (word, number, type)
     return b"\r\n$%d\r\n%b\r\n" % (len(kind), kind)
+
+
+def again(completes: bytes) -> bytes:
+    """The verdict of a kind of messages, for one that has used its memory."""
+    word, *rest = completes.split(b"\r\n")[2].split(b" ", 2)
+    return verdict_kind(AGAIN, rest[1], int(rest[0])) if word == COMPLETE else completes
 
 
 LENGTHS = [b"$%d\r\n" % number for number in range(512)]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import msgpack
 
 from distq.app import Distq
-from distq.broker.verdicts import verdict, verdict_kind, verdict_like
+from distq.broker.verdicts import AGAIN, COMPLETE, again, verdict, verdict_kind, verdict_like
 from distq.codec import SHALLOW, Call, DecodeError, is_too_deep
 from distq.context import CURRENT, Context, Meter
 from distq.durations import format_duration
@@ -61,9 +61,6 @@ _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BdB8s")
 _FLOAT = 0xCB
 
-COMPLETE, AGAIN = b"complete", b"complete_again"
-"""AGAIN: there are records of attempts, or a memory."""
-
 MAX_KINDS = 1000
 LEFT_S = 1.0
 """How long what a handler has left on the event loop may take to end."""
@@ -89,12 +86,6 @@ async def _alone(coroutine: Any, door: Door | None) -> Any:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=LEFT_S)
-
-
-def again(completes: bytes) -> bytes:
-    """The verdict of a kind of messages, for one that has used its memory."""
-    word, *rest = completes.split(b"\r\n")[2].split(b" ", 2)
-    return verdict_kind(AGAIN, rest[1], int(rest[0])) if word == COMPLETE else completes
 
 
 @dataclass(slots=True)

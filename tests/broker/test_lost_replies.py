@@ -94,7 +94,9 @@ def enqueue__given_ids(room: Room) -> Command[Any]:
 
 @case
 def register__(room: Room) -> Command[Any]:
-    return verbs.register(room.prefix, "w:1", "host", 15_000, "job", b"{}", "all", ["job"], {"mail": "1000000 1"})
+    return verbs.register(
+        room.prefix, "w:1", "host", 15_000, "job", b"{}", "all", ["job"], {"mail": ("1000000 1", b"")}
+    )
 
 
 @case
