@@ -19,6 +19,7 @@ from distq.middleware import Link, check
 from distq.middleware.logging import LogAttempts
 from distq.middleware.metrics import Metrics
 from distq.middleware.retry import RetryPolicy
+from distq.names import check_names
 from distq.options import (
     BUILT_IN,
     CallOptions,
@@ -27,7 +28,6 @@ from distq.options import (
     QueueOptions,
     TaskOptions,
     call,
-    check_names,
     declaration,
     defaults,
 )

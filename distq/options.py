@@ -6,7 +6,7 @@ A call's options win over the declaration's, those over the queue's defaults, th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -15,8 +15,9 @@ from distq import message
 from distq.backoff import Backoff, resolve
 from distq.clock import eta_ms
 from distq.durations import seconds
-from distq.errors import ConfigurationError, UnknownOption, UnknownQueue, did_you_mean
+from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
 from distq.flow import Arguments, Flow, flow
+from distq.names import check_names
 from distq.rate import Rate
 from distq.upgrade import Upgrade, check_upgrades, check_version
 
@@ -189,40 +190,6 @@ class Call:
 _SAID_BY_CALLS = ("priority", "retries", "result_ttl", "durable", "soft_time_limit", "time_limit")
 
 LIMITS = ("soft_time_limit", "time_limit")
-
-ELSEWHERE = {
-    "name": "type",
-    "countdown": "delay",
-    "max_retries": "retries",
-    "task_id": "id",
-    "job_id": "id",
-    "rate_limit": "rate",
-    "ttl": "expires",
-    "result_expires": "result_ttl",
-    "run_at": "eta",
-    "schedule": "eta",
-    "at": "eta",
-    "max_attempts": "retries",
-    "concurrency": "slots",
-    "max_concurrency": "slots",
-    "concurrency_limit": "slots",
-    "delivery_limit": "max_deliveries",
-    "timeout": "time_limit",
-    "job_timeout": "time_limit",
-    "execution_timeout": "time_limit",
-    "soft_timeout": "soft_time_limit",
-}
-"""What other task queues call it -> what it is called here."""
-
-
-def check_names(options: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Raises UnknownOption for an option that does not exist."""
-    names = list(known)
-    for name in options:
-        if name not in names:
-            meant = ELSEWHERE.get(name)
-            hint = f" (did you mean `{meant}`?)" if meant in names else did_you_mean(name, names)
-            raise UnknownOption(f"{where} has no option `{name}`{hint}; there are: {', '.join(sorted(names))}")
 
 
 def check_retries(value: object) -> int:

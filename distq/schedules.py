@@ -17,7 +17,7 @@ from distq.broker import schedules
 from distq.broker.schedules import EDITED, PAUSED, Definition, Fire, Record
 from distq.cron import EVERY, UTC, timing, upcoming
 from distq.errors import ConfigurationError, UnknownSchedule, did_you_mean
-from distq.options import check_names
+from distq.names import check_names
 from distq.periodic import (
     CreateOptions,
     EditOptions,

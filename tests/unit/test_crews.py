@@ -66,11 +66,20 @@ def test_types_with_fewer_slots_than_there_are_seats_are_announced_for_themselve
         app.task(type=f"in-threads-{number}", slots=number)(lambda: None)
     app.task(type="in-loops", slots=5, version=2, upgrade={1: lambda: ()})(poll.function)
     (all,) = crews(app, QUEUES, threads=4)
-    assert all.types == ["in-loops", "in-loops@2", "in-threads-4"]
-    assert [(share.lanes, share.most, share.queue) for share in all.shares] == [(("in-threads-1",), 1, "default")]
+    types = ["in-loops", "in-loops@2", "in-threads-4"]
+    assert all.types == [*types, *(f"v2/{type}" for type in types)]
+    assert [(share.lanes, share.most, share.queue) for share in all.shares] == [
+        (("in-threads-1", "v2/in-threads-1"), 1, "default")
+    ]
     threads, loops = crews(app, QUEUES, threads=4, coroutines=100)
-    assert ([share.lanes for share in threads.shares], threads.types) == ([("in-threads-1",)], ["in-threads-4"])
-    assert ([share.lanes for share in loops.shares], loops.types) == ([("in-loops", "in-loops@2")], [])
+    assert ([share.lanes for share in threads.shares], threads.types) == (
+        [("in-threads-1", "v2/in-threads-1")],
+        ["in-threads-4", "v2/in-threads-4"],
+    )
+    assert ([share.lanes for share in loops.shares], loops.types) == (
+        [("in-loops", "in-loops@2", "v2/in-loops", "v2/in-loops@2")],
+        [],
+    )
     assert Crew.read(json.loads(json.dumps(loops))) == loops
     (solo,) = crews(app, QUEUES)
     assert solo.shares == []

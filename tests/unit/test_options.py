@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from distq import Distq
 from distq.errors import ConfigurationError, UnknownOption, UnknownQueue
+from distq.names import check_names
 from distq.options import (
     BUILT_IN,
     Call,
@@ -19,7 +20,6 @@ from distq.options import (
     Defaults,
     RetryRule,
     call,
-    check_names,
     declaration,
     defaults,
     ttl_s,
