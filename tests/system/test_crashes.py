@@ -66,7 +66,7 @@ def test_with_several_threads_each_is_told_of_the_others_and_keeps_its_own_log(s
     start("crashing", "-t", "2", processes=1)
     gate = tmp_path / "gate"
     handle = says.delay(3, str(gate))
-    eventually(lambda: handle.status() == "running", "it runs")
+    eventually(Path(f"{gate}-said").exists, "it has said all its lines")
     killer = quiet.delay()
     found: Callable[[], list[dict[str, Any]]] = lambda: inspect.attempts(app.broker, "default", handle.id)  # noqa: E731
     eventually(lambda: bool(found()), "its process has died")

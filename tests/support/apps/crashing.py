@@ -20,12 +20,13 @@ logger = logging.getLogger("shop.images")
 
 @app.task
 def says(lines: int, gate: str = "") -> None:
-    """Logs so much, and then its process is killed; or, with a gate, waits."""
+    """Logs so much, and then its process is killed; or, with a gate, says so and waits."""
     for number in range(lines):
         logger.info("line %d", number)
     if not gate:
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
+    Path(f"{gate}-said").touch()
     while not Path(gate).exists():
         time.sleep(0.002)
 
