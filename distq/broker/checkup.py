@@ -16,7 +16,7 @@ from distq.broker.verbs import Present
 from distq.errors import did_you_mean
 from distq.message import family, untyped
 
-HOUR_MS = 3_600_000
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
 
 class Declared(NamedTuple):
@@ -52,7 +52,8 @@ class Queue(NamedTuple):
 def check_queue(broker: Broker, name: str, declared: Declared | None) -> list[Finding]:
     """What was found, good and bad. Raises BrokerError."""
     queue = _read(broker, name)
-    found = [*_workers(queue), *_types(queue, declared), *_time(broker, queue), *_dead(broker, queue), *_ledger(queue)]
+    found = [*_workers(queue), *_types(queue, declared), *_time(broker, queue), *_schedules(broker, queue)]
+    found += [*_dead(broker, queue), *_ledger(queue)]
     if declared is not None:
         found += _limits(broker, queue, declared)
         if family(name) not in declared.queues and ledger.placed(queue.tally.depths):
@@ -165,6 +166,24 @@ def _time(broker: Broker, queue: Queue) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("ok", "keeper", keeper)
+
+
+def _schedules(broker: Broker, queue: Queue) -> Iterator[Finding]:
+    """Whether they are fired, and whether the code of those that it declared is still there."""
+    places = [keys.key(queue.prefix, name) for name in ("SCHEDULES", "FIRES", "ORPHANED")]
+    late_ms = int(broker.exchange.request(encode("TIME"))[0]) * 1000 - MINUTE_MS
+    total, late, orphaned = broker.exchange.read_all(
+        [encode("SCARD", places[0]), encode("ZCOUNT", places[1], "-inf", late_ms), encode("ZCARD", places[2])]
+    )
+    if late:
+        text = f"{late:,} of {_number(total, 'schedule')} should have ticked more than a minute ago"
+        hint = "look into the logs of the hosts" if queue.living else f"distq run MODULE:APP -Q {queue.name}"
+        yield Finding("problem", "schedules", text, hint)
+    elif orphaned:
+        text = f"{orphaned:,} of {_number(total, 'schedule')} rest: no code of a living host declares them any more"
+        yield Finding("note", "schedules", text, "a living host deletes them in a few leases")
+    elif total:
+        yield Finding("ok", "schedules", f"{_number(total, 'schedule')}, none late")
 
 
 def _dead(broker: Broker, queue: Queue) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import pytest
 from distq.broker.broker import Broker
 from distq.broker.checkup import Declared, check_queue
 from distq.broker.health import Finding
-from tests.support import states
+from tests.support import states, ticking
 from tests.support.room import Room
 
 MINE = Declared(["default"], ["job", "mail"], {})
@@ -129,3 +129,21 @@ def test_workers_of_different_releases(room: Room) -> None:
     assert "2 different sets of types" in found["releases"].text
     room.redis.hset(room.key("WORKER", one.name), "info", "no JSON")
     assert "versions" not in look(room)
+
+
+def test_schedules_that_nobody_fires_or_declares(room: Room) -> None:
+    room.register(["job", "mail"])
+    ticking.create(room, "mine")
+    room.tick()
+    assert "schedules" not in look(room)
+    ticking.declare(room, "old", {"it": ""})
+    ticking.define(room, "it", "code", ticking.definition())
+    ticking.declare(room, "old", None, "")
+    ticking.declare(room, "new", None, "none")
+    found = look(room)["schedules"]
+    assert (found.level, found.text.split(":")[0]) == ("note", "1 of 2 schedules rest")
+    ticking.come(room, "mine")
+    room.pass_time(70_000)
+    found = look(room)["schedules"]
+    assert (found.level, found.text) == ("problem", "1 of 2 schedules should have ticked more than a minute ago")
+    assert found.hint.startswith("distq run")
