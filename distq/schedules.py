@@ -268,19 +268,25 @@ class Schedules:
         when = changes.get("when", old.when)
         tz = changes.get("tz", "" if when.startswith(EVERY) and "when" in changes else old.tz)
         said = {"jitter": old.jitter / 1000, "overlap": old.overlap, "missed": old.missed, **changes, "tz": tz}
-        when, tz, jitter, overlap, missed = check_rhythm(when, said)
-        new = replace(old, when=when, tz=tz, jitter=jitter, overlap=overlap, missed=missed)
+        rhythm = check_rhythm(when, said)
         if not {"args", "kwargs"} & changes.keys():
-            return new
+            return replace(old, **rhythm._asdict())
         old_args, old_kwargs, old_headers = self._call(old)
         args, kwargs = check_arguments(changes.get("args", old_args), changes.get("kwargs", old_kwargs))
+        raw = whole(old.message)
         task = self._app.tasks.get(message.untyped(old.type)[0])
         if task is not None:
-            task.fits(args, kwargs)
-        head = message.sent_head(whole(old.message))
-        own = {name: value for name, value in old_headers.items() if name != "tick"}
-        headers = {**own, "schedule": record.name, "tick": 0.0}
-        return replace(new, message=without_tick(head + self._app.codec.pack_call(args, kwargs, headers)))
+            sender = task.options(queue=record.queue, priority=cast("Any", message.parse(raw).priority))
+            return define(record.name, sender, Said(task, rhythm, args, kwargs))[1]
+        if message.parse(raw).version == message.FLOWING:
+            raise ConfigurationError(
+                f"schedule {record.name!r}: type {old.type} has limits by its arguments, so they are changed where its "
+                "code is at hand (--app)"
+            )
+        headers = {**old_headers, "schedule": record.name}
+        headers.pop("tick", None)
+        body = self._app.codec.pack_call(args, kwargs, {**headers, "tick": 0.0})
+        return replace(old, **rhythm._asdict(), message=without_tick(message.sent_head(raw) + body))
 
     # -- finding -----------------------------------------------------------------------------------------------------
 

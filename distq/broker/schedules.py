@@ -115,7 +115,7 @@ class Firing(NamedTuple):
 
     now_ms: int
     next_ms: int | None
-    """The next tick of any schedule."""
+    """The next future time of the queue; None: nothing comes."""
     words: list[str]
 
 

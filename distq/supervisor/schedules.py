@@ -129,7 +129,7 @@ class Schedules(Service):
     # -- firing ------------------------------------------------------------------------------------------------------
 
     def fire(self, queue: int, tick: Tick, ticked: Callable[[int], None]) -> None:
-        """Fires what is due; `ticked` gets in how many ms the next tick of any schedule comes."""
+        """Fires what is due; `ticked` gets in how many ms something is to be done in the queue again."""
         self._coded.add(queue)  # maybe: `declare` tells
         fires = [fire for due in tick.due if (fire := self._fire(queue, due, tick.now_ms)) is not None]
         site = self._site

@@ -14,7 +14,7 @@ from distq.broker import verbs
 from distq.supervisor.service import NEVER, Service, Site
 
 Fire = Callable[[int, verbs.Tick, Callable[[int], None]], None]
-"""Fires schedules of a queue, and then tells in how many ms the next one ticks."""
+"""Fires schedules of a queue, and then tells in how many ms something is to be done there again."""
 
 REFUSED_S = 5.0
 MAX_WAIT_S = 300.0

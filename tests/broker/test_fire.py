@@ -92,6 +92,20 @@ def test_the_next_tick_of_any_schedule_is_told_and_the_keeper_is_called(room: Ro
     assert room.redis.zrange(room.key("CONTROL", "keeper"), 0, -1) == [b"tick"]
 
 
+def test_what_else_comes_in_the_queue_is_told_when_schedules_are_fired(room: Room) -> None:
+    """The next token of a rate, say: else that would wait for the next tick."""
+    worker = room.register(["mail"], {"mail": "10000000 1"})
+    ticking.create(room)
+    record = ticking.come(room)
+    for _ in range(2):
+        room.enqueue("mail", limit="10000000 1")
+    room.step(worker)
+    assert room.tick().due
+    firing = ticking.fire(room, ticking.due(record, "default.x"))
+    assert firing.next_ms is not None
+    assert 8000 <= firing.next_ms - firing.now_ms <= 10_001
+
+
 def test_the_keeper_is_told_what_is_due_and_comes_again_after_that(room: Room) -> None:
     ticking.create(room, "it", when="@every 1h", missed="all")
     wait_ms = room.tick().wait_ms

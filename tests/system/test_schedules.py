@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from distq import Schedule, UnknownSchedule
+from distq import Distq, Schedule, UnknownSchedule
 from distq.errors import ConfigurationError
 from distq.periodic import Missed, Overlap
-from tests.support.apps.schedules import DECLARED, app
+from tests.support.apps.schedules import DECLARED, app, by_shop
 from tests.support.eventually import eventually
 from tests.support.host import Host
 from tests.support.journal import Journal
@@ -230,3 +230,24 @@ def test_many_queues_have_their_own_schedules(start: Start, journal: Journal, ro
     with pytest.raises(UnknownSchedule):
         app.schedules.trigger("it")
     assert host.terminate() == 0
+
+
+def test_arguments_are_changed_with_and_without_the_code(start: Start, journal: Journal, room: Room) -> None:
+    """A limit by an argument goes with that."""
+    other = Distq("app", room.url)
+    app.schedules.create("sum", "@daily", "add", args=[1], priority="high")
+    app.schedules.create("shop", "@daily", by_shop, args=["north"])
+    start("schedules", *LEASE, processes=1)
+    assert app.schedules.trigger("shop").get(timeout=20) == "north"
+    assert app.schedules.edit("sum", kwargs={"b": 5}).args == (1,)
+    assert app.schedules.trigger("sum").get(timeout=20) == 6
+    changed = other.schedules.edit("sum", args=[7], kwargs={})
+    assert (changed.args, changed.kwargs, changed.when) == ((7,), {}, "@daily")
+    assert app.schedules.trigger("sum").get(timeout=20) == 7
+    app.schedules.edit("shop", args=["south"], when="@hourly")
+    assert app.schedules.trigger("shop").get(timeout=20) == "south"
+    with pytest.raises(ConfigurationError, match="limits by its arguments"):
+        other.schedules.edit("shop", args=["west"])
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        app.schedules.edit("sum", args=[1, 2, 3])
+    assert other.schedules.edit("shop", when="@weekly").args == ("south",)

@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV host, then per schedule a msgpack array: name, expected tick, edition, next tick, then id, tick and due ms (0: at
 --   once) of each task by turns; the expected tick 0: now, by hand, whatever the next tick is
--- returns {now ms, ms of the next tick of any schedule or -1, then per schedule "fired" | "moved" | "early" | "unknown"}
+-- returns {now ms, next future time of the queue ms or -1, then per schedule "fired" | "moved" | "early" | "unknown"}
 -- uses clock head limit wake flow ready shelves results endings cancelling await
 local HISTORY, HISTORY_MS = 20, 400 * 86400000
 local host = ARGV[1]
@@ -89,5 +89,4 @@ if tonumber(redis.call('HGET', META, 'armed') or math.huge) <= now then
   if next_ms < math.huge then announce(next_ms) end
 end
 mark()
-local first = earliest(FIRES)
-return {now, first < math.huge and first or -1, unpack(words)}
+return {now, tonumber(redis.call('HGET', META, 'armed') or -1), unpack(words)}

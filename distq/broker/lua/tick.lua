@@ -1,6 +1,7 @@
 -- tick: scheduled -> queued | expired, queued -> expired | dead
 -- The keeper's script: does what is due and says when to come again. Any supervisor becomes keeper when there is none. Of
--- the schedules whose tick has come it gives the first ones: the keeper computes what follows, and calls fire.
+-- the schedules whose tick has come it gives the first ones: the keeper computes what follows, and calls fire, which says
+-- when to come again.
 -- KEYS prefix
 -- ARGV host, lease ms
 -- returns {"keeper", now ms, next future time ms or -1, then per due schedule {name, tick, edition, turn, when, tz,
@@ -13,29 +14,20 @@ if keeper and keeper ~= host then return {'other', now, till} end
 pokes_keeper = false
 redis.call('ZREM', WAKE, 'w')
 name_keeper(host, lease)
-advance(500)
-mark()
 
 -- Somebody else may have written there.
 local function is_number(text) return text and #text < 16 and string.match(text, '^%d+$') end
 
-local reply = {'keeper', now, tonumber(redis.call('HGET', META, 'armed') or -1)}
-local due = redis.call('ZRANGEBYSCORE', FIRES, '-inf', now, 'LIMIT', 0, DUE)
-for _, name in ipairs(due) do
+local due = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', FIRES, '-inf', now, 'LIMIT', 0, DUE)) do
   local found = redis.call('HMGET', SCHEDULE .. name, 'tick', 'edition', 'turn', 'when', 'tz', 'jitter', 'missed')
   if is_number(found[1]) and is_number(found[6] or '0') and found[4] then
     for i = 1, #found do found[i] = found[i] or '' end
-    reply[#reply + 1] = {name, unpack(found)}
+    due[#due + 1] = {name, unpack(found)}
   else
     redis.call('ZREM', FIRES, name)
   end
 end
-if #due > 0 then -- they stay due until they are fired: the next time after that is told there
-  local next_ms = math.huge
-  for _, key in ipairs({DELAYED, DEADLINES}) do
-    next_ms = math.min(next_ms, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or math.huge))
-  end
-  next_ms = math.min(next_ms, tonumber(redis.call('ZRANGEBYSCORE', FIRES, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or math.huge))
-  reply[3] = next_ms < math.huge and next_ms or -1
-end
-return reply
+advance(500)
+mark()
+return {'keeper', now, #due == 0 and tonumber(redis.call('HGET', META, 'armed')) or -1, unpack(due)}

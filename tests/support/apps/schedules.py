@@ -34,6 +34,13 @@ def add(a: int, b: int = 0) -> int:
     return a + b
 
 
+@app.task(max_running=1, per="shop")
+def by_shop(shop: str) -> str:
+    """Has a limit for each shop."""
+    with running(shop):
+        return shop
+
+
 for declared in filter(None, os.environ.get(DECLARED, "").split(";")):
     name, when = declared.split("|")
     app.periodic(when, name=name)(job)
