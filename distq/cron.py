@@ -12,7 +12,7 @@ decided here (docs/decisions/0046). No other module imports croniter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -83,6 +83,17 @@ def ticks(of: Timing, after_ms: int) -> Iterator[int]:
     while True:
         at = of.next(at)
         yield at
+
+
+def shown(moments: Iterable[int], tz: str) -> str:
+    """Ticks for people, in their zone, the day only where it is another one."""
+    of, texts, day = zone(tz or UTC), [], ""
+    for ms in moments:
+        moment = datetime.fromtimestamp(ms / 1000, of)
+        this_day, time = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
+        texts.append(time if this_day == day else f"{this_day} {time}")
+        day = this_day
+    return ", ".join(texts) or "none"
 
 
 def catch_up(of: Timing, first_ms: int, now_ms: int, missed: str, patience_ms: int) -> tuple[list[int], int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import typer
 
 from distq.cli import complete, output, target, values
 from distq.cli.tasks import check_declared, choose_queue, read_payload
+from distq.cron import shown
 from distq.durations import format_duration
 from distq.errors import ConfigurationError
 from distq.message import check_type
@@ -43,7 +43,7 @@ def list_schedules(
     elif not found:
         typer.echo("no schedules")
     else:
-        rows = [(one.name, one.type, _when(one), one.state, _next(one.next)) for one in found]
+        rows = [(one.name, one.type, _when(one), one.state, _next(one)) for one in found]
         output.table("", ("name", "type", "when", "state", "next"), rows)
 
 
@@ -114,7 +114,7 @@ def create(
         raise ConfigurationError(str(error)) from None
     for note in notes:
         output.complain(f"note: {note}")
-    _told(as_json, made, f"created {made.name}: next {_next(made.next[:1])}")
+    _told(as_json, made, f"created {made.name}: next {_next(made, 1)}")
 
 
 @app.command("pause", epilog=output.examples("distq schedules pause report"))
@@ -140,7 +140,7 @@ def resume(
 ) -> None:
     """Let a paused schedule tick again, from its next tick on."""
     done = target.find_app(app, broker, name).schedules.resume(schedule)
-    _told(as_json, done, f"resumed {done.name}: next {_next(done.next[:1])}")
+    _told(as_json, done, f"resumed {done.name}: next {_next(done, 1)}")
 
 
 @app.command("trigger", epilog=output.examples("distq schedules trigger report"))
@@ -191,7 +191,7 @@ def edit(
         done = schedules.reset(schedule) if reset else schedules.edit(schedule, **changes)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
-    _told(as_json, done, f"{'reset' if reset else 'changed'} {done.name}: {_when(done)}, next {_next(done.next[:1])}")
+    _told(as_json, done, f"{'reset' if reset else 'changed'} {done.name}: {_when(done)}, next {_next(done, 1)}")
 
 
 @app.command("delete", epilog=output.examples("distq schedules delete report --yes"))
@@ -246,14 +246,8 @@ def _when(schedule: Schedule) -> str:
     return f"{schedule.when} {schedule.tz}".strip() + (" (edited)" if schedule.is_edited else "")
 
 
-def _next(moments: Sequence[datetime]) -> str:
-    """Moments in the zone of the schedule, the day only where it is another one."""
-    shown, day = [], ""
-    for moment in moments:
-        this_day, time = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
-        shown.append(time if this_day == day else f"{this_day} {time}")
-        day = this_day
-    return ", ".join(shown) or "none"
+def _next(schedule: Schedule, most: int = 5) -> str:
+    return shown([round(moment.timestamp() * 1000) for moment in schedule.next[:most]], schedule.tz)
 
 
 def _show(schedule: Schedule, history: Sequence[PastTick]) -> None:
@@ -269,7 +263,7 @@ def _show(schedule: Schedule, history: Sequence[PastTick]) -> None:
         "jitter": format_duration(schedule.jitter) if schedule.jitter else "none",
         "overlap": schedule.overlap,
         "missed": schedule.missed,
-        "next": _next(schedule.next),
+        "next": _next(schedule),
     }
     for label, fact in facts.items():
         typer.echo(f"{label:<8} {output.clean(fact, 2000)}")

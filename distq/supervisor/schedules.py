@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from distq.broker import keys, schedules
 from distq.broker.schedules import Declared, Definition, Fire, Firing, Record
 from distq.broker.scripts import digest, encode
 from distq.broker.verbs import Due, Tick
-from distq.cron import catch_up, timing
+from distq.cron import catch_up, shown, timing, upcoming
 from distq.errors import ConfigurationError
 from distq.supervisor.service import Service, Site
 
@@ -116,12 +116,15 @@ class Schedules(Service):
 
     def _define(self, queue: int, name: str, definition: Definition, now_ms: int) -> None:
         items = [*schedules.code_items(definition), "turn", schedules.new_turn()]
-        first = timing(definition.when, definition.tz).next(now_ms)
-        command = schedules.define(self._site.prefixes[queue], name, "code", first, items)
-        self._site.link.submit(command, partial(self._defined, name), lambda: None)
+        coming = upcoming(definition.when, definition.tz, now_ms)
+        command = schedules.define(self._site.prefixes[queue], name, "code", coming[0], items)
+        self._site.link.submit(command, partial(self._defined, name, definition, coming), lambda: None)
 
-    def _defined(self, name: str, reply: tuple[str, str]) -> None:
-        if reply[0] == "exists":
+    def _defined(self, name: str, definition: Definition, coming: Sequence[int], reply: tuple[str, str]) -> None:
+        if reply[0] == "ok":
+            when = f"{definition.when} {definition.tz}".strip()
+            logger.info("schedule %s (%s) is that of the code now: next %s", name, when, shown(coming, definition.tz))
+        elif reply[0] == "exists":
             logger.error("schedule %s is not that of the code: one of this name was created at run time", name)
         elif reply[0] == "full":
             logger.error("schedule %s does not tick: its queue has too many schedules", name)

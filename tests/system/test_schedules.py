@@ -132,6 +132,7 @@ def test_what_is_removed_from_the_code_is_retired_when_its_last_host_is_gone(
     """Old and new release live side by side for a while."""
     declare(monkeypatch, "both|@every 1s", "old|@every 1s")
     old = start("schedules", *LEASE, processes=1)
+    old.await_log("schedule old (@every 1s) is that of the code now: next 20")
     declare(monkeypatch, "both|@every 1s", "new|@every 1s")
     start("schedules", *LEASE, processes=1)
     eventually(lambda: ticks(journal, "new") and ticks(journal, "old"), "both releases' schedules tick")
