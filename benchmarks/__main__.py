@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    api,
     coroutines,
     footprint,
     growth,
@@ -40,6 +41,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "growth": ("Draining with more and more waiting", growth.growth),
     "partitions": ("Draining a queue of several partitions", partitions.partitions),
     "produce": ("Enqueueing", producing.produce),
+    "api": ("The HTTP API", api.api),
     "hand-over": ("From call to start, idle", latency.hand_over),
     "loaded": ("From call to start, busy", latency.loaded),
     "delayed": ("Delayed tasks", punctuality.delayed),

@@ -6,7 +6,7 @@ It reads through the broker's connections for synchronous callers. What comes ou
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from distq.broker import inspect, verbs
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 def places(found: Distq, queue: str | None = None) -> dict[str, list[str]]:
     """The queues that are declared or known, each with its partitions; or a given one, which may be a partition. Raises
     UnknownQueue."""
-    declared = [name for each in found.queues for name in partitions(each, found.partitions.get(each, 1))]
-    every: dict[str, list[str]] = {}
-    for name in dict.fromkeys([*declared, *found.broker.known_queues()]):
-        every.setdefault(family(name), []).append(name)
+    every = _grouped(found, found.broker.known_queues())
     if queue is None:
         return every
     if queue in every:
@@ -36,6 +33,19 @@ def places(found: Distq, queue: str | None = None) -> dict[str, list[str]]:
     if queue in every.get(family(queue), ()):
         return {queue: [queue]}
     raise UnknownQueue(f"no queue {queue!r:.80}{did_you_mean(queue, every)}; there are: {', '.join(every)}")
+
+
+async def aplaces(found: Distq) -> dict[str, list[str]]:
+    """All queues with their partitions, for asyncio."""
+    return _grouped(found, await found.async_broker.known_queues())
+
+
+def _grouped(found: Distq, known: Iterable[str]) -> dict[str, list[str]]:
+    declared = [name for each in found.queues for name in partitions(each, found.partitions.get(each, 1))]
+    every: dict[str, list[str]] = {}
+    for name in dict.fromkeys([*declared, *known]):
+        every.setdefault(family(name), []).append(name)
+    return every
 
 
 def every_place(found: Distq, queue: str | None = None) -> list[str]:
@@ -106,9 +116,9 @@ def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, A
 # -- dead letters -----------------------------------------------------------------------------------------------------
 
 
-def newest_first(found: Distq, wanted: DeadFilter) -> Iterator[DeadLetter]:
-    """Of all queues together, read only as far as somebody asks."""
-    each = [inspect.dead_letters(found.broker, queue, wanted) for queue in every_place(found)]
+def newest_first(found: Distq, wanted: DeadFilter, queue: str | None = None) -> Iterator[DeadLetter]:
+    """Of all queues together, or of one, read only as far as somebody asks."""
+    each = [inspect.dead_letters(found.broker, name, wanted) for name in every_place(found, queue)]
     return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
 
 

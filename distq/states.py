@@ -67,6 +67,7 @@ ARROWS = (
     Arrow("lost", "queued", "restore", "somebody deleted keys (evicted): it is alive, but in no list"),
     Arrow("lost", "dead", "restore", "the same, if it must not be started twice (max_deliveries=1)"),
     Arrow("dead", "queued", "replay", "on request, with a fresh budget"),
+    Arrow("dead", "scheduled", "replay", "the same, one after the other"),
     Arrow("dead", "none", "purge_dead", "on request, or by age and number"),
     Arrow("dead", "queued", "enqueue", "a new call with the id of a dead one replaces it"),
     Arrow("dead", "scheduled", "enqueue", "the same, with delay= or eta="),

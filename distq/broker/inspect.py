@@ -67,22 +67,32 @@ class DeadFilter:
 
 def dead_letters(broker: Broker, queue: str, wanted: DeadFilter) -> Iterator[DeadLetter]:
     """The dead letters of a queue that a filter means, the newest first, read in pages."""
-    prefix, now_ms, start = broker.prefix(queue), time.time() * 1000, 0
-    place = keys.key(prefix, "DEAD_LETTERS")
+    now_ms, start = time.time() * 1000, 0
     while True:
-        pairs = broker.exchange.request(encode("ZREVRANGE", place, start, start + PAGE - 1, "WITHSCORES"))
-        ids, times = pairs[::2], [whole(float(ms)) for ms in pairs[1::2]]
-        if not ids:
+        number, letters = dead_page(broker, queue, start)
+        if not number:
             return
-        raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
-        attempts = broker.exchange.read_all(
-            [encode("LRANGE", keys.key(prefix, "ATTEMPTS", id.decode("utf-8", "replace")), -1, -1) for id in ids]
-        )
-        for id, at, raw, last in zip(ids, times, raws, attempts, strict=True):
-            letter = _letter(queue, id.decode("utf-8", "replace"), at, raw, last)
-            if letter is not None and wanted.matches(letter, now_ms):
-                yield letter
+        yield from (letter for letter in letters if wanted.matches(letter, now_ms))
         start += PAGE
+
+
+def dead_page(broker: Broker, queue: str, start: int, count: int = PAGE) -> tuple[int, list[DeadLetter]]:
+    """How many dead letters there are from a position on, at most `count`; and those, the newest first."""
+    prefix = broker.prefix(queue)
+    place = keys.key(prefix, "DEAD_LETTERS")
+    pairs = broker.exchange.request(encode("ZREVRANGE", place, start, start + count - 1, "WITHSCORES"))
+    ids, times = pairs[::2], [whole(float(ms)) for ms in pairs[1::2]]
+    if not ids:
+        return 0, []
+    raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
+    attempts = broker.exchange.read_all(
+        [encode("LRANGE", keys.key(prefix, "ATTEMPTS", id.decode("utf-8", "replace")), -1, -1) for id in ids]
+    )
+    found = [
+        _letter(queue, id.decode("utf-8", "replace"), at, raw, last)
+        for id, at, raw, last in zip(ids, times, raws, attempts, strict=True)
+    ]
+    return len(ids), [letter for letter in found if letter is not None]
 
 
 def _letter(queue: str, id: str, at: int, raw: bytes | None, last: list[bytes]) -> DeadLetter | None:
@@ -165,10 +175,13 @@ def ledger(broker: Broker, queue: str) -> dict[str, dict[str, int]]:
     return by_type(broker.run(tally(broker.prefix(queue))).counts)
 
 
-def replay(broker: Broker, queue: str, ids: Sequence[str]) -> int:
-    """Replays dead letters; answers how many."""
-    words = [word for page in _pages(ids) for word in broker.run(verbs.replay(broker.prefix(queue), page))]
-    return words.count("replayed")
+def replay(broker: Broker, queue: str, ids: Sequence[str], every_ms: float = 0, first_ms: float = 0) -> int:
+    """Replays dead letters; answers how many. `every_ms`: one after the other, the first one in `first_ms`."""
+    count = 0
+    for number, page in enumerate(_pages(ids)):
+        after_ms = first_ms + number * PAGE * every_ms
+        count += broker.run(verbs.replay(broker.prefix(queue), page, every_ms, after_ms)).count("replayed")
+    return count
 
 
 def purge_dead(broker: Broker, queue: str, ids: Sequence[str]) -> int:

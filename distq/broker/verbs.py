@@ -377,9 +377,9 @@ def cancel(prefix: str, id: str, who: str, mode: Literal["", "running", "kill"] 
     return _command("cancel", prefix, _word, id, who, mode, os.urandom(8).hex())
 
 
-def replay(prefix: str, ids: Sequence[str]) -> Command[list[str]]:
-    """Per id "replayed", "live" or "unknown"."""
-    return _command("replay", prefix, _words, *ids)
+def replay(prefix: str, ids: Sequence[str], every_ms: float = 0, first_ms: float = 0) -> Command[list[str]]:
+    """Per id "replayed", "live" or "unknown". `every_ms`: they become ready one after the other."""
+    return _command("replay", prefix, _words, f"{every_ms:.3f}", f"{first_ms:.0f}", *ids)
 
 
 def purge_dead(prefix: str, ids: Sequence[str]) -> Command[int]:

@@ -15,6 +15,7 @@ from distq.cli import complete, output, target, values
 from distq.cli.tasks import show
 from distq.errors import ConfigurationError
 from distq.facts import every_place, find_dead, newest_first
+from distq.rate import Rate
 
 app = typer.Typer(
     help="Look at dead letters, replay or delete them.", invoke_without_command=True, rich_markup_mode=None
@@ -79,6 +80,9 @@ def replay(
     error: str = Error,
     older_than: str = OlderThan,
     all: bool = All,
+    rate: str = typer.Option(
+        None, "--rate", metavar="RATE", help="One after the other, such as 10/s. [default: at once]"
+    ),
     dry_run: bool = DryRun,
     as_json: bool = output.Json,
     app: str = target.App,
@@ -87,12 +91,15 @@ def replay(
 ) -> None:
     """Run dead tasks again, with a fresh budget of attempts."""
     wanted = _chosen(ids, type, error, older_than, all)
+    every_ms = 0.0 if rate is None else Rate.parse(rate).interval_us / 1000
     found = target.find_app(app, broker, name)
     letters = find_dead(found, wanted)
     if dry_run:
         _would(as_json, "replay", letters)
     else:
-        count = sum(inspect.replay(found.broker, queue, group) for queue, group in _by_queue(letters).items())
+        count = 0
+        for queue, group in _by_queue(letters).items():
+            count += inspect.replay(found.broker, queue, group, every_ms, count * every_ms)
         output.told(as_json, {"replayed": count}, f"replayed {output.number(count, 'task')}")
     _complain_about_missing(ids, letters)
 

@@ -14,17 +14,21 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from distq.errors import DistqError
-from distq.server import first_system, problems, queues, results, tasks
+from distq.server import dead, first_system, problems, queues, results, schedules, search, stats, tasks, workers
 from distq.server.access import read_keys
 from distq.server.calls import NewTask, NewTasks
 from distq.server.guard import FIRST_SYSTEM, Guard, own_path
 from distq.server.problems import Problem, ProblemDetails
+from distq.server.short import ShortWay
 from distq.server.site import READS, ServerConfig, Site, answer
 
 if TYPE_CHECKING:
     from distq.app import Distq
 
-BODIES: tuple[type[BaseModel], ...] = (NewTask, NewTasks, ProblemDetails, tasks.How, tasks.Edits, queues.Purge)
+BODIES: tuple[type[BaseModel], ...] = (
+    NewTask, NewTasks, ProblemDetails, tasks.How, tasks.Edits, queues.Purge, dead.Chosen, dead.Replay,
+    schedules.NewSchedule, schedules.Changes,
+)  # fmt: skip
 """Models that routes name, but the framework does not see."""
 
 own = APIRouter(tags=["about"])
@@ -33,7 +37,12 @@ own = APIRouter(tags=["about"])
 def asgi(app: Distq, config: ServerConfig | None = None) -> ASGIApp:
     """The API of an application; without settings, the keys are those of the environment."""
     config = config or ServerConfig(read_keys(os.environ))
-    return Guard(build(app, config), config.keys, max(config.most_bytes, app.max_payload + 65536))
+    return guarded(build(app, config), app, config)
+
+
+def guarded(api: FastAPI, app: Distq, config: ServerConfig) -> ASGIApp:
+    """What `build` makes, behind its guard."""
+    return Guard(ShortWay(api), config.keys, max(config.most_bytes, app.max_payload + 65536))
 
 
 def build(app: Distq, config: ServerConfig) -> FastAPI:
@@ -78,9 +87,14 @@ async def health() -> Response:
 
 ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (first_system.router, ""),
+    (search.router, "/api/v1"),
     (tasks.router, "/api/v1"),
     (results.router, "/api/v1"),
     (queues.router, "/api/v1"),
+    (dead.router, "/api/v1"),
+    (schedules.router, "/api/v1"),
+    (workers.router, "/api/v1"),
+    (stats.router, "/api/v1"),
     (own, ""),
 )
 """All there are, with what their paths begin with."""

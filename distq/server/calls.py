@@ -20,6 +20,8 @@ from distq.task import Task
 MOST_CALLS = 10_000
 MOST_TASKS = 1_000
 MOST_KEY = 255
+MOST_SENDERS = 1_000
+_OF_ONE_CALL = frozenset({"id", "once", "eta"})
 
 Duration = Annotated[
     Annotated[StrictInt, Field(ge=0, le=31_536_000)]
@@ -80,9 +82,18 @@ class NewTasks(Options):
 
 def sender_of(site: Site, type: str, options: dict[str, Any]) -> Task[Any, Any, Any] | Sender[Any, Any]:
     """What sends such calls. Raises Problem for a type that is not declared, ConfigurationError for wrong options."""
+    if not options and (task := site.app.tasks.get(type)) is not None:
+        return task
     site.check_type(type)
-    task = site.app.tasks.get(type)
-    return task if task is not None and not options else site.app._sender(type, options)
+    if not options.keys().isdisjoint(_OF_ONE_CALL):
+        return site.app._sender(type, options)
+    key = (type, *sorted(options.items()))
+    found = site.senders.get(key)
+    if found is None:
+        if len(site.senders) >= MOST_SENDERS:
+            site.senders.clear()
+        found = site.senders[key] = site.app._sender(type, options)
+    return found
 
 
 def id_for(request: Request, said: str | None) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """The endpoints of the first system, answer for answer: programs that call them need not change.
 
-POST /enqueue {"type", "priority", "payload"} answers `Task enqueued: <id>`; GET /result?id=… {"status", "timestamp"}.
+POST /enqueue {"type", "priority", "payload"} answers `Task enqueued: <id>`; GET /result?id=… {"status", "timestamp"};
+POST /schedule {"spec", "type", "payload"} `Job scheduled with EntryID: <number>`.
 Answers are plain text, errors too, and a line each. One thing differs: without a valid key there is nothing (`guard`).
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,11 +20,13 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
 from distq.broker.inspect import whole
-from distq.errors import BrokerError, ConfigurationError
+from distq.errors import BrokerError, ConfigurationError, UnknownSchedule
 from distq.message import check_id, priority_number
+from distq.periodic import check_rhythm
 from distq.server import problems
+from distq.server.calls import sender_of
 from distq.server.problems import Problem
-from distq.server.site import answer, may_enqueue, site_of
+from distq.server.site import Site, answer, may_enqueue, site_of
 from distq.server.strict import parse
 
 router = APIRouter(tags=["first system"])
@@ -47,7 +55,7 @@ _TEXTS: dict[int | str, dict[str, Any]] = {
         503: "Too many large requests at once.",
     }.items()
 }
-_BODY = {
+_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -72,6 +80,21 @@ _BODY = {
 }
 
 
+_EVERY = re.compile(r"@every ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)\Z")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)\Z", re.S)
+
+
+def _with_spec() -> dict[str, Any]:
+    """The same body, with `spec`."""
+    body = copy.deepcopy(_BODY)
+    schema = body["requestBody"]["content"]["application/json"]["schema"]
+    schema["required"].append("spec")
+    schema["properties"]["spec"] = {"type": "string", "minLength": 1, "examples": ["@every 1m"]}
+    return body
+
+
 def text(said: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """One line, as the first system says it."""
     return PlainTextResponse(f"{said}\n", status, headers)
@@ -86,6 +109,13 @@ def refusal(error: Exception) -> Response:
     return text(found.detail, status, found.headers)
 
 
+def _object(request: Request) -> dict[str, Any]:
+    said = parse(request.scope["state"]["distq_body"])
+    if not isinstance(said, dict):
+        raise Problem(400, "the body is no object")
+    return said
+
+
 @router.post(
     "/enqueue",
     response_class=PlainTextResponse,
@@ -96,20 +126,69 @@ async def enqueue(request: Request) -> Response:
     """Enqueues a task: an object as `payload` becomes keyword arguments, anything else the one argument."""
     site = site_of(request)
     try:
-        said = parse(request.scope["state"]["distq_body"])
-        if not isinstance(said, dict):
-            raise Problem(400, "the body is no object")
+        said = _object(request)
         type, payload, priority = said.get("type"), said.get("payload"), said.get("priority")
         if not isinstance(type, str) or not type:
             raise Problem(400, "type: give the task's type")
-        site.check_type(type)
-        options = {} if priority is None else {"priority": priority_number(priority)}
+        sender = sender_of(site, type, {} if priority is None else {"priority": priority_number(priority)})
         may_enqueue(request, 1)
-        arguments = () if payload is None else (payload,)
-        handle = await site.app.aenqueue(type, *arguments, **options)  # type: ignore[arg-type]
+        args, kwargs = ((), {}) if payload is None else site.app._arguments(payload)
+        handle = await sender.adelay(*args, **kwargs)
     except (Problem, TypeError, ValueError, BrokerError, ConfigurationError) as error:
         return refusal(error)
     return text(f"Task enqueued: {handle.id}")
+
+
+@router.post(
+    "/schedule",
+    response_class=PlainTextResponse,
+    responses={code: _TEXTS[code] for code in (200, 400, 401, 403, 405, 408, 413, 500, 503)},
+    openapi_extra=_with_spec(),
+)
+def schedule(request: Request) -> Response:
+    """Makes a schedule that outlives this server. The same request names the same one: it does not tick twice."""
+    site = site_of(request)
+    try:
+        said = _object(request)
+        spec, type, payload, priority = (said.get(name) for name in ("spec", "type", "payload", "priority"))
+        if not isinstance(spec, str) or not isinstance(type, str):
+            raise Problem(400, "give spec, type and payload")
+        site.check_type(type)
+        options = {} if priority is None else {"priority": priority_number(priority)}
+        when, tz = _rhythm(spec)
+        args, kwargs = ((), {}) if payload is None else site.app._arguments(payload)
+        number = int(hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12], 16)
+        _define(site, f"entry-{number}", when, type, {"tz": tz, "args": args, "kwargs": kwargs, **options})
+    except (Problem, TypeError, ValueError, BrokerError, ConfigurationError) as error:
+        return refusal(error)
+    return text(f"Job scheduled with EntryID: {number}")
+
+
+def _rhythm(spec: str) -> tuple[str, str | None]:
+    """When and zone of a `spec`, which may be written as the first system's library takes it."""
+    when, tz = spec.strip(), None
+    if match := _ZONE.match(when):
+        tz, when = match[1], match[2]
+    if match := _EVERY.match(when):
+        ms = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(match[1]))
+        when = f"@every {max(1, round(ms / 1000))}s"
+    try:
+        check_rhythm(when, {} if tz is None else {"tz": tz})
+    except ConfigurationError as error:
+        raise Problem(400, f"Invalid cron spec: {error}") from None
+    return when, tz
+
+
+def _define(site: Site, name: str, when: str, type: str, options: dict[str, Any]) -> None:
+    """Makes the schedule, unless it is there."""
+    schedules = site.app.schedules
+    try:
+        schedules.create(name, when, type, **{key: value for key, value in options.items() if value is not None})
+    except ConfigurationError:
+        with suppress(UnknownSchedule):
+            schedules.get(name)
+            return
+        raise
 
 
 @router.get(

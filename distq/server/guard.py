@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,6 +72,8 @@ class Guard:
         except Problem as refused:
             if not began[0]:
                 await _refusal(path, refused)(scope, receive, send)
+        except _Gone:
+            await _until_gone(receive)
         except Exception:
             logger.exception("%s %s failed", scope["method"], path)
             if not began[0]:
@@ -135,8 +138,6 @@ class Guard:
             scope["state"]["distq_body"] = b"".join(pieces)
             pieces.clear()
             await self._inner(scope, receive, send)
-        except _Gone:
-            return
         finally:
             self._held -= held
 
@@ -222,9 +223,20 @@ def _with_headers(send: Send) -> Send:
     return with_headers
 
 
+async def _until_gone(receive: Receive) -> None:
+    """Waits until the server knows it too: it complains of answers without an end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+
 def _noted(send: Send, began: list[bool]) -> Callable[[Message], Awaitable[None]]:
     async def noted(message: Message) -> None:
         began[0] = True
-        await send(message)
+        try:
+            await send(message)
+        except (RuntimeError, OSError):  # uvloop's word for a connection that is closed
+            raise _Gone from None
 
     return noted

@@ -88,3 +88,138 @@ class Purged(BaseModel):
 
     number: int
     dry_run: bool
+
+
+class FoundTask(BaseModel):
+    """A task that was found, without its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    state: State
+    queue: str
+
+
+class FoundTasks(BaseModel):
+    """A page of them; `next` is the cursor of the one behind it."""
+
+    tasks: list[FoundTask]
+    next: str | None
+
+
+class DeadLetter(BaseModel):
+    """One dead task, with its last error."""
+
+    id: str
+    queue: str
+    type: str
+    error: str
+    message: str
+    attempts: int
+    died_at_ms: int
+    enqueued_at_ms: int
+
+
+class DeadLetters(BaseModel):
+    """A page of them."""
+
+    dead: list[DeadLetter]
+    next: str | None
+
+
+class DeadGroup(BaseModel):
+    """Dead letters of one type and one class of error."""
+
+    type: str
+    error: str
+    number: int
+    newest_at_ms: int
+    oldest_at_ms: int
+    newest_id: str
+    newest_message: str
+
+
+class DeadGroups(BaseModel):
+    """All groups."""
+
+    groups: list[DeadGroup]
+    complete: bool
+
+
+class Replayed(BaseModel):
+    """How many dead letters were replayed or deleted, or would be; `complete`: there are no more of that kind."""
+
+    number: int
+    dry_run: bool
+    complete: bool
+
+
+class Held(BaseModel):
+    """A task that a worker holds."""
+
+    queue: str
+    id: str
+
+
+class WorkerDetails(BaseModel):
+    """One worker process."""
+
+    name: str
+    lease_left_ms: int
+    holds: list[Held]
+
+
+class HostDetails(BaseModel):
+    """One worker host."""
+
+    host: str
+    about: dict[str, Any]
+    workers: list[WorkerDetails]
+
+
+class Hosts(BaseModel):
+    """All that are registered."""
+
+    hosts: list[HostDetails]
+
+
+class Ordered(BaseModel):
+    """What a host was told."""
+
+    host: str
+    order: Literal["quiet", "resume", "stop"]
+
+
+class Stats(BaseModel):
+    """Events of tasks since the queues were made, the ledger's difference (0), depths by queue, events by type."""
+
+    at_ms: int
+    totals: dict[str, int]
+    difference: int
+    queues: list[Depths]
+    types: dict[str, dict[str, int]]
+
+
+class ScheduleDetails(BaseModel):
+    """A schedule. Times are ISO 8601, in its zone; `next` has its next five ticks, none while it is paused."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    type: str
+    queue: str
+    when: str
+    tz: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    jitter: float
+    overlap: str
+    missed: str
+    state: Literal["active", "paused", "orphaned"]
+    next: list[str]
+
+
+class Schedules(BaseModel):
+    """All that are in the broker."""
+
+    schedules: list[ScheduleDetails]

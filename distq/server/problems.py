@@ -24,6 +24,7 @@ from distq.errors import (
     NotSerializable,
     PayloadTooLarge,
     UnknownQueue,
+    UnknownSchedule,
     UnknownTask,
 )
 
@@ -103,7 +104,7 @@ def of(error: Exception) -> Problem | None:
             return Problem(413, str(error), field="args")
         case UnknownQueue():
             return Problem(400, str(error), field="queue")
-        case UnknownTask():
+        case UnknownTask() | UnknownSchedule():
             return Problem(404, str(error))
         case ConfigurationError():
             option = _OPTION.match(str(error))

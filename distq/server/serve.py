@@ -7,11 +7,13 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from distq.server.api import asgi
+from distq.server.api import build, guarded
 from distq.server.guard import LOOPBACK
 from distq.server.site import ServerConfig
 from distq.server.wire import Bounded
@@ -50,9 +52,18 @@ def is_loopback(host: str) -> bool:
 
 def serve(app: Distq, config: ServerConfig, listening: socket.socket, say: Callable[[str], None]) -> int:
     """Answers until INT or TERM; what is being answered then has a moment. The exit code."""
-    server = uvicorn.Server(
+    api = build(app, config)
+    host, port = listening.getsockname()[:2]
+    say(f"Server listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+    run(guarded(api, app, config), listening, api.state.site.close)
+    return 0
+
+
+def run(application: ASGIApp, listening: socket.socket, at_exit: Callable[[], None]) -> None:
+    """Answers with this application, in the server that ours has."""
+    server = _Server(
         uvicorn.Config(
-            asgi(app, config),
+            application,
             http=Bounded,
             ws="none",
             lifespan="off",
@@ -67,12 +78,21 @@ def serve(app: Distq, config: ServerConfig, listening: socket.socket, say: Calla
             backlog=BACKLOG,
         )
     )
+    server.at_exit = at_exit
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them once more at its end: that must do nothing
         signal.signal(number, lambda number, frame: None)
-    host, port = listening.getsockname()[:2]
-    say(f"Server listening on http://{f'[{host}]' if ':' in host else host}:{port}")
     server.run(sockets=[listening])
-    return 0
+
+
+class _Server(uvicorn.Server):
+    """One that tells those who wait that it ends."""
+
+    at_exit: Callable[[], None]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """INT or TERM."""
+        self.at_exit()
+        super().handle_exit(sig, frame)
 
 
 def _most_connections() -> int:

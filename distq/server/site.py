@@ -17,11 +17,13 @@ from distq.errors import did_you_mean
 from distq.message import untyped
 from distq.plain import plain
 from distq.server.access import Key, Keys, Level
+from distq.server.feed import Feed
 from distq.server.problems import MEDIA_TYPE, Problem, ProblemDetails, too_many, unavailable
 from distq.server.strict import parse
 
 if TYPE_CHECKING:
     from distq.app import Distq
+    from distq.sender import Sender
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -55,18 +57,31 @@ class Site:
 
     def __init__(self, app: Distq, config: ServerConfig) -> None:
         self.app, self.config = app, config
+        self.feed = Feed(app)
+        self.closing = asyncio.Event()
+        self.senders: dict[tuple[Any, ...], Sender[Any, Any]] = {}
+        """Those of calls with the same type and options: to make one costs more than a call."""
         self._waiting = 0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """One more request that stays for long. Raises Problem (503) if there are too many."""
-        if self._waiting >= MOST_WAITING:
-            raise unavailable("too many requests wait at once")
+        self.check_waiting()
         self._waiting += 1
         try:
             yield
         finally:
             self._waiting -= 1
+
+    def check_waiting(self) -> None:
+        """Raises Problem (503) if too many requests wait."""
+        if self._waiting >= MOST_WAITING:
+            raise unavailable("too many requests wait at once")
+
+    def close(self) -> None:
+        """The server ends: whoever waits has waited enough."""
+        self.closing.set()
+        self.feed.close()
 
     def check_type(self, type: str) -> None:
         """Raises Problem (400) for a type that this application does not declare, unless that is allowed."""
@@ -122,14 +137,15 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """What it brings; None, and it is cancelled, when whoever asked is gone."""
+    """What it brings; None, and it is cancelled, when whoever asked is gone, or the server ends."""
     wanted, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    ends = asyncio.ensure_future(site_of(request).closing.wait())
     try:
-        await asyncio.wait({wanted, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({wanted, gone, ends}, return_when=asyncio.FIRST_COMPLETED)
         return wanted.result() if wanted.done() else None
     finally:
-        wanted.cancel()
-        gone.cancel()
+        for future in (wanted, gone, ends):
+            future.cancel()
 
 
 async def _gone(request: Request) -> None:

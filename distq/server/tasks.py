@@ -75,7 +75,7 @@ async def create_many(request: Request) -> Response:
         tasks = [_with_arguments(said, call) for call in said.calls[: MOST_TASKS + 1]]
         if len(tasks) > MOST_TASKS:
             raise Problem(400, f"with an Idempotency-Key at most {MOST_TASKS} calls", field="calls")
-        return await _create_each(request, site, tasks)
+        return await _create_each(request, site, tasks, "calls")
     site.check_type(said.type)
     sender = site.app._sender(said.type, options)
     packed = _packed(sender, [tuple(call) if isinstance(call, list) else call for call in said.calls])
@@ -103,7 +103,7 @@ def _with_arguments(said: NewTasks, call: list[Any] | dict[str, Any]) -> NewTask
     return NewTask.model_validate({**options, **arguments})
 
 
-async def _create_each(request: Request, site: Site, tasks: list[NewTask]) -> Response:
+async def _create_each(request: Request, site: Site, tasks: list[NewTask], place: str = "tasks") -> Response:
     senders = []
     is_once = request.headers.get("idempotency-key") is not None
     for position, task in enumerate(tasks):
@@ -115,7 +115,7 @@ async def _create_each(request: Request, site: Site, tasks: list[NewTask]) -> Re
             sender = sender_of(site, task.type, options)
             sender._bind(tuple(task.args), task.kwargs)
         except Exception as error:
-            raise at(error, f"tasks.{position}") from error
+            raise at(error, f"{place}.{position}") from error
         senders.append(sender)
     may_enqueue(request, len(tasks))
     made = await asyncio.gather(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from distq.broker import keys
 from distq.broker.links import Links
 from distq.broker.scripts import encode
@@ -10,10 +13,12 @@ from distq.supervisor.limits import Cancel, Limits
 from distq.supervisor.service import Site
 from distq.supervisor.timekeeper import Timekeeper
 
+ORDERS = {b"quiet": signal.SIGTSTP, b"resume": signal.SIGCONT, b"stop": signal.SIGTERM}
+
 
 class Control:
     """Hears, of queues that share a place, that the time must be looked at (`tick`), that a running task
-    is cancelled, and that isolated tasks wait."""
+    is cancelled, that isolated tasks wait, and what people order the host: the same as by signals."""
 
     def __init__(
         self,
@@ -47,4 +52,6 @@ class Control:
                 how, worker, entry = order
                 name = worker.decode("utf-8", "replace")
                 self._limits.cancel(Cancel(self._places[place], name, entry, how == b"kill"))
+            elif word in ORDERS:
+                os.kill(os.getpid(), ORDERS[word])
         self.listen()

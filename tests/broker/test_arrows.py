@@ -34,6 +34,7 @@ NO_MOVE = {
     "declare",
     "forget",
     "schedules",
+    "order",
 }
 
 

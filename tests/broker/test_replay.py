@@ -28,6 +28,18 @@ def test_a_dead_task_runs_again_with_a_fresh_budget(room: Room) -> None:
     assert room.redis.zcard(room.key("DEAD_LETTERS")) == room.redis.hlen(room.key("DEAD")) == 0
 
 
+@arrow("dead", "scheduled", "replay")
+def test_dead_tasks_may_run_again_one_after_the_other(room: Room) -> None:
+    ids = [states.dead(room) for _ in range(3)]
+    before = room.now_ms()
+    assert room.run(verbs.replay(room.prefix, [*ids, "nobody"], 500, 10_000)) == [*["replayed"] * 3, "unknown"]
+    assert [room.where(id) for id in ids] == ["scheduled"] * 3
+    due = [room.redis.zscore(room.key("DELAYED"), id) for id in ids]
+    assert [at - due[0] for at in due] == [0, 500, 1000]
+    assert 10_000 <= due[0] - before < 15_000
+    assert int(room.redis.hget(room.key("META"), "armed")) <= due[0]
+
+
 def test_its_deadline_is_over_and_does_not_count_again(room: Room) -> None:
     id, worker = states.held(room, expires_in=1000)
     room.step(worker, 0, [buried(id)])

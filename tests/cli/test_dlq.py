@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import msgpack
 import pytest
@@ -98,6 +99,14 @@ def test_by_id(distq: Shell, shop: Room, dead: dict[str, list[str]]) -> None:
     again = distq("dlq", "replay", id, "nobody", code=1)
     assert again.out == "replayed 0 tasks\n"
     assert again.err == f"error: not among the dead: {', '.join(sorted([id, 'nobody']))}\n"
+
+
+def test_they_may_run_again_one_after_the_other(distq: Shell, shop: Room, dead: dict[str, list[str]]) -> None:
+    number = distq("dlq", "replay", "--all", "--rate", "10/s", "--json").json["replayed"]
+    assert number == sum(map(len, dead.values()))
+    due = [ms for _, ms in shop.redis.zrange(shop.key("DELAYED"), 0, -1, withscores=True)]
+    assert {round(after - before) for before, after in pairwise(due)} == {100}
+    distq("dlq", "replay", "--all", "--rate", "fast", code=2)
 
 
 def test_some_of_the_given_ids_are_done_although_others_are_missing(distq: Shell, dead: dict[str, list[str]]) -> None:

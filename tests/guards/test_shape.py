@@ -23,6 +23,7 @@ LARGE_FUNCTIONS = {
     "distq/cli/dlq.py purge": "the same",
     "distq/cli/schedules.py create": "the same",
     "distq/cli/schedules.py edit": "the same",
+    "distq/cli/dlq.py replay": "the same",
 }
 
 

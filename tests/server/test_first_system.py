@@ -69,6 +69,50 @@ def test_what_does_not_fit_is_told_in_a_line_of_text(web: Web) -> None:
         assert text in (None, answer.text)
 
 
+def test_a_schedule_is_made_once_however_often_it_is_asked_for(web: Web, work: Work) -> None:
+    said = {"spec": "@every 1s", "type": "add", "payload": {"a": 1, "b": 2}, "priority": 2}
+    numbers = set()
+    for _ in range(3):
+        match = re.fullmatch(r"Job scheduled with EntryID: (\d+)\n", web.post("/schedule", said).text)
+        assert match
+        numbers.add(match[1])
+    assert len(numbers) == 1
+    found = web.get("/api/v1/schedules").json["schedules"]
+    assert [(one["name"], one["when"], one["kwargs"]) for one in found] == [
+        (f"entry-{numbers.pop()}", "@every 1s", {"a": 1, "b": 2})
+    ]
+    work()
+    eventually(lambda: web.get("/api/v1/stats").json["totals"]["completed"] >= 2, "it ticks")
+
+
+SPECS = {
+    "@every 1h30m": ("@every 5400s", ""),
+    "@every 1m0.5s": ("@every 60s", ""),
+    "*/5 * * * *": ("*/5 * * * *", ""),
+    "@midnight": ("@midnight", ""),
+    "CRON_TZ=Asia/Tokyo 0 6 * * *": ("0 6 * * *", "Asia/Tokyo"),
+    "TZ=Europe/Berlin @daily": ("@daily", "Europe/Berlin"),
+}
+
+
+def test_specs_are_read_as_the_first_system_read_them(web: Web) -> None:
+    for spec in SPECS:
+        assert web.post("/schedule", {"spec": spec, "type": "echo", "payload": spec}).status == 200, spec
+    found = web.get("/api/v1/schedules").json["schedules"]
+    assert {one["args"][0]: (one["when"], one["tz"]) for one in found} == SPECS
+    for spec in ("", "often", "61 * * * *", "@every", "@every 1x", "TZ=Mars/Olympus @daily", "0 0 30 2 *"):
+        answer = web.post("/schedule", {"spec": spec, "type": "echo"})
+        assert (answer.status, answer.text[:19]) == (400, "Invalid cron spec: "), answer
+    for wrong in (
+        {"type": "echo"},
+        {"spec": "@daily"},
+        {"spec": "@daily", "type": "add"},
+        {"spec": "@daily", "type": "no"},
+    ):
+        assert web.post("/schedule", wrong).status == 400
+    assert web.get("/schedule").text == "Method not allowed\n"
+
+
 def test_without_a_valid_key_there_is_nothing(web: Web) -> None:
     nobody = web.as_(None)
     for method, path in (("POST", "/enqueue"), ("GET", "/result?id=x"), ("POST", "/schedule")):

@@ -73,7 +73,7 @@ def test_without_a_valid_key_every_route_and_method_gives_the_same_refusal(web: 
     bodies: dict[bytes, str] = {}
     with ExitStack() as stack:
         wire = stack.enter_context(socket.create_connection(("127.0.0.1", web.port)))
-        for path in [*PATHS, *TRICKS, "/schedule"]:
+        for path in [*PATHS, *TRICKS]:
             for method in METHODS:
                 wire.sendall(request(method, path))
                 answer = read_answer(wire)
@@ -237,7 +237,8 @@ def test_no_page_of_another_site_can_do_anything(serve: Serve, room: Room, with_
 def test_reading_changes_nothing_and_forms_are_not_understood(web: Web, room: Room) -> None:
     id = web.task("add", 1)
     for path in PATHS:
-        web.get(path.replace("x", id))
+        if path != "/api/v1/events":  # which does not end
+            web.get(path.replace("/x", f"/{id}"))
     assert room.redis.llen(room.key("QUEUE", "default")) == 1
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
         for path in (

@@ -1,17 +1,20 @@
--- replay: dead -> queued
--- Runs dead letters again, each with a fresh budget of attempts and deliveries, and without a deadline.
+-- replay: dead -> queued | scheduled
+-- Runs dead letters again, each with a fresh budget of attempts and deliveries, and without a deadline: all now, or one
+-- after the other.
 -- KEYS prefix
--- ARGV ids…
+-- ARGV ms between two of them (0: all now), ms until the first one, ids…
 -- returns per id "replayed" | "live" | "unknown"
 -- uses clock head limit wake flow ready shelves results endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
-local replies = {}
-for i, id in ipairs(ARGV) do
+local every, first = tonumber(ARGV[1]), tonumber(ARGV[2])
+local replies, number = {}, 0
+for i = 3, #ARGV do
+  local id, reply = ARGV[i], 'replayed'
   local message = redis.call('HGET', DEAD, id)
   if not message then
-    replies[i] = 'unknown'
+    reply = 'unknown'
   elseif redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1 then
-    replies[i] = 'live'
+    reply = 'live'
   else
     local h = read_head(message)
     local remembers = has_flag(h, HAS_MEMORY)
@@ -29,9 +32,11 @@ for i, id in ipairs(ARGV) do
     forget_results({id})
     write_attempt(id, cmsgpack.pack({outcome = 'replayed', at = now}), DEAD_AGE)
     count('replayed', h.type, 1)
-    make_ready(entry, h, 'RPUSH')
-    replies[i] = 'replayed'
+    local due = math.floor(from_now + first + number * every)
+    if due > now and every > 0 then make_scheduled(entry, h, due) else make_ready(entry, h, 'RPUSH') end
+    number = number + 1
   end
+  replies[#replies + 1] = reply
 end
 mark()
 return replies

@@ -37,5 +37,9 @@ def hold(gate: str) -> str:
     return "held"
 
 
+@app.periodic("@hourly")
+def hourly() -> None: ...
+
+
 @app.task(result_ttl=0)
 def silent() -> None: ...

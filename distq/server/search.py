@@ -1,0 +1,115 @@
+"""Looking for tasks by state, type and queue, a page at a time. A page reads a bounded number of entries."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from distq.broker import search
+from distq.broker.inspect import describe
+from distq.errors import UnknownQueue
+from distq.facts import every_place
+from distq.message import MAX_NAME, untyped
+from distq.server.models import FoundTasks
+from distq.server.problems import Problem
+from distq.server.site import READS, Site, answer, site_of
+from distq.server.strict import parse
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+MOST_READ = 2000
+PAGE = 200
+
+State = Literal["running", "queued", "scheduled", "dead", "completed"]
+Limit = Query(50, ge=1, le=PAGE, description="At most so many in this page.")
+Cursor = Query("", max_length=2000, description="`next` of the page before.")
+
+
+@router.get("", responses={200: {"model": FoundTasks}, **READS})
+def find(
+    request: Request,
+    state: State | None = None,
+    type: str = Query("", max_length=MAX_NAME),
+    queue: str = Query("", max_length=70),
+    limit: int = Limit,
+    cursor: str = Cursor,
+) -> Response:
+    """Tasks by state (running, queued, scheduled, dead, the last 100 completed), type and queue.
+
+    While workers work, tasks move: a page may show one twice, or miss one. With a `next` there may be more, also when
+    this page is empty. What is completed has no type any more.
+    """
+    site = site_of(request)
+    found: list[dict[str, Any]] = []
+    read = 0
+    for place, begin in _places(site, state, queue, cursor):
+        position = begin
+        while True:
+            if len(found) >= limit or read >= MOST_READ:
+                return answer({"tasks": found, "next": encode([place[0], *place[1], position])})
+            number, tasks = search.page(site.app.broker, place[0], place[1], position, PAGE)
+            for offset, task in tasks:
+                if _is_meant(task, type):
+                    if len(found) >= limit:
+                        return answer({"tasks": found, "next": encode([place[0], *place[1], position + offset])})
+                    found.append(_told(place[0], task))
+            position, read = position + number, read + number
+            if number < PAGE:
+                break
+    return answer({"tasks": found, "next": None})
+
+
+def _places(site: Site, state: State | None, queue: str, cursor: str) -> Iterator[tuple[tuple[str, search.Place], int]]:
+    """Each place with the position to begin at, from where the cursor points to."""
+    try:
+        names = every_place(site.app, queue or None)
+    except UnknownQueue as error:
+        raise Problem(400, str(error), field="queue") from None
+    begin = decode(cursor, str, int, int, str, str, int) if cursor else None
+    if begin is not None and begin[0] not in names:
+        raise Problem(400, "the cursor is of another search", field="cursor")
+    for name in names[names.index(begin[0]) if begin else 0 :]:
+        for place in search.places(site.app.broker, name, [state] if state else search.STATES):
+            before = tuple(begin[1:5]) if begin is not None and begin[0] == name else ()
+            if tuple(place) >= before:
+                yield (name, place), begin[5] if begin is not None and tuple(place) == before else 0
+
+
+def _is_meant(task: search.Found, type: str) -> bool:
+    return not type or (task.message is not None and untyped(task.message.type)[0] == type)
+
+
+def _told(queue: str, task: search.Found) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
+    if task.message is not None:
+        told |= describe(task.message)
+    if task.at_ms is not None:
+        told["due_at_ms" if task.state == "scheduled" else "died_at_ms"] = task.at_ms
+    return told | ({"worker": task.worker} if task.worker else {})
+
+
+# -- cursors -----------------------------------------------------------------------------------------------------------
+
+
+def encode(values: list[Any]) -> str:
+    """A cursor: whoever gets it sends it back as it is."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, *kinds: type) -> list[Any]:
+    """What is in a cursor. Raises Problem (400) for what no answer has given."""
+    try:
+        values = parse(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, Problem):
+        values = None
+    if not isinstance(values, list) or [value.__class__ for value in values] != list(kinds):
+        raise Problem(400, "this is no cursor: send `next` of the page before", field="cursor")
+    if any(isinstance(value, int) and not 0 <= value < 1 << 40 for value in values):
+        raise Problem(400, "this is no cursor: send `next` of the page before", field="cursor")
+    return values

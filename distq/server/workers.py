@@ -1,0 +1,54 @@
+"""Worker hosts: who is there, what they hold, and telling them to be quiet or to end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from distq.broker import orders, verbs
+from distq.facts import every_place
+from distq.server.models import Hosts, Ordered
+from distq.server.problems import Problem
+from distq.server.site import READS, WRITES, answer, needs, problems, site_of
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+@router.get("", responses={200: {"model": Hosts}, **READS})
+def every(request: Request) -> Response:
+    """Each host with its worker processes, and the tasks that these have fetched or run."""
+    site = site_of(request)
+    hosts: dict[str, dict[str, Any]] = {}
+    for queue in every_place(site.app):
+        for found in site.app.broker.run(verbs.workers(site.app.broker.prefix(queue))):
+            host = hosts.setdefault(found.host, {"host": found.host, "about": _about(found.info), "workers": {}})
+            worker = host["workers"].setdefault(found.name, {"name": found.name, "lease_left_ms": 0, "holds": []})
+            worker["lease_left_ms"] = max(worker["lease_left_ms"], found.lease_left_ms)
+            worker["holds"] += [{"queue": queue, "id": entry.partition(" ")[0]} for entry in found.holds]
+    return answer({"hosts": [{**host, "workers": list(host["workers"].values())} for host in hosts.values()]})
+
+
+@router.post("/{host}/{order}", responses={200: {"model": Ordered}, **WRITES, **problems(404)})
+def tell(request: Request, host: str, order: Literal["quiet", "resume", "stop"]) -> Response:
+    """Tells a host to take no more tasks (`quiet`), to go on (`resume`), or to finish what runs and end (`stop`).
+
+    It is the same as TSTP, CONT and TERM. Needs a key of level admin.
+    """
+    needs(request, "admin")
+    site = site_of(request)
+    for queue in every_place(site.app):
+        if site.app.broker.run(orders.order(site.app.broker.prefix(queue), host, order)) == "ordered":
+            return answer({"host": host, "order": order})
+    raise Problem(404, f"there is no host {host!r:.80}")
+
+
+def _about(info: str) -> dict[str, Any]:
+    """What a host says of itself."""
+    try:
+        found = json.loads(info)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,141 @@
+"""The Python client: the same calls and handles as beside a broker, over a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distq import (
+    BrokerUnavailable,
+    ConfigurationError,
+    PayloadTooLarge,
+    ResultNotKept,
+    ResultTimeout,
+    TaskCancelled,
+    TaskFailed,
+    UnknownQueue,
+    UnknownTask,
+)
+from distq.client import Client
+from tests.server.conftest import ADMIN, READ, Work
+from tests.support.eventually import eventually
+from tests.support.proxy import CutReply, Proxy
+from tests.support.room import Room
+from tests.support.web import Web
+
+
+@pytest.fixture
+def client(web: Web) -> Iterator[Client]:
+    client = Client(f"http://127.0.0.1:{web.port}/", ADMIN, timeout=5)
+    yield client
+    client.close()
+
+
+def test_calls_and_handles_are_those_of_an_application(client: Client, work: Work) -> None:
+    work()
+    handle = client.enqueue("add", {"a": 1, "b": 2}, priority="high")
+    assert handle.get(timeout=20) == 3
+    assert (handle.status(), handle.created, handle.queue) == ("completed", True, "default")
+    assert client.result(handle.id) == handle
+    assert client.enqueue("add", 7).get(timeout=20) == 7
+    assert [one.get(timeout=20) for one in client.enqueue_many("add", [(1, 2), [3], {"a": 5}])] == [3, 3, 5]
+    mine = client.enqueue("echo", id="mine", delay=timedelta(hours=1), queue="mail")
+    assert (mine.id, mine.status(), mine.created) == ("mine", "scheduled", True)
+    assert not client.enqueue("echo", id="mine", queue="mail").created
+    with pytest.raises(ResultTimeout):
+        mine.get(timeout=0.1)
+    assert mine.cancel()
+    with pytest.raises(TaskCancelled):
+        mine.get()
+    assert not mine.cancel()
+    later = client.enqueue("echo", eta=datetime.now(UTC) + timedelta(days=1))
+    assert later.status() == "scheduled"
+
+
+def test_endings_are_the_errors_of_a_handle(client: Client, work: Work, tmp_path: Path) -> None:
+    work()
+    with pytest.raises(TaskFailed, match="no") as caught:
+        client.enqueue("fail", "no").get(timeout=20)
+    assert (caught.value.type, "Traceback" in caught.value.traceback) == ("ValueError", True)
+    with pytest.raises(ResultNotKept):
+        client.enqueue("silent").get(timeout=20)
+    with pytest.raises(UnknownTask):
+        client.result("nobody").get()
+    assert client.result("nobody").status() == "unknown"
+    running = client.enqueue("hold", str(tmp_path / "never"))
+    eventually(lambda: running.status() == "running", "it runs")
+    assert not running.cancel()
+    assert running.cancel(running=True)
+    with pytest.raises(TaskCancelled):
+        running.get(timeout=20)
+
+
+def test_what_does_not_fit_is_the_error_that_delay_raises(client: Client, web: Web) -> None:
+    with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+        client.enqueue("add")
+    with pytest.raises(TypeError, match=r"calls\.1"):
+        client.enqueue_many("add", [(1,), ()])
+    with pytest.raises(UnknownQueue):
+        client.enqueue("add", 1, queue="nope")
+    with pytest.raises(ConfigurationError, match="did you mean `add`"):
+        client.enqueue("ad", 1)
+    with pytest.raises(ConfigurationError, match="priority"):
+        client.enqueue("add", 1, priority=9)
+    with pytest.raises(PayloadTooLarge):
+        client.enqueue("echo", "x" * (1 << 20))
+    with pytest.raises(TypeError, match="cannot travel as JSON"):
+        client.enqueue("echo", object())
+    with pytest.raises(ValueError, match="JSON"):
+        client.enqueue("echo", float("nan"))
+    for key in (None, "wrong", READ):
+        with pytest.raises(ConfigurationError, match="key"):
+            Client(f"http://127.0.0.1:{web.port}", key).enqueue("add", 1)
+    for url in ("127.0.0.1:80", "ftp://x", "http://", "http://user:secret@x"):
+        with pytest.raises(ConfigurationError):
+            Client(url)
+    with pytest.raises(BrokerUnavailable):
+        Client("http://127.0.0.1:1", timeout=0.2).enqueue("add", 1)
+
+
+def test_every_call_works_for_asyncio_and_for_threads(client: Client, work: Work) -> None:
+    work()
+
+    async def main() -> list[Any]:
+        handles = await asyncio.gather(*(client.aenqueue("add", {"a": n, "b": 1}) for n in range(50)))
+        handles += await client.aenqueue_many("add", [(n,) for n in range(1500)])
+        values = await asyncio.gather(*(handle.aget(timeout=30) for handle in handles[:60]))
+        assert await handles[0].astatus() == "completed"
+        assert not await handles[0].acancel()
+        with pytest.raises(TypeError):
+            await client.aenqueue("add")
+        await client.aclose()
+        return values
+
+    assert asyncio.run(main()) == [n + 1 for n in range(50)] + list(range(10))
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda n: client.enqueue("add", n).get(timeout=30), range(40))) == list(range(40))
+
+
+def test_a_lost_answer_makes_no_second_task(web: Web, room: Room) -> None:
+    with Proxy(f"redis://127.0.0.1:{web.port}") as proxy:
+        client = Client(proxy.url.replace("redis://", "http://").removesuffix("/0"), ADMIN, timeout=10)
+        with proxy.fault(CutReply(match="POST /api", times=2)):
+            first = client.enqueue("echo", 1)
+            many = client.enqueue_many("echo", [(1,), (2,)])
+
+        async def main() -> str:
+            with proxy.fault(CutReply(match="POST /api", times=1)):
+                handle = await client.aenqueue("echo", 3)
+            await client.aclose()
+            return handle.id
+
+        last = asyncio.run(main())
+        client.close()
+    entries = [entry.decode() for entry in room.redis.lrange(room.key("QUEUE", "default"), 0, -1)]
+    assert entries == [first.id, *(handle.id for handle in many), last]
