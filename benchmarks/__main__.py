@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks import (
     api,
     coroutines,
+    flow,
     footprint,
     growth,
     latency,
@@ -40,6 +41,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "coroutines": ("Coroutines", coroutines.coroutines),
     "growth": ("Draining with more and more waiting", growth.growth),
     "partitions": ("Draining a queue of several partitions", partitions.partitions),
+    "flow": ("Flow control", flow.flow),
     "produce": ("Enqueueing", producing.produce),
     "api": ("The HTTP API", api.api),
     "hand-over": ("From call to start, idle", latency.hand_over),

@@ -300,6 +300,9 @@ class Room:
             at = self.redis.hget(self.key("META"), field_name)
             if at is not None:
                 self.redis.hset(self.key("META"), field_name, str(int(float(at)) - ms))
+        for name in self.redis.keys(self.key("BUCKET").replace("[", "\\[") + "*"):
+            full_us, left = float(self.redis.get(name) or 0), self.redis.pttl(name)
+            self.redis.set(name, f"{full_us - ms * 1000:.3f}", px=max(1, left - ms))
         for name, text in self.redis.hgetall(self.key("LIMITS")).items():
             interval, burst, tat = text.split()
             self.redis.hset(

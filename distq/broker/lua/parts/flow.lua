@@ -7,7 +7,7 @@ local PER_LOOK = 100 -- lanes and ghosts
 local function type_of_flow(flow) return limited_type((string.gsub(flow, '^v2/', ''))) end
 
 local function make_flows()
-  local F, call, policies = {}, redis.call, {}
+  local F, call, policies, limits = {}, redis.call, {}, {}
   local pauses = call('EXISTS', PAUSED) == 1
 
   local function policy_of(type)
@@ -16,6 +16,12 @@ local function make_flows()
       policies[type] = packed and cmsgpack.unpack(packed) or {}
     end
     return policies[type]
+  end
+
+  -- Read once: nothing else in a script takes its tokens.
+  local function limit_of(type)
+    if limits[type] == nil then limits[type] = read_limit(type) or false end
+    return limits[type]
   end
 
   local function lane_list(level, flow, key)
@@ -144,7 +150,7 @@ local function make_flows()
       if call('HEXISTS', PAUSED, type) == 1 then return 'g', '!paused ' .. type end
       if call('HEXISTS', PAUSED, own) == 1 then return lane, '!paused ' .. own end
     end
-    local limit = read_limit(type)
+    local limit = limit_of(type)
     if limit then
       local free, next_ms = tokens(limit)
       if free < 1 then return 'g', '', next_ms end
@@ -162,36 +168,37 @@ local function make_flows()
     end
   end
 
-  local function pop(level, flow, key, entry)
-    local list, turns = lane_list(level, flow, key), TURNS .. level .. ':' .. flow
-    call('LPOP', list)
-    count_waiting(level, flow, -1)
-    if call('EXISTS', list) == 0 then leave(level, flow, key) end
-    return turns
+  -- Takes the first one out of a lane; then the lane's turn is over. `cost`: by how much later its next one is.
+  local function pop(level, flow, place, cost)
+    local turns = TURNS .. level .. ':' .. flow
+    call('LPOP', lane_list(level, flow, place.key))
+    if place.has_more then call('ZADD', turns, place.turn + cost, place.key) else call('ZREM', turns, place.key) end
   end
 
-  -- The lane whose turn it is, and what is first in it: key, entry, message, head. nil: none may be handed over now, or
-  -- true: nor is that known yet.
+  -- The lane whose turn it is, and what is first in it: {key, turn, whether it has more}, entry, message, head. nil: none may
+  -- be handed over now; true: nor is that known yet.
   function F.first_open(level, flow)
     local turns, type = TURNS .. level .. ':' .. flow, type_of_flow(flow)
     for _ = 1, PER_LOOK do
-      local key = call('ZRANGE', turns, 0, 0)[1]
+      local key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES'))
       if not key then
         call('SREM', LANES_AT .. level, flow)
         return nil
       end
-      local entry = call('LINDEX', lane_list(level, flow, key), 0)
+      local entry, second = unpack(call('LRANGE', lane_list(level, flow, key), 0, 1))
       local message = entry and call('HGET', TASKS, entry)
+      local place = {key = key, turn = tonumber(turn), has_more = second}
       if not entry then
-        leave(level, flow, key)
+        call('ZREM', turns, key)
       elseif not message then
-        pop(level, flow, key, entry)
+        pop(level, flow, place, 0)
+        count_waiting(level, flow, -1)
         call('SREM', GHOSTS .. level, entry)
       else
         local h = read_head(message)
         h.key = key -- where it is, although another release may have put it there
         local field, gate, resumes = closed(type, h, entry)
-        if not field then return key, entry, message, h end
+        if not field then return place, entry, message, h end
         block(level, flow, field, gate, resumes)
         if field == 'g' then return nil end
       end
@@ -200,12 +207,11 @@ local function make_flows()
   end
 
   -- Hands it over: out of its lane, with all that it takes.
-  function F.grant(level, flow, entry, h)
+  function F.grant(level, flow, place, entry, h)
     local type = type_of_flow(flow)
     local policy = policy_of(type)
-    local turns = pop(level, flow, h.key, entry)
-    if call('ZSCORE', turns, h.key) then call('ZINCRBY', turns, 1 / h.weight, h.key) end
-    local limit = read_limit(type)
+    pop(level, flow, place, 1 / h.weight)
+    local limit = limit_of(type)
     if limit then take_tokens(type, limit, 1) end
     if policy.r or h.budgets then
       for _, each in ipairs(buckets_of(policy, type, h)) do
@@ -222,7 +228,12 @@ local function make_flows()
   end
 
   -- Out of its lane without being handed over.
-  function F.drop(level, flow, entry, h) pop(level, flow, h.key, entry) end
+  function F.drop(level, flow, place) pop(level, flow, place, 0) end
+
+  -- So many have come out of its lanes.
+  function F.count_taken(level, flow, number)
+    if number > 0 then count_waiting(level, flow, -number) end
+  end
 
   -- Up to so many entries of a priority, from any lanes, as nobody will have them any more.
   function F.take_any(level, most)

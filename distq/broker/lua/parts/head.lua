@@ -33,9 +33,8 @@ local function read_flow(h, message)
   local size = #message >= at + 2 and struct.unpack('>I2', message, at + 1) or 0
   local is_read, flow = pcall(cmsgpack.unpack, string.sub(message, at + 3, at + 2 + size))
   if not is_read or type(flow) ~= 'table' then return end
-  local function text(value) return type(value) == 'string' and value or '' end
-  h.own = text(flow.k)
-  h.key = flow.l and text(flow.l) or h.own
+  if type(flow.k) == 'string' then h.own, h.key = flow.k, flow.k end
+  if type(flow.l) == 'string' then h.key = flow.l end
   if type(flow.w) == 'number' and flow.w > 0 and flow.w < math.huge then h.weight = flow.w end
   for _, use in ipairs(type(flow.b) == 'table' and flow.b or {}) do
     if type(use) ~= 'table' or type(use[1]) ~= 'string' or type(use[2]) ~= 'string' then return end

@@ -54,22 +54,25 @@ end
 
 -- Takes from the lanes of a flow, whose turn it is, as far as its policy allows.
 local function take_from_flow(level, flow, want)
-  local F = flows()
+  local F, taken = flows(), 0
   while #got < want and room > 0 and examined < MAX_EXAMINED do
     examined = examined + 1
-    local key, entry, message, h = F.first_open(level, flow)
-    if not entry then return end
+    local place, entry, message, h = F.first_open(level, flow)
+    if not entry then break end
     if #message > room and #got > 0 then
       room = 0
     elseif h.expires > 0 and h.expires <= now then
-      F.drop(level, flow, entry, h)
+      taken = taken + 1
+      F.drop(level, flow, place)
       finish(entry, h, 'expired', 'expires')
     else
-      F.grant(level, flow, entry, h)
+      taken = taken + 1
+      F.grant(level, flow, place, entry, h)
       got[#got + 1], messages[#messages + 1] = entry, message
       room = room - #message
     end
   end
+  F.count_taken(level, flow, taken)
 end
 
 -- Each lane is the first one by turns: that may take all that is wanted.
