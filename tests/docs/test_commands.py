@@ -28,7 +28,7 @@ CHANGING = [
     (r"\b\w+://\S+", r"\S+"),
 ]
 """What differs from run to run, and what stands for it."""
-READING = re.compile(r"distq (queues|result|tasks show|dlq list|.*--dry-run)")
+READING = re.compile(r"distq (queues|result|tasks show|dlq list|audit|.*--dry-run)")
 NOT_HERE = re.compile(r"(distq (dev|run)|export|pip|python) ?")
 
 
