@@ -29,6 +29,8 @@ logger = logging.getLogger("distq.worker")
 
 _UNOPENED: Any = object()
 _ALL: WeakSet[Lifecycle] = WeakSet()
+_OPENING: WeakKeyDictionary[asyncio.Task[Any], AsyncResource[Any]] = WeakKeyDictionary()
+"""Which resource a task opens."""
 KEPT: WeakSet[asyncio.Task[Any]] = WeakSet()
 """Tasks of event loops that belong to resources: they outlive the handler that has opened these."""
 
@@ -76,19 +78,50 @@ class AsyncResource(Generic[T]):
         import asyncio  # noqa: PLC0415 (a third of what `import distq` would cost)
 
         loop = asyncio.get_running_loop()
-        if loop not in self._values:
-            async with self._locks.setdefault(loop, asyncio.Lock()):
-                if loop not in self._values:
-                    before, manager, context = asyncio.all_tasks(), self._manager(), copy_context()
-                    context.run(CURRENT.set, None)  # what it starts is nobody's
-                    value = await asyncio.create_task(manager.__aenter__(), context=context)
-                    KEPT.update(asyncio.all_tasks() - before)
-                    self._lifecycle.opened_on(loop, self.name, manager, lambda: self._values.pop(loop, None))
-                    self._values[loop] = value
+        if loop in self._values:
+            return self._values[loop]
+        task = asyncio.current_task()
+        outer = None if task is None else _OPENING.get(task)
+        if outer is None:
+            return await self._open(loop)
+        try:
+            outer.await_other(self, loop)
+            return await self._open(loop)
+        finally:
+            outer._awaits.pop(loop, None)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> T:
+        import asyncio  # noqa: PLC0415
+
+        async with self._locks.setdefault(loop, asyncio.Lock()):
+            if loop not in self._values:
+                before, manager, context = asyncio.all_tasks(), self._manager(), copy_context()
+                context.run(CURRENT.set, None)  # what it starts is nobody's
+                opening = asyncio.create_task(manager.__aenter__(), context=context)
+                _OPENING[opening] = self
+                value = await opening
+                KEPT.update(asyncio.all_tasks() - before)
+                self._lifecycle.opened_on(loop, self.name, manager, lambda: self._values.pop(loop, None))
+                self._values[loop] = value
         return self._values[loop]
+
+    def await_other(self, other: AsyncResource[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """The task that opens this is about to wait until the other one is open. Raises ConfigurationError if that
+        waits for this: neither would ever be."""
+        self._awaits[loop] = other
+        names, awaited = [self.name], other
+        while awaited is not self:
+            names.append(awaited.name)
+            following = None if loop in awaited._values else awaited._awaits.get(loop)
+            if following is None:
+                return
+            awaited = following
+        raise ConfigurationError(f"resource {' awaits '.join([*names, self.name])}: it can never be opened")
 
     def forget(self) -> None:
         """They are another process's."""
+        self._awaits: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncResource[Any]] = WeakKeyDictionary()
+        """What the task that opens it waits for."""
         self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 

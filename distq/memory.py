@@ -7,6 +7,7 @@ gives it a `Desk`; what is written there is in `broker/lua/checkpoint.lua`.
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -31,6 +32,8 @@ from distq.outcome import Interrupted, Reject
 
 if TYPE_CHECKING:
     from distq.context import Context
+
+logger = logging.getLogger("distq.worker")
 
 PATIENCE_S = 60.0
 """A handler whose memory cannot be written waits so long for the broker."""
@@ -114,6 +117,7 @@ class Memory:
         self._found: dict[bytes, bytes] | None = None
         self._used: set[bytes] = set()
         self._rows: dict[bytes, Rows] = {}
+        self._is_interrupted = self._is_said = False
         self._is_at_most_once = own_max_deliveries(context.message.flags) == 1
 
     # -- to the broker and back --------------------------------------------------------------------------------------
@@ -194,7 +198,19 @@ class Memory:
     def stop_if_ending(self) -> None:
         """Between two steps or rows. What must not begin twice is not stopped."""
         if self._desk.is_ending() and not self._is_at_most_once:
+            self.note_swallowed()
+            self._is_interrupted = True
             raise Interrupted("its worker ends")
+
+    def note_swallowed(self) -> None:
+        """The handler goes on, or has returned: if it was interrupted before, the log names it."""
+        if self._is_interrupted and not self._is_said:
+            self._is_said = True
+            logger.warning(
+                "%s %s was interrupted, since its worker ends, and goes on: let Interrupted pass "
+                "(`except Exception` does, `except BaseException` and a bare `except` do not)",
+                self.context.type, self.context.id,
+            )  # fmt: skip
 
     def packed(self, value: Any, what: str) -> bytes:
         """A value to be remembered. The step has happened: another attempt would do it again, and end the same way."""

@@ -21,6 +21,7 @@ from distq.worker.notes import last_lines
 
 _OURS = os.path.join(os.path.dirname(worker.__file__), "")
 """Frames from here on are not the handler's."""
+_FATAL = "Fatal Python error"
 MOST_BESIDE = 20
 """Of the tasks that ran in the same process so many are named."""
 MOST_DUMP = 4_000
@@ -41,7 +42,30 @@ def lost(message: str, worker: str) -> bytes:
 
 def dump_of(file: int) -> str:
     """The traceback that Python itself wrote at a crash in C code; "" if there was none."""
-    text = os.pread(file, 64 << 10, 0).decode("utf-8", "replace").partition("\nExtension modules:")[0]
+    _, fatal, text = _read_dump(file).rpartition(_FATAL)
+    return _handlers(fatal + text.partition("\nExtension modules:")[0]) if fatal else ""
+
+
+def stack_of(file: int, thread: int) -> str:
+    """Where this thread was, as its process wrote when it was asked; "" if it did not."""
+    name = f"hread 0x{thread:016x} "
+    part = next((part for part in _read_dump(file).split("\n\n") if name in part), "")
+    frames = _handlers(part.partition("\n")[2])
+    return f"Where it was (most recent call first):\n{frames}" if frames else ""
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether the main thread of this process blocks the signal (Linux)."""
+    mask = _read(f"/proc/{pid}/status").partition("SigBlk:")[2].partition("\n")[0]
+    return bool(int(mask or "0", 16) >> (number - 1) & 1)
+
+
+def _read_dump(file: int) -> str:
+    return os.pread(file, 64 << 10, 0).decode("utf-8", "replace")
+
+
+def _handlers(text: str) -> str:
+    """Without our own frames, and bounded."""
     lines = [line for line in text.splitlines() if line.strip()]
     ours = next((number for number, line in enumerate(lines) if _OURS in line), len(lines))
     return clip("\n".join(lines[:ours]), MOST_DUMP)

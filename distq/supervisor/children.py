@@ -18,6 +18,7 @@ from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.templates import Template
 from distq.worker import board
 from distq.worker.board import Slot
+from distq.worker.stacks import DUMP
 
 CANCEL_S = 2.0
 """So long before the end of the grace period coroutines are cancelled, or a fifth of it if that is less."""
@@ -273,6 +274,18 @@ class Children(Service):
         self._ends.setdefault(slot, []).append(end)
         self.signal(slot, signal.SIGKILL)
 
+    def ask_where(self, slot: int) -> bool:
+        """Has the process in this slot write where its threads are; whether it can."""
+        if DUMP is None or autopsy.blocks(self._site.board.slots[slot].words[board.PID], DUMP):
+            return False
+        autopsy.empty(self._dumps[slot])
+        self.signal(slot, DUMP)
+        return True
+
+    def written(self, slot: int) -> int:
+        """How much it has written of that."""
+        return os.fstat(self._dumps[slot]).st_size
+
     def _drain_pipe(self, slot: int) -> None:
         try:
             os.read(self._pokes[slot][0], 4096)
@@ -288,7 +301,7 @@ class Children(Service):
         dump = autopsy.dump_of(self._dumps[place.index])
         text, records = autopsy.records(place, status, rss_kb, self._memory, dump, how == "left")
         held = {part.queue: part for part in place.autopsy()}
-        settled(place, self._ends.get(place.index, []), held, site.names)
+        settled(place, self._ends.get(place.index, []), held, site.names, self._dumps[place.index])
         started = [entry for part in held.values() for entry in part.started]
         if how == "died":
             logger.error("worker %s %s", name, text)

@@ -12,6 +12,7 @@ from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts, verdict
 from distq.durations import format_duration
 from distq.outcome import TimeLimit, Verdict, record
+from distq.supervisor import autopsy
 from distq.worker.board import Ran, Slot
 from distq.worker.meters import Meters
 from distq.worker.notes import last_lines
@@ -40,24 +41,25 @@ class End(NamedTuple):
     is_cancelled: bool = False
 
 
-def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str]) -> None:
+def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str], dump: int) -> None:
     """Changes what a process leaves: what it was ended for has had its attempt. If that was done before, it
-    is as it is."""
+    is as it is. `dump`: the file in which it has written where it was."""
     for one in place.ran():
         part = held.get(one.queue)
         if End(one.seat, one.since_ns, True) in ends:
             seconds = (time.monotonic_ns() - one.since_ns) / 1e9
             logger.info("%s: cancelled, its process is ended [%.3f s]", _id(one), seconds)
         if End(one.seat, one.since_ns) in ends and part is not None and one.entry in part.started:
-            made = _verdict(place, one, names)
+            made = _verdict(place, one, names, dump)
             started = [entry for entry in part.started if entry != one.entry]
             held[one.queue] = part._replace(
                 started=started, verdicts=Verdicts(part.verdicts.number + 1, part.verdicts.items + made)
             )
 
 
-def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
-    note = Note(*msgpack.unpackb(place.bounds.note(one.seat)))
+def _verdict(place: Slot, one: Ran, names: list[str], dump: int) -> bytes:
+    thread, raw = place.bounds.note(one.seat)
+    note = Note(*msgpack.unpackb(raw))
     seconds, limit = (time.monotonic_ns() - one.since_ns) / 1e9, f"time limit of {format_duration(note.limit_s)}"
     retries = note.word == "retry"
     delay = f"retry in {note.delay_ms / 1000:.3g} s" if retries else "dead"
@@ -73,6 +75,8 @@ def _verdict(place: Slot, one: Ran, names: list[str]) -> bytes:
         attempt=note.attempt, at_ms=int(time.time() * 1000), seconds=seconds, worker=place.name,
         log=last_lines(one.log),
     )  # fmt: skip
+    stack = autopsy.stack_of(dump, thread)
+    kept["traceback"] = f"{stack}\n{kept['traceback']}".strip()
     return verdict(one.entry, becomes.word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))
 
 

@@ -20,6 +20,8 @@ from distq.worker.interrupt import SIGNAL
 AGAIN_NS = 1_000_000
 """A process that just moves on is looked at again after this long."""
 MOST_TRIES = 100
+WRITE_NS, MOST_WRITE_NS = 5_000_000, 1_000_000_000
+"""How often it is looked whether a process has written where it is, and for how long, before it is ended."""
 PATIENCE_S, CANCEL_AGAIN_S = 30.0, 0.01
 """A task that is to be cancelled may be on its way to its worker."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.02, 1.0
@@ -46,6 +48,8 @@ class Limits(Service):
         """By slot and seat the begin of the last run that was to be told of its soft limit."""
         self._signals: dict[tuple[int, int], tuple[int, float, float]] = {}
         """Likewise: (begin of the run, when the next signal is due, the pause behind it)."""
+        self._asked: dict[tuple[int, int], tuple[int, int, int]] = {}
+        """Likewise of the last run whose thread was asked where it is: (its begin, until when, what was written)."""
         self._cancels: dict[Cancel, float] = {}
         """Until when each is looked for."""
         site.board.head[board.LIMIT_AT] = bounds.NEVER
@@ -136,6 +140,8 @@ class Limits(Service):
         """While we have the lock of its slot, its child neither ends this task nor begins another. One that is stopped
         or dead may have it for ever, and does not go on either."""
         end = End(seat, since)
+        if self._is_writing(slot, seat, since, now_ns):
+            return now_ns + WRITE_NS
         tries = self._tries[end] = self._tries.get(end, 0) + 1
         is_mine = slot.lock.acquire(block=False)
         if not is_mine and tries < MOST_TRIES:
@@ -148,3 +154,15 @@ class Limits(Service):
                 slot.lock.release()
         self._tries.pop(end)
         return bounds.NEVER
+
+    def _is_writing(self, slot: Slot, seat: int, since: int, now_ns: int) -> bool:
+        """Whether its process is to say where it is, and has not said it yet."""
+        key = slot.index, seat
+        known, give_up, before = self._asked.get(key, (0, 0, 0))
+        if known != since:
+            can = slot.bounds.note(seat)[0] and self._children.ask_where(slot.index)
+            self._asked[key] = since, now_ns + MOST_WRITE_NS if can else 0, 0
+            return bool(can)
+        written = self._children.written(slot.index)
+        self._asked[key] = since, give_up, written
+        return now_ns < give_up and (not written or written != before)

@@ -3,6 +3,9 @@
 A worker does this itself between two tasks. Behind a task that does not come back, only somebody else can. Children
 ring the bell when they hold more than they run; while there are such the board is looked at every few
 milliseconds, else not at all.
+
+A child with several seats may have a step on its way when one of its handlers begins to keep the interpreter: then it
+does not read the answer. Whether there is one the broker tells; if it is not read soon, what it brings goes back too.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ class Watch(Service):
         self._next = NEVER
         self._busy_at = 0.0
         self._again: dict[int, tuple[str, float]] = {}
+        self._flights: dict[int, tuple[tuple[str, int, int], float, bool]] = {}
+        """By slot: a step that takes long, when to do more about it, and whether the broker has answered it."""
 
     def deadline(self) -> float:
         """Soon while somebody works through a batch; NEVER otherwise."""
@@ -55,6 +60,8 @@ class Watch(Service):
                 self._busy_at = now
                 if slot.is_stuck(now_ns, STUCK_NS):
                     self.take_away(slot)
+                elif (flight := slot.flight(now_ns - STUCK_NS)) is not None:
+                    self._follow(slot, flight, now)
         self._next = now + LOOK_S
         if now - self._busy_at > QUIET_S:
             # A child that begins a batch just now has either seen WATCHING and is seen here, or will ring.
@@ -86,6 +93,25 @@ class Watch(Service):
 
         command = verbs.settle(site.prefixes[held.queue], name, next(site.numbers), verdicts, flying, kept)
         site.link.submit(command, settled)
+
+    def _follow(self, slot: Slot, flight: tuple[str, int, int], now: float) -> None:
+        """Asks the broker whether it has answered this step. A child on a slow network is left alone: its answer is
+        sent before ours."""
+        known, at, is_answered = self._flights.get(slot.index, (None, 0.0, False))
+        if known == flight and now < at:
+            return
+        if known == flight and is_answered:
+            self.take_away(slot)
+            return
+        self._flights[slot.index] = flight, NEVER, False
+        worker, queue, step = flight
+
+        def told(answer: verbs.Settled) -> None:
+            if answer.word == "ok":
+                self._flights[slot.index] = flight, time.monotonic() + AGAIN_S, answer.step >= step
+
+        command = verbs.settle(self._site.prefixes[queue], worker, next(self._site.numbers), verdicts.NO_VERDICTS)
+        self._site.link.submit(command, told)
 
     def _look_again(self, now: float) -> None:
         """A step that was on its way when its child was held up may have arrived since, and brought more."""

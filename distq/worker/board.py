@@ -67,9 +67,10 @@ LENT, RETURNED = range(16, 18)  # seats, in all: by its children, and back to th
 STARTED, VERDICT_SPAN = range(18, 20)
 ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
 SHOWN, SETTLING = range(22, 24)  # how often its child has shown its stacks; what the supervisor settles for it just now
+ASKED = 24  # since when a step of a child with several seats is on its way that may bring something; 0: none is
 
 _OF_A_LIFE = (
-    NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT, SETTLING,
+    NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT, SETTLING, ASKED,
 )  # fmt: skip
 """Words that are 0 when a child begins."""
 
@@ -211,11 +212,22 @@ class Slot:
     def is_watched(self) -> bool:
         """Whether something waits in it that a slow task could hold up, and that nobody has taken away."""
         words = self.words
-        return words[STATE] == BUSY and words[OLDEST] != NEVER and not words[REVOKED]
+        return words[STATE] == BUSY and (words[OLDEST] != NEVER or words[ASKED] > 0) and not words[REVOKED]
 
     def is_stuck(self, now_ns: int, limit_ns: int) -> bool:
         """Whether something has waited for longer than the limit."""
         return self.is_watched and now_ns - self.words[OLDEST] > limit_ns
+
+    def flight(self, before_ns: int) -> tuple[str, int, int] | None:
+        """(worker, queue, number) of a step that has been on its way since then, and may bring something."""
+        words, asked = self.words, self.words[ASKED]
+        if not self.is_watched or not 0 < asked < before_ns or not self.lock.acquire(block=False):
+            return None
+        try:
+            is_so = words[ASKED] == asked and words[FLYING] == KNOWN
+            return (self.name, words[QUEUE], words[STEP] + 1) if is_so else None
+        finally:
+            self.lock.release()
 
     def revoke(self, name: str) -> list[Held]:
         """Takes what is finished and what is not started away from a busy child; nothing if it is just moving on, or

@@ -9,7 +9,8 @@ Per seat, 64-bit words and a text:
     size       of the note
     ordered    when the run has begun that is to be told; 0: it was
     cancelled  when the run has begun that was last cancelled: it is told that, else that its soft limit is over
-    note       what becomes of the task if its process is ended at the hard limit
+    note       the thread that runs it (0: an event loop), and what becomes of the task if its process is ended at the
+               hard limit
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ class Bounds:
         words, at = self._words, seat * ROOM_WORDS
         return (words[at + SOFT], words[at + HARD]) if words[at] == since_ns else (NEVER, NEVER)
 
-    def note(self, seat: int) -> bytes:
-        """What becomes of the task at its hard limit."""
+    def note(self, seat: int) -> tuple[int, bytes]:
+        """The thread of the task, and what becomes of it at its hard limit."""
         at = seat * ROOM_WORDS
-        return bytes(self._bytes[8 * at + NOTE : 8 * at + NOTE + self._words[at + SIZE]])
+        raw = bytes(self._bytes[8 * at + NOTE : 8 * at + NOTE + self._words[at + SIZE]])
+        return int.from_bytes(raw[:8]), raw[8:]
 
     def order(self, seat: int, since_ns: int) -> None:
         """Has the task that has begun then told, when its child looks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, get_ident
 from time import time
 
 from msgpack import Packer
@@ -23,6 +23,8 @@ class Seat:
 
     def __init__(self, board: Board, slot: Slot, hand: Hand, seat: int, ring: Callable[[bytes], None]) -> None:
         self._head, self._slot, self._hand, self._seat, self._ring = board.head, slot, hand, seat, ring
+        self.thread = get_ident()
+        """Which one it is; 0: an event loop."""
         self._reporting = Lock()
         self._pack = Packer(unicode_errors="replace").pack
         self.used_by: Context | None = None
@@ -57,13 +59,18 @@ class Seat:
     def limit(self, start_ns: int, soft_s: float | None, hard_s: float | None, note: bytes) -> None:
         """What begins now has these limits; the supervisor is called if it does not look early enough."""
         soft_ns, hard_ns = ((NEVER if limit is None else start_ns + int(limit * 1e9)) for limit in (soft_s, hard_s))
-        self._slot.bounds.limit(self._seat, start_ns, soft_ns, hard_ns, note)
+        self._slot.bounds.limit(self._seat, start_ns, soft_ns, hard_ns, note and self.thread.to_bytes(8) + note)
         if min(soft_ns, hard_ns) < self._head[LIMIT_AT]:
             self._ring(b"l")
 
     def is_cancelled(self, start_ns: int) -> bool:
         """Whether the attempt that has begun then was cancelled."""
         return self._slot.bounds.is_cancelled(self._seat, start_ns)
+
+    def complete(self) -> None:
+        """An attempt that has used this desk has a result."""
+        if self.memory is not None:
+            self.memory.note_swallowed()
 
     def finish(self, context: Context) -> None:
         """An attempt has ended without a result."""

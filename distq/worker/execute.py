@@ -225,6 +225,7 @@ class Executor:
             completes = kind.completes
             if desk is not None and desk.used_by is context:
                 completes = again(completes)
+                desk.complete()
             return kind.type, verdict_like(completes, entry, blob), end_ns
         except BaseException as error:
             return self._raised(kind, context, error, start_ns, desk)

@@ -79,7 +79,7 @@ class Hand:
             self.loose.clear()
             self._dropped.clear()
             self._carried = []
-            self._sent = self._words[board.FLYING] = 0
+            self._sent = self._words[board.FLYING] = self._words[board.ASKED] = 0
             self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
             self._words[REVOKED] = self._words[board.DOUBTED] = self._words[board.SETTLING] = 0
             self._write_entries()
@@ -179,8 +179,9 @@ class Hand:
 
     # -- a step ------------------------------------------------------------------------------------------------------
 
-    def collect(self, queue: int, step: int) -> Verdicts:
-        """The verdicts for this queue, for a step after the one of this number: they are on their way."""
+    def collect(self, queue: int, step: int, asks: bool = False) -> Verdicts:
+        """The verdicts for this queue, for a step after the one of this number: they are on their way. `asks`: whether
+        that step may bring something."""
         words = self._words
         with self._slot.lock:
             self._notice()
@@ -195,7 +196,9 @@ class Hand:
             words[board.QUEUE], words[board.STEP] = queue, step
             words[board.FLYING] = board.UNKNOWN if loose else board.KNOWN
             self._sent = words[board.SENT] = words[board.TAKEN] = len(mine)
-            self._note_age(monotonic_ns())
+            now_ns = monotonic_ns()
+            words[board.ASKED] = now_ns if asks and self._is_shared else 0
+            self._note_age(now_ns)
         return Verdicts(len(mine) + len(loose), b"".join(mine + loose)) if mine or loose else NO_VERDICTS
 
     def settled(self, items: Iterable[Item] = ()) -> None:
@@ -208,7 +211,7 @@ class Hand:
                 if self.running[seat] is item:
                     self.running[seat], self._seats[seat] = None, 0
             self._carried = []
-            words[board.FLYING] = 0
+            words[board.FLYING] = words[board.ASKED] = 0
             new = list(items)
             if is_revoked:
                 self._dropped.extend(new)

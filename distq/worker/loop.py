@@ -102,6 +102,8 @@ class Loop(Pool):
         self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number)
         self._context = copy_context()
         self._desks = [Seat(self._post.board, self._slot, self._hand, seat, self._ring) for seat in range(number)]
+        for desk in self._desks:
+            desk.thread = 0
         self._contexts = [self._context_of(seat) for seat in range(number)]
         self._task_names = [f"distq-{seat + 1}" for seat in range(number)]  # one made for each task takes 0.2 µs
         self._parked += range(number - 1, -1, -1)

@@ -131,6 +131,8 @@ class Pool(Worker):
 
     def _exchange_in(self, queue: int, want: int, back: Verdicts) -> bool:
         """One step; False: the worker has a new name."""
+        if want and not self._head[board.WATCHING] and len(self._parked) + len(self._lent) < self._number:
+            self._ring(b"b")  # what it brings may come while one of the others keeps the interpreter
         step = self._step(queue, want, back)
         if step.word != "ok":
             self._begin_anew()

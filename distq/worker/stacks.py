@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distq.worker")
 
+DUMP: signal.Signals | None = getattr(signal, "SIGRTMIN", None)
+"""A process that gets it writes into its dump where its threads are, also from within C code. Not everywhere."""
+
 
 class Shown(Protocol):
     """A worker, as far as it is shown."""
@@ -38,6 +41,8 @@ def show_on_demand(slot: Slot, worker: Shown, dump: int) -> None:
 
     signal.signal(signal.SIGUSR1, show)
     faulthandler.register(signal.SIGUSR1, file=dump, all_threads=True, chain=True)
+    if DUMP is not None:
+        faulthandler.register(DUMP, file=dump, all_threads=True)
 
 
 def text_of(worker: Shown, interrupted: FrameType | None) -> str:

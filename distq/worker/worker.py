@@ -178,14 +178,14 @@ class Worker:
 
     def _step(self, queue: int, want: int, back: Verdicts = NO_VERDICTS) -> Step:
         """Settles what is finished of this queue, and `back`; takes what the broker hands out into the hand."""
-        step = self._line.step(queue, want, MOST_BYTES, self._collect(queue, back))
+        step = self._line.step(queue, want, MOST_BYTES, self._collect(queue, back, want > 0))
         if step.word == "ok":
             self._take(queue, step)
         return step
 
-    def _collect(self, queue: int, back: Verdicts = NO_VERDICTS) -> Verdicts:
+    def _collect(self, queue: int, back: Verdicts = NO_VERDICTS, asks: bool = False) -> Verdicts:
         with self._guard:
-            verdicts = self._hand.collect(queue, self._line.number(queue))
+            verdicts = self._hand.collect(queue, self._line.number(queue), asks)
             dropped = releases(self._hand.take_dropped(queue))
         parts = (dropped, verdicts, back)
         return Verdicts(sum(part.number for part in parts), b"".join([part.items for part in parts]))

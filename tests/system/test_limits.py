@@ -53,6 +53,21 @@ def test_a_stubborn_handler_is_ended_and_its_place_taken(start: Start, journal: 
     assert host.log().count("its process is ended") == len(limits.STUBBORN)
 
 
+@pytest.mark.parametrize("way", ["process", "threads"])
+def test_the_record_says_where_the_limit_has_hit(start: Start, way: str) -> None:
+    start("limits", *WAYS[way], processes=1)
+    for task in (limits.spins_in_c, limits.swallows):
+        handle = task.delay()
+        with pytest.raises(TaskFailed) as caught:
+            handle.get(timeout=30)
+        (record,) = attempts(handle.id)
+        first, *frames = record["traceback"].splitlines()
+        assert first == "Where it was (most recent call first):"
+        assert any(frame.endswith(f"in {task.type}") for frame in frames)
+        assert not any("worker" in frame for frame in frames), "and not what is around it"
+        assert caught.value.traceback == record["traceback"]
+
+
 def test_a_neighbour_goes_back_uncharged_and_runs_beside_others(
     start: Start, journal: Journal, room: Room, tmp_path: Path
 ) -> None:

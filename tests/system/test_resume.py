@@ -96,3 +96,12 @@ def test_a_deploy_does_not_wait_for_a_long_task(
     assert (head.attempt, head.deliveries) == (0, 0)
     assert "interrupted (its worker ends)" in first.log()
     assert handle.cancel()
+
+
+def test_a_handler_that_swallows_its_interruption_is_named(start: Start, journal: Journal) -> None:
+    host = start("resumable", processes=1)
+    handle = resumable.deaf.delay(100_000, 0.02)
+    eventually(journal.starts, "it runs")
+    assert host.terminate() == 0
+    assert handle.get(timeout=10) == 2
+    assert host.log().count(f"deaf {handle.id} was interrupted, since its worker ends, and goes on") == 1

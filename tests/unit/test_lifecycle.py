@@ -143,6 +143,58 @@ def test_what_gives_a_context_manager_needs_no_generator(app: Distq) -> None:
     assert app.resource(Manager)().is_open
 
 
+def test_an_async_resource_that_awaits_itself_is_an_error_and_no_deadlock(app: Distq) -> None:
+    @app.resource
+    async def selfish() -> AsyncIterator[object]:
+        await selfish()
+        yield 1
+
+    async def use() -> None:
+        with pytest.raises(ConfigurationError, match=r"resource .*selfish awaits .*selfish: it can never be opened"):
+            await asyncio.wait_for(selfish(), 10)
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_async_resources_that_await_each_other_are_an_error_whoever_asks_first(app: Distq, together: bool) -> None:
+    @app.resource
+    async def hen() -> AsyncIterator[object]:
+        await asyncio.sleep(0)
+        await egg()
+        yield 1
+
+    @app.resource
+    async def egg() -> AsyncIterator[object]:
+        await asyncio.sleep(0)
+        await hen()
+        yield 2
+
+    async def use() -> None:
+        asked = [hen(), egg()] if together else [hen()]
+        found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+        assert [type(error) for error in found] == [ConfigurationError] * len(asked)
+        assert "awaits" in str(found[0])
+
+    asyncio.run(use())
+
+
+def test_async_resources_may_await_others(app: Distq) -> None:
+    @app.resource
+    async def below() -> AsyncIterator[int]:
+        await asyncio.sleep(0)
+        yield 1
+
+    @app.resource
+    async def above() -> AsyncIterator[int]:
+        yield 1 + await below()
+
+    async def use() -> list[int]:
+        return list(await asyncio.gather(above(), below(), above()))
+
+    assert asyncio.run(use()) == [2, 1, 2]
+
+
 def test_an_async_context_manager_is_awaited(app: Distq) -> None:
     @asynccontextmanager
     async def one() -> AsyncIterator[int]:

@@ -54,3 +54,18 @@ async def async_rows(number: int, seconds: float) -> None:
         async for row in current().aresume(numbers()):
             write("ROW", str(row))
             await asyncio.sleep(seconds)
+
+
+@app.task
+def deaf(number: int, seconds: float) -> int:
+    """Swallows what should end it."""
+    swallowed = 0
+    with running():
+        for n in range(number):
+            try:
+                current().step(f"step {n}", time.sleep, seconds)
+            except BaseException:
+                swallowed += 1
+                if swallowed == 2:
+                    break
+    return swallowed
