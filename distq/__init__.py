@@ -13,6 +13,7 @@ send_email.delay("a@example.com", subject="Hi")
 from distq.app import Distq
 from distq.context import Context, current
 from distq.errors import (
+    AlreadyEnqueued,
     BrokerError,
     BrokerFull,
     BrokerUnavailable,
@@ -47,6 +48,7 @@ from distq.task import Task
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyEnqueued",
     "AsyncResource",
     "BrokerError",
     "BrokerFull",

@@ -12,7 +12,7 @@ from distq import message
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
 from distq.codec import Codec
-from distq.durations import seconds
+from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, DuplicateTask
 from distq.lifecycle import AsyncResource, Hook, Lifecycle, Resource
 from distq.middleware import Link, check
@@ -24,7 +24,6 @@ from distq.options import (
     BUILT_IN,
     CallOptions,
     Defaults,
-    Duration,
     QueueOptions,
     TaskOptions,
     call,
@@ -261,6 +260,10 @@ class Distq:
         declared = replace(declaration(name, {}), version=version)
         # Not self.defaults: what nobody said here, the worker's declaration says.
         resolved = call(declared, self.queues, self.said, options)
+        if resolved.unique is not None:
+            raise ConfigurationError(
+                f"unique={options['unique']!r:.80}: type {name} is not declared here, so nobody knows its parameters"
+            )
         # It has only one partition: who does not have the declaration does not know whether calls may be spread.
         return Sender(self, name, resolved, lambda args, kwargs: None)
 

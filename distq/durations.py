@@ -8,6 +8,9 @@ from datetime import timedelta
 
 from distq.errors import ConfigurationError
 
+Duration = float | timedelta | str
+"""Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*\Z")
 

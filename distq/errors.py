@@ -9,6 +9,7 @@
     ├── PayloadTooLarge             a message is above the limit (1 MiB by default), raised by `.delay()`
     ├── UnknownQueue                a queue that the application has not declared
     ├── UnknownSchedule             no schedule of this name is in the broker
+    ├── AlreadyEnqueued             `on_duplicate="raise"`: there is a task already for such a call; its id is told
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
     │   │   └── NotDurable          `durable=True`: replicas or disk did not confirm it in time; it may be queued
@@ -27,7 +28,7 @@ The three directives that a handler raises (Retry, Reject, Snooze) are not error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,6 +67,20 @@ class UnknownQueue(DistqError, ValueError):
 
 class UnknownSchedule(DistqError, ValueError):
     """No schedule of this name is in the broker: it never was, or it was deleted or retired."""
+
+
+class AlreadyEnqueued(DistqError):
+    """A unique call with `on_duplicate="raise"` met a task that is there for it already; `id` is that one's.
+
+    Of `delay_many` it is the first one that is met; all the other calls are made, and `handles` has the tasks of all.
+    """
+
+    def __init__(self, message: str, id: str = "", handles: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.id, self.handles = id, list(handles)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AlreadyEnqueued, (*self.args, self.id)
 
 
 class BrokerError(DistqError):

@@ -52,15 +52,14 @@ class Flow:
         packed: bytes = msgpack.packb({name: value for name, value in said.items() if value})
         return packed
 
-    def of(self, arguments: Arguments) -> bytes:
+    def of(self, arguments: Arguments) -> dict[str, Any]:
         """What the message of a call says. Raises TypeError or ValueError for a key that cannot be one."""
         told: dict[str, Any] = {}
         if self.key is not None:
             told["k"] = key = key_of(self.key, arguments)
             if self.weights is not None:
                 told["w"] = self._weight(key)
-        packed: bytes = msgpack.packb(told)
-        return packed
+        return told
 
     def check_parameters(self, names: Mapping[str, Any], where: str) -> None:
         """Raises ConfigurationError if the key is a parameter that the function does not have."""

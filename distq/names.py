@@ -28,6 +28,10 @@ ELSEWHERE = {
     "job_timeout": "time_limit",
     "execution_timeout": "time_limit",
     "soft_timeout": "soft_time_limit",
+    "unique_by": "unique",
+    "unique_key": "unique",
+    "dedupe": "unique",
+    "deduplication": "unique",
 }
 """What other task queues call it -> what it is called here."""
 

@@ -8,21 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from distq import message
 from distq.backoff import Backoff, resolve
 from distq.clock import eta_ms
-from distq.durations import seconds
+from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
 from distq.flow import Arguments, Flow, flow
 from distq.names import check_names
 from distq.rate import Rate
+from distq.unique import Unique, UniqueOptions, said_of, unique
 from distq.upgrade import Upgrade, check_upgrades, check_version
-
-Duration = float | timedelta | str
-"""Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
 
 Priority = Literal["high", "default", "low", 2, 1, 0]
 
@@ -35,7 +33,10 @@ MAX_LIMIT_S = 366 * 86400
 MAX_SLOTS = 10_000
 
 
-class TaskOptions(TypedDict, total=False):
+Told = Callable[[tuple[Any, ...], Mapping[str, Any]], "bytes | None"]
+
+
+class TaskOptions(UniqueOptions, total=False):
     """Options of `@app.task(...)`."""
 
     type: str
@@ -75,7 +76,7 @@ class QueueOptions(TypedDict, total=False):
     time_limit: Duration
 
 
-class CallOptions(TypedDict, total=False):
+class CallOptions(UniqueOptions, total=False):
     """Options of one call: `task.options(...)`."""
 
     delay: Duration
@@ -150,6 +151,9 @@ class Declaration:
     rate: Rate | None = None
     """Of the whole type."""
     flow: Flow | None = None
+    unique: Unique | None = None
+    unique_said: Mapping[str, Any] = field(default_factory=dict)
+    """The options that `unique` was made of: those of a call win over them."""
     max_deliveries: int = 0
     """0: as the worker host says."""
     needs: str = ""
@@ -179,8 +183,9 @@ class Call:
     headers: Mapping[str, Any]
     max_deliveries: int = 0
     durable: bool = False
-    flow: Callable[[tuple[Any, ...], Mapping[str, Any]], bytes] | None = None
-    """What its message says of its flow, by the arguments."""
+    flow: Told | None = None
+    """What its message says of its flow and its name, by the arguments."""
+    unique: Unique | None = None
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
@@ -282,6 +287,8 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         rules=_rules(options.get("retry_rules", {})),
         rate=rate,
         flow=flows,
+        unique=unique(options),
+        unique_said=said_of(options),
         max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
         needs=message.check_place(options["needs"], "needs") if "needs" in options else "",
         slots=check_slots(options["slots"]) if "slots" in options else 0,
@@ -313,9 +320,10 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
             f"queue={queue!r:.80} is not declared{did_you_mean(str(queue), queues)}; there are: "
             f"{', '.join(queues)}; declare it with app.queue({queue!r:.80})"
         )
-    if (declared.rate or declared.flow) and queue != declared.queue:
+    if (declared.rate or declared.flow or declared.unique) and queue != declared.queue:
+        what = "has a limit" if declared.rate or declared.flow else "is unique"
         raise ConfigurationError(
-            f"queue={queue!r}: type {declared.type} has a limit, which holds for its own queue {declared.queue!r} "
+            f"queue={queue!r}: type {declared.type} {what}, which holds for its own queue {declared.queue!r} "
             "only; declare the task with queue= instead"
         )
     if declared.flow and declared.flow.is_ordered and "priority" in options:
@@ -327,16 +335,24 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
     headers = _headers(options.get("headers", {}))
     travelling = {"retries": said.retries, **{name: getattr(said, f"{name}_s") for name in LIMITS}}
     headers |= {name: value for name, value in travelling.items() if value is not None}
+    names = unique(options, declared.unique_said)
+    if names is not None and names.debounce_ms:
+        for name in ("delay", "eta"):
+            if name in options:
+                raise ConfigurationError(
+                    f"{name}={options[name]!r:.80}: type {declared.type} is debounced, and that decides when it runs"
+                )
     return Call(
         type=message.typed(declared.type, declared.version),
         queue=queue,
         priority=1 if known.priority is None else known.priority,
         result_ttl_s=known.result_ttl_s,
         id=None if options.get("id") is None else message.check_id(options["id"]),
-        options=_script_options(options, known, declared),
+        options=_script_options(options, known, declared) | (names.told() if names else {}),
         headers=headers,
         max_deliveries=declared.max_deliveries,
         durable=bool(known.durable),
+        unique=names,
     )
 
 

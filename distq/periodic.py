@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from distq.broker import verbs
 from distq.broker.schedules import Definition
 from distq.cron import timing
-from distq.durations import seconds
+from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, did_you_mean
-from distq.options import Duration, Priority
+from distq.options import Priority
 from distq.sender import Sender
 
 Overlap = Literal["queue", "skip", "replace"]

@@ -205,8 +205,10 @@ class Handle(Generic[R]):
             return rest[0]
         details = rest[0] if rest and isinstance(rest[0], dict) else {}
         if word == "cancelled":
-            cancelled = TaskCancelled(f"task {self.id} was cancelled by {details.get('by', 'somebody')}", id=self.id)
-            cancelled.by = str(details.get("by", ""))
+            by = str(details.get("by", ""))
+            how = "was" if by.startswith("replaced by ") else "was cancelled by"
+            cancelled = TaskCancelled(f"task {self.id} {how} {by or 'somebody'}", id=self.id)
+            cancelled.by = by
             raise cancelled
         if word == "expired":
             raise TaskExpired(f"task {self.id} could not start before it expired", id=self.id)

@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from distq import message
+from distq import answers, message
 from distq.broker import verbs
 from distq.broker.scripts import script
 from distq.codec import SHALLOW, is_too_deep
@@ -102,8 +102,8 @@ class Sender(Generic[P, R]):
                 app.broker.open(queue)
                 ids = message.new_ids(queue, len(messages))
                 flight.send(verbs.enqueue_many(place._front, ids, messages))
-                handles += [Handle(app, id, queue) for id in ids]
-        return handles
+                handles += answers.handles(app, place._call, ids, flight.land() if self._call.unique else ())
+        return answers.checked(self._call, handles)
 
     async def adelay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
         """See `Task.adelay_many`."""
@@ -204,7 +204,7 @@ class Sender(Generic[P, R]):
         if self._call.durable:
             return self._send_durably(id, call, given is not None)
         reply = self._app.broker.exchange.run_script(self._verb, call)
-        return Handle(self._app, id, queue, reply[0] == verbs.CREATED)
+        return answers.handle(self._app, self._call, id, reply[0], given is not None)
 
     def _send_durably(self, id: str, call: bytes, is_given: bool) -> Handle[R]:
         broker, queue = self._app.broker, self._call.queue
@@ -213,10 +213,13 @@ class Sender(Generic[P, R]):
         except NotDurable as error:
             error.id, error.again = id, partial(self._send_durably, id, call, is_given)
             raise
-        return Handle(self._app, id, queue, not is_given or reply[0] == verbs.CREATED)
+        return answers.handle(self._app, self._call, id, reply[0], is_given)
 
     def _send_many_durably(
-        self, packed: Iterator[list[bytes]], handles: list[Handle[R]], pending: tuple[str, list[str], bytes] | None
+        self,
+        packed: Iterator[list[bytes]],
+        handles: list[Handle[R]],
+        pending: tuple[Sender[P, R], list[str], bytes] | None,
     ) -> list[Handle[R]]:
         """Each script call is certain before the next one goes out: a failover in between would have taken it."""
         broker = self._app.broker
@@ -224,18 +227,18 @@ class Sender(Generic[P, R]):
             if pending is None:
                 messages = next(packed, None)
                 if messages is None:
-                    return handles
+                    return answers.checked(self._call, handles)
                 place = self._next()
                 new = message.new_ids(place._call.queue, len(messages))
-                pending = place._call.queue, new, verbs.enqueue_many(place._front, new, messages)
-            queue, ids, call = pending
-            broker.open(queue)
+                pending = place, new, verbs.enqueue_many(place._front, new, messages)
+            place, ids, call = pending
+            queue = broker.open(place._call.queue)
             try:
-                broker.durable.run_script(broker.prefix(queue), self._verb, call)
+                words = broker.durable.run_script(queue, self._verb, call)
             except NotDurable as error:
                 error.id, error.again = ids[0], partial(self._send_many_durably, packed, handles, pending)
                 raise
-            handles += [Handle(self._app, id, queue) for id in ids]
+            handles += answers.handles(self._app, place._call, ids, words)
             pending = None
 
     async def _asend_many(
@@ -249,17 +252,16 @@ class Sender(Generic[P, R]):
             if pending is None:
                 messages = next(packed, None)
                 if messages is None:
-                    return handles
+                    return answers.checked(self._call, handles)
                 place = self._next()
                 pending = place, message.new_ids(place._call.queue, len(messages)), messages
             place, ids, messages = pending
-            queue = place._call.queue
             try:
-                await broker.enqueue_many(queue, place._front, ids, messages, is_durable=is_durable)
+                words = await broker.enqueue_many(place._call.queue, place._front, ids, messages, is_durable=is_durable)
             except NotDurable as error:
                 error.id, error.again = ids[0], partial(self._asend_many, packed, handles, pending)
                 raise
-            handles += [Handle(self._app, id, queue) for id in ids]
+            handles += answers.handles(self._app, place._call, ids, words)
             pending = None
 
     async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
@@ -270,17 +272,17 @@ class Sender(Generic[P, R]):
         id = id or message.new_id(queue)
         if self._call.durable:
             return await self._asend_durably(id, data, fresh_front)
-        is_new = await app.async_broker.enqueue(queue, front, id, data, fresh_front)
-        return Handle(app, id, queue, is_new or not fresh_front)
+        word = await app.async_broker.enqueue(queue, front, id, data, fresh_front)
+        return answers.handle(self._app, self._call, id, word, bool(fresh_front))
 
     async def _asend_durably(self, id: str, data: bytes, fresh_front: bytes) -> Handle[R]:
         app, queue = self._app, self._call.queue
         try:
-            is_new = await app.async_broker.enqueue(queue, self._front, id, data, fresh_front, is_durable=True)
+            word = await app.async_broker.enqueue(queue, self._front, id, data, fresh_front, is_durable=True)
         except NotDurable as error:
             error.id, error.again = id, partial(self._asend_durably, id, data, fresh_front)
             raise
-        return Handle(app, id, queue, is_new or not fresh_front)
+        return answers.handle(self._app, self._call, id, word, bool(fresh_front))
 
     def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises TypeError for arguments that do not fit the function."""
@@ -338,11 +340,13 @@ class Sender(Generic[P, R]):
             task = self._app.tasks.get(outgoing.type)
             version = task.declaration.version if task else 1
             most = task.declaration.max_deliveries if task else 0
-            options = {name: value for name, value in moved.options.items() if name not in ("limit", "flow")}
+            unique = task.declaration.unique if task else None
+            of_type = {"limit", "flow", *(moved.unique.told() if moved.unique else ())}
+            options = {name: value for name, value in moved.options.items() if name not in of_type}
             moved = replace(
-                moved, type=message.typed(outgoing.type, version), max_deliveries=most,
-                options=options | (limits_told(task.declaration) if task else {}),
-                flow=task.flow_of if task and task.declaration.flow else None,
+                moved, type=message.typed(outgoing.type, version), max_deliveries=most, unique=unique,
+                options=options | (limits_told(task.declaration) if task else {}) | (unique.told() if unique else {}),
+                flow=task.flow_of(unique) if task else None,
             )  # fmt: skip
         number = random.randrange(spreads_over(self._app, moved))
         moved = replace(moved, queue=message.partition(moved.queue, number))
@@ -356,8 +360,9 @@ class Sender(Generic[P, R]):
 
 
 def spreads_over(app: Distq, call: Call) -> int:
-    """How many partitions. What must stay together is in the first: given ids are unique there, and limits are kept."""
-    stays = call.id is not None or not call.options.keys().isdisjoint(("limit", "flow"))
+    """How many partitions. What must stay together is in the first: given ids and names are unique there, and limits
+    are kept."""
+    stays = call.id is not None or not call.options.keys().isdisjoint(("limit", "flow", "unique"))
     return 1 if stays else app.partitions.get(call.queue, 1)
 
 

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, Unpack, cast
 
+import msgpack
+
 from distq.errors import ConfigurationError
-from distq.options import CallOptions, Declaration, Defaults, RetryRule, call
+from distq.options import CallOptions, Declaration, Defaults, RetryRule, Told, call
 from distq.result import Handle
 from distq.sender import Sender
 from distq.spreading import sender
+from distq.unique import Unique
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -35,8 +38,9 @@ class Task(Generic[P, R, C]):
         self.declaration = declaration
         self.type = declaration.type
         self.signature = _signature(function)
-        if declaration.flow is not None:
-            declaration.flow.check_parameters(self.signature.parameters, f"task {self.type}")
+        for policy in (declaration.flow, declaration.unique):
+            if policy is not None:
+                policy.check_parameters(self.signature.parameters, f"task {self.type}")
         self.is_async = inspect.iscoroutinefunction(function)
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", declaration.type)
@@ -115,12 +119,21 @@ class Task(Generic[P, R, C]):
         """For calls whose producer did not know the declaration."""
         return cast("int", self._defaults().result_ttl_s)
 
-    def flow_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        """What the message of such a call says of its flow."""
-        assert self.declaration.flow is not None
-        bound = self.signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return self.declaration.flow.of(bound.arguments)
+    def flow_of(self, unique: Unique | None) -> Told | None:
+        """What makes of arguments what a message says of its flow and its name. None: it says nothing."""
+        flow, pack = self.declaration.flow, self.app.codec.pack
+        if flow is None and unique is None:
+            return None
+
+        def told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None:
+            bound = self.signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            said: dict[str, Any] = {} if flow is None else {"k": "", **flow.of(bound.arguments)}
+            if unique is not None:
+                said |= unique.of(bound.arguments, pack)
+            return msgpack.packb(said, use_bin_type=False) if said else None
+
+        return told
 
     def _defaults(self) -> Defaults:
         queue = self.app.queues.get(self.declaration.queue, Defaults())
@@ -132,8 +145,9 @@ class Task(Generic[P, R, C]):
 
     def _sender(self, options: Mapping[str, Any]) -> Sender[P, R]:
         resolved = call(self.declaration, self.app.queues, self.app.defaults, options)
-        if self.declaration.flow is not None:
-            resolved = replace(resolved, flow=self.flow_of)
+        if resolved.unique is not None:
+            resolved.unique.check_parameters(self.signature.parameters, f"task {self.type}")
+        resolved = replace(resolved, flow=self.flow_of(resolved.unique))
         return sender(self.app, self.type, resolved, self._bind)
 
     def __repr__(self) -> str:

@@ -135,12 +135,12 @@ class _Batch:
         self.front = front
         self.ids: list[str] = []
         self.messages: list[bytes] = []
-        self.futures: list[asyncio.Future[bool]] = []
+        self.futures: list[asyncio.Future[bytes]] = []
         self.size = 0
 
-    def add(self, id: str, message: bytes) -> asyncio.Future[bool]:
+    def add(self, id: str, message: bytes) -> asyncio.Future[bytes]:
         """The answer to one of them will be there."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.ids.append(id)
         self.messages.append(message)
         self.futures.append(future)
@@ -215,11 +215,11 @@ class AsyncBroker:
 
     async def enqueue(
         self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
-    ) -> bool:
+    ) -> bytes:
         """Enqueues one message, together with all others of this turn of the loop that have the same front.
 
-        Answers whether it is new. `fresh_front` has the token that goes with an id given by a user; those that travel
-        together share one.
+        Answers the script's word. `fresh_front` has the token that goes with an id given by a user; those that
+        travel together share one.
         """
         # A durable call may be made again by itself: then it must have its own token.
         state, like = self._state(), (queue, (is_durable and fresh_front) or front, bool(fresh_front), is_durable)
@@ -240,12 +240,12 @@ class AsyncBroker:
 
     async def enqueue_many(
         self, queue: str, front: bytes, ids: Sequence[str], messages: Sequence[bytes], *, is_durable: bool = False
-    ) -> None:
+    ) -> list[bytes]:
         """Enqueues messages of one queue in one script call."""
         state, until = self._state(), self._deadline()
         command = verbs.enqueue(front, ids, messages)
         async with state.sealing if is_durable else nullcontext():
-            await self._send(state, queue, command, until, is_durable)
+            return await self._send(state, queue, command, until, is_durable)
 
     async def find(self, id: str, queues: Iterable[str], waits: bool = False) -> tuple[str, verbs.Look]:
         """Looks for a task in several queues at once; the first that knows it wins."""
@@ -300,15 +300,15 @@ class AsyncBroker:
             until = self._deadline()
             try:
                 command = verbs.enqueue(batch.front, batch.ids, batch.messages)
-                created = await self._send(state, queue, command, until, is_durable)
+                words = await self._send(state, queue, command, until, is_durable)
             except Exception as error:
                 for future in batch.futures:
                     if not future.done():
                         future.set_exception(NotDurable(*error.args) if isinstance(error, NotDurable) else error)
                 return
-        for future, new in zip(batch.futures, created, strict=True):
+        for future, word in zip(batch.futures, words, strict=True):
             if not future.done():
-                future.set_result(new)
+                future.set_result(word)
 
     async def _send(self, state: _Loop, queue: str, command: verbs.Command[T], until: float, is_durable: bool) -> T:
         """Calls the script of enqueueing, for a queue that may not be known yet."""

@@ -229,6 +229,7 @@ class _Pass:
         for _ in sound("TASKS"):
             yield from self._read_live()
         self._compare(deadlines, generations, ghosts)
+        yield from self._look_at_unique()
         yield from self._look_at_names()
 
     def _taker(self, place: str, entries: Callable[[Any], Any] = list) -> Callable[[Any], None]:
@@ -279,6 +280,22 @@ class _Pass:
         for entry in self.live:
             if b" " in entry and generations.get(entry.partition(b" ")[0]) != entry:
                 self._add("nameless", entry)
+
+    def _look_at_unique(self) -> Search:
+        """The names that tasks have, and their reverse."""
+        found: list[tuple[bytes, bytes, str]] = []
+        for family in ("UNIQUES", "NAMED", "UNSTARTED"):
+            for place in self.stock.names(family):
+                is_by_name = family == "UNIQUES"
+                pairs: list[bytes] = []
+                yield from scan("HSCAN", place, pairs.extend)
+                found += [
+                    (one, other if is_by_name else one, place)
+                    for one, other in zip(pairs[::2], pairs[1::2], strict=True)
+                ]
+        for told, entry, place in found:
+            if entry not in self.live:
+                self._add("name", told, place)
 
     def _look_at_names(self) -> Search:
         """What few words say: workers, lanes, shelves, dead letters, markers."""

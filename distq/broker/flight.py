@@ -26,11 +26,10 @@ class Flight:
         self.land()
         self._land = self._exchange.start(self._verb, data)
 
-    def land(self) -> None:
-        """Waits for the last answer."""
+    def land(self) -> Reply:
+        """Waits for the last answer; None: there is none to wait for."""
         land, self._land = self._land, None
-        if land is not None:
-            land()
+        return None if land is None else land()
 
     def __enter__(self) -> Flight:
         return self

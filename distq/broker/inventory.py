@@ -17,6 +17,7 @@ TYPES = {
     "SCHEDULE": "hash", "FIRED": "list", "DECLARED": "set",
     "FLOWS": "hash", "FLOWING": "hash", "RESUMES": "zset", "RUNNING": "hash", "HELD": "hash",
     "PAUSED": "hash", "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
+    "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

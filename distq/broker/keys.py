@@ -42,6 +42,9 @@ QUEUE_KEYS = {
     "HELD": "held",  # HASH entry -> msgpack of the gates in which it counts
     "PAUSED": "paused",  # HASH "type" | "type key" -> msgpack {by, at}
     "BUDGETS": "budgets",  # HASH budget -> msgpack ["interval_us burst", …]
+    "UNIQUES": "uniques",  # HASH "type key" -> the entry that has this name
+    "NAMED": "named",  # HASH entry -> its name, which it has until it ends
+    "UNSTARTED": "unstarted",  # HASH entry -> its name, which it has until it is handed over
     "GROUPS": "groups",  # SET of digests: which sets of types workers announce
     "LEDGER": "ledger",  # HASH "event type" -> count
     "SCHEDULES": "schedules",  # SET of names
@@ -69,7 +72,8 @@ QUEUE_KEYS = {
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
     "SHELF": "shelf:",  # + span:number, HASH id -> result (TTL)
     "ANSWER": "answer:",  # + id, LIST of one result, for whoever waits for it (TTL)
-    "SENT": "sent:",  # + id, the token of the call that enqueued a given id (TTL)
+    "SENT": "sent:",  # + id, the token of the call that enqueued a given id, or the task that this call changed (TTL)
+    "ONCE": "once:",  # + name, the id of the task that has it for a time (TTL)
     "MEMORY": "memory:",  # + id, HASH of what a task remembers from run to run, and its progress (TTL)
     "CANCEL": "cancel:",  # + entry, who wants it to end although it runs (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
@@ -91,7 +95,7 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
-        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|paused|budgets)$",
+        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|paused|budgets|uniques|named|unstarted)$",
         r"^distq:\{[^}]+\}:(turns|blocked|waiters):.+$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(schedules|fires|coded|declarers|orphaned|schedule:.+)$",  # 100,000 schedules at most

@@ -67,6 +67,12 @@ KINDS: Mapping[str, Kind] = {
         "an id may live twice",
         "makes them known again",
     ),
+    "name": Kind(
+        "name is of a task that is over",
+        "names are of tasks that are over",
+        "nothing: the next call with it takes it",
+        "removes them",
+    ),
     "deadline": Kind(
         "deadline is of a task that is over",
         "deadlines are of tasks that are over",

@@ -209,14 +209,14 @@ def enqueue_many(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) ->
     return b"*8\r\n%b$%d\r\n%b\r\n" % (front, len(packed), packed)
 
 
-def enqueue(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) -> Command[list[bool]]:
-    """Adds messages; answers for each whether it is new."""
+def enqueue(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) -> Command[list[bytes]]:
+    """Adds messages; answers for each whether it is new, or which task it means."""
     number = len(ids)
     data = enqueue_one(front, ids[0], messages[0]) if number == 1 else enqueue_many(front, ids, messages)
-    return Command(script("enqueue"), data, lambda reply: [word == CREATED for word in _for_each(reply, number)])
+    return Command(script("enqueue"), data, lambda reply: for_each(reply, number))
 
 
-def _for_each(reply: Reply, number: int) -> list[bytes]:
+def for_each(reply: Reply, number: int) -> list[bytes]:
     """The script answers one word for all messages, or one for each."""
     return list(reply) * (number if len(reply) == 1 else 1)
 

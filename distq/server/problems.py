@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from distq.errors import (
+    AlreadyEnqueued,
     BrokerError,
     BrokerFull,
     BrokerUnavailable,
@@ -104,6 +105,8 @@ def of(error: Exception) -> Problem | None:
             return Problem(413, str(error), field="args")
         case UnknownQueue():
             return Problem(400, str(error), field="queue")
+        case AlreadyEnqueued():
+            return Problem(409, str(error))
         case UnknownTask() | UnknownSchedule():
             return Problem(404, str(error))
         case ConfigurationError():

@@ -44,7 +44,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
     openapi_extra=accepts(NewTask),
 )
 async def create(request: Request) -> Response:
-    """Enqueues a task. 200: its id, or the Idempotency-Key, was there already; nothing was changed."""
+    """Enqueues a task. 200: its id, its unique key or the Idempotency-Key was there already: this is that task."""
     site, said = site_of(request), body_of(request, NewTask)
     sender = sender_of(site, said.type, said.said() | id_for(request, said.id))
     may_enqueue(request, 1)
@@ -81,7 +81,8 @@ async def create_many(request: Request) -> Response:
     packed = _packed(sender, [tuple(call) if isinstance(call, list) else call for call in said.calls])
     may_enqueue(request, len(said.calls))
     handles = await sender.asend_packed(iter(packed))
-    return answer({"ids": [handle.id for handle in handles], "number": len(handles), "created": len(handles)}, 201)
+    created = sum(handle.created for handle in handles)
+    return answer({"ids": [handle.id for handle in handles], "number": len(handles), "created": created}, 201)
 
 
 def _packed(sender: Sender[Any, Any], calls: list[tuple[Any, ...] | dict[str, Any]]) -> list[list[bytes]]:

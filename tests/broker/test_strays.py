@@ -91,6 +91,16 @@ def nameless(room: Room) -> str:
     return entry
 
 
+def name_of_nobody(room: Room) -> str:
+    room.redis.hset(room.key("UNIQUES"), "job a", "gone")
+    return "job a"
+
+
+def nobody_with_a_name(room: Room) -> str:
+    room.redis.hset(room.key("UNSTARTED"), "gone", "job a")
+    return "gone"
+
+
 def deadline(room: Room) -> str:
     room.enqueue(expires_in=3_600_000)
     room.redis.zadd(room.key("DEADLINES"), {"nobody": room.now_ms() + 7_200_000})
@@ -206,7 +216,8 @@ def armed(room: Room) -> str:
 STRAYS: list[tuple[str, Callable[[Room], str]]] = [
     ("lost", lost), ("twice", twice), ("twice", twice_in_a_list), ("twice", scheduled_and_ready), ("over", over),
     ("over", over_and_delayed), ("ghost", ghost), ("ghost", ghost_that_lives), ("generation", generation),
-    ("nameless", nameless), ("deadline", deadline), ("orphan", orphan), ("orphan", orphan_with_a_name),
+    ("nameless", nameless), ("deadline", deadline), ("name", name_of_nobody),
+    ("name", nobody_with_a_name), ("orphan", orphan), ("orphan", orphan_with_a_name),
     ("lane", hidden_lane), ("lane", lane_of_no_kind), ("lane", empty_lane), ("shelf", shelf),
     ("letter", letter_without_a_message), ("letter", letter_without_a_time), ("lasting", lasting), ("wake", wake),
     ("wake", wake_for_nothing), ("wake_alone", wake_alone), ("wake_group", wake_group), ("armed", armed),

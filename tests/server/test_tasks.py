@@ -52,6 +52,19 @@ def test_options_are_those_of_a_call(web: Web) -> None:
     assert web.post(TASKS, {"type": "add", "args": [1], "eta": "2099-01-01T00:00:00Z"}).status == 201
 
 
+def test_a_unique_task_is_created_once(web: Web) -> None:
+    first = web.post(TASKS, {"type": "sync", "args": ["ann"]})
+    second = web.post(TASKS, {"type": "sync", "args": ["ann"]})
+    assert (first.status, second.status) == (201, 200)
+    assert second.json == {**first.json, "created": False}
+    many = web.post(f"{TASKS}/bulk", {"type": "sync", "calls": [["ann"], ["bob"], {"user": "bob"}]}).json
+    assert (many["number"], many["created"], many["ids"][0], many["ids"][1]) == (3, 1, first.json["id"], many["ids"][2])
+    assert web.post(TASKS, {"type": "strict", "args": ["ann"]}).status == 201
+    refused = web.post(TASKS, {"type": "strict", "args": ["ann"]})
+    assert refused.status == 409
+    assert "is there already" in refused.json["detail"]
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "type"),
     ({"type": "ad"}, "type"),

@@ -105,6 +105,23 @@ def _check_blocked(room: Room) -> None:
     assert not any(gates.values()), f"they wait for gates, and are not blocked: {gates}"
 
 
+def check_names(room: Room) -> None:
+    """Who has a name is alive, knows it, and no longer has it than its message says."""
+    named = {entry: name for at in ("NAMED", "UNSTARTED") for entry, name in room.redis.hgetall(room.key(at)).items()}
+    live = room.redis.hgetall(room.key("TASKS"))
+    assert named.keys() <= live.keys(), f"over, and have a name: {named.keys() - live.keys()}"
+    for name, entry in room.redis.hgetall(room.key("UNIQUES")).items():
+        assert named.get(entry) == name, f"{entry} has {name}, and does not know it"
+    held = {entry for list, entries in room.lists().items() if "processing_queue:" in list for entry in entries}
+    unstarted = {entry.decode() for entry in room.redis.hkeys(room.key("UNSTARTED"))}
+    assert not held & unstarted, "handed over, and not free"
+    for entry, name in named.items():
+        message = parse(live[entry])
+        told = msgpack.unpackb(message.flow)
+        field = "s" if entry.decode() in unstarted else "u"
+        assert name.decode() == f"{message.type.partition('@')[0]} {told[field]}"
+
+
 def check_lanes(room: Room) -> None:
     """A lane that holds entries is known at its priority, and is a lane."""
     for name, entries in room.lists().items():
@@ -220,8 +237,8 @@ def check_schedules(room: Room) -> None:
 
 
 ALL = (
-    check_no_leaks, check_places, check_ghosts, check_generations, check_lanes, check_flow, check_marker, check_ledger,
-    check_shelves, check_memories, check_schedules,
+    check_no_leaks, check_places, check_ghosts, check_generations, check_names, check_lanes, check_flow, check_marker,
+    check_ledger, check_shelves, check_memories, check_schedules,
 )  # fmt: skip
 
 

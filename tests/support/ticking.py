@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgpack
+
 from distq import message
 from distq.broker import schedules, verbs
 from distq.broker.schedules import Declared, Definition, Fire, Firing, Record
@@ -17,10 +19,11 @@ HOLD_MS, RETIRE_MS = 45_000, 60_000
 
 
 def definition(when: str = "@every 1h", *, type: str = "job", overlap: str = "queue", **more: Any) -> Definition:
-    """`more`: other fields, and what `enqueue` gets as options."""
+    """`more`: other fields, what the message says of its flow (`told`), and what `enqueue` gets as options."""
     fields = {field: more.pop(field, other) for field, other in (("tz", ""), ("jitter", 0), ("missed", "once"))}
     body = Codec().pack_call((), {}, {"schedule": "it", "tick": 0.0})
-    data = without_tick(message.head(type, more.pop("priority", 1), 600) + body)
+    flow = msgpack.packb(more.pop("told")) if "told" in more else None
+    data = without_tick(message.head(type, more.pop("priority", 1), 600, 0, flow) + body)
     return Definition(
         when=when, overlap=overlap, type=type, options=verbs.enqueue_options(more), message=data, **fields
     )

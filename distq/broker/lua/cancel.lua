@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV id, who, "" | "running" | "kill", a token of this call
 -- returns "cancelled" | "ordered" | "running" | "ended" | "unknown"
--- uses clock head limit wake flow shelves results endings cancelling
+-- uses clock head limit wake flow shelves results unique endings cancelling
 local id, who, mode, call = unpack(ARGV)
 local entry = redis.call('HGET', GENERATIONS, id) or id
 local message = redis.call('HGET', TASKS, entry)

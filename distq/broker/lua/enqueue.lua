@@ -1,12 +1,15 @@
--- enqueue: none -> queued | scheduled, dead -> queued | scheduled
+-- enqueue: none -> queued | scheduled, dead -> queued | scheduled, queued | scheduled -> cancelled
 -- Adds messages of one type. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
--- With `once` neither does one whose ending is still known.
+-- With `once` neither does one whose ending is still known. Messages that have a name (parts/unique.lua) may mean a task that
+-- is there: it stays, or is replaced, or takes their arguments.
 -- KEYS prefix
 -- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
 --   or for any number of them a msgpack array: id, message, id, message, …
---   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit, flow
--- returns one word for all messages, or one for each: "created" | "duplicate"; a resend with a token gets its first answer
--- uses clock head limit wake flow ready shelves results endings
+--   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit, flow;
+--   of names: unique, for (ms), replace, debounce, debounce_max (ms)
+-- returns one word for all messages, or one for each: "created" | "duplicate" | "first <id>", of the task that stands for
+--   the call by its name; a resend with a token gets its first answer
+-- uses clock head limit wake flow ready shelves results unique endings cancelling names
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
@@ -141,12 +144,16 @@ local given, stamp = {}, struct.pack('>dd', now, expires)
 for i = 1, number do given[i] = messages[2 * i - 1] end
 local known = token and {} or known_among(given)
 local words, ids, entries, fields = {}, {}, {}, {}
+local names = options.unique and make_names(options, stamp)
 for i, id in ipairs(given) do
   local entry, sent = id, not known[id] and was_sent(id)
   if known[id] or sent then entry = nil elseif token then entry = entry_of(id) end
   words[i] = (entry or sent) and 'created' or 'duplicate'
   known[id] = known[id] or sent
-  if entry then
+  local first = entry and names and names.first_of(id, entry, messages[2 * i])
+  if first then
+    words[i] = 'first ' .. first
+  elseif entry then
     known[id] = true
     ids[#ids + 1], entries[#entries + 1] = id, entry
     fields[#fields + 1], fields[#fields + 2] = entry, stamp .. messages[2 * i]
@@ -158,9 +165,11 @@ if #entries > 0 then
     forget_results(ids)
     for i, id in ipairs(ids) do begin_new_life(id, entries[i]) end
   end
+  if names then names.take() end
   declare_limits(task, options)
   place(entries, fields)
   count('enqueued', task, #entries)
 end
+if names then names.meet() end
 mark()
 return words

@@ -6,7 +6,7 @@
 -- ARGV host, then per schedule a msgpack array: name, expected tick, edition, next tick, then id, tick and due ms (0: at
 --   once) of each task by turns; the expected tick 0: now, by hand, whatever the next tick is
 -- returns {now ms, next future time of the queue ms or -1, then per schedule "fired" | "moved" | "early" | "unknown"}
--- uses clock head limit wake flow ready shelves results endings cancelling await
+-- uses clock head limit wake flow ready shelves results unique endings cancelling await
 local HISTORY, HISTORY_MS = 20, 400 * 86400000
 local host = ARGV[1]
 pokes_keeper = redis.call('HGET', META, 'keeper') ~= host
@@ -28,6 +28,7 @@ local function enqueue_tick(s, id, tick, due)
   local message = struct.pack('>dd', now, expires) .. s.message .. struct.pack('>d', tick)
   local h = read_head(message)
   redis.call('HSET', TASKS, id, message)
+  retake_name(id, h)
   declare_limits(h.type, s.options)
   if due > now then make_scheduled(id, h, due) else make_ready(id, h, 'RPUSH') end
   count('enqueued', h.type, 1)
@@ -45,6 +46,8 @@ local function fire_one(name, s, id, tick, due, by_hand)
   local entry = s.last and (redis.call('HGET', GENERATIONS, s.last) or s.last)
   local message = s.overlap ~= 'queue' and entry and redis.call('HGET', TASKS, entry)
   if message and s.overlap == 'skip' then return note(name, tick, 'skipped', s.last) end
+  local holder = holder_of(name_of(read_head(string.rep('\0', 16) .. s.message)))
+  if holder and not (message and holder == entry) then return note(name, tick, 'skipped', id_of(holder)) end
   if message then cancel_task(entry, message, 'schedule', 'running') end
   enqueue_tick(s, id, tick, due)
   note(name, tick, message and 'replaced' or 'fired', id)

@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV "high" | "default" | "low" | "scheduled", who
 -- returns how many list entries were taken
--- uses clock head limit wake flow shelves endings
+-- uses clock head limit wake flow shelves unique endings
 local level, who = ARGV[1], ARGV[2]
 local entries, taken
 

@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV ms between two of them (0: all now), ms until the first one, ids…
 -- returns per id "replayed" | "live" | "unknown"
--- uses clock head limit wake flow ready shelves results endings
+-- uses clock head limit wake flow ready shelves results unique endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local every, first = tonumber(ARGV[1]), tonumber(ARGV[2])
 local replies, number = {}, 0
@@ -26,6 +26,7 @@ for i = 3, #ARGV do
       if redis.call('SISMEMBER', GHOSTS .. level, id) == 1 then entry = id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1) end
     end
     redis.call('HSET', TASKS, entry, write_head(h, message))
+    retake_name(entry, h)
     if entry ~= id then redis.call('HSET', GENERATIONS, id, entry) end
     forget_dead(id)
     redis.call('DEL', CANCEL .. entry)

@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV entries…
 -- returns how many were put back
--- uses clock head limit wake flow ready placed shelves endings
+-- uses clock head limit wake flow ready placed shelves unique endings
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 local restored = 0
 for _, entry in ipairs(ARGV) do

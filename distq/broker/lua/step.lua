@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV worker, number, want, bytes, digest and shares (parts/shares.lua), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1|2, late verdicts, entries, messages}
--- uses clock head limit wake flow ready shelves endings future settle lanes shares reserve
+-- uses clock head limit wake flow ready shelves unique endings future settle lanes shares reserve
 
 -- The short way: a worker that was idle settles nothing, and the queue holds ready tasks and nothing else that matters now.
 -- What wakes it is handed out in two thirds of the time because nothing else is set up.
@@ -14,7 +14,7 @@ local function reserve_at_once(worker, number, want, room)
   local takes = state[2]
   if not state[1] or tonumber(state[1]) ~= number - 1 then return nil end
   if takes ~= 'all' and takes ~= 'only' and takes ~= 'sound' then return nil end
-  if call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
+  if call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
   local time = call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
   local armed = call('HGET', META, 'armed')

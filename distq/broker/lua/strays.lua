@@ -90,6 +90,13 @@ function IS_WRONG.nameless(entry)
 end
 function MEND.nameless(entry) call('HSET', GENERATIONS, id_of(entry), entry) end
 
+-- In UNIQUES a name stands for an entry, in the others an entry for its name.
+function IS_WRONG.name(field, key)
+  local value = call('HGET', key, field)
+  return value and not is_alive(key == UNIQUES and value or field)
+end
+function MEND.name(field, key) call('HDEL', key, field) end
+
 function IS_WRONG.deadline(entry) return call('ZSCORE', DEADLINES, entry) and not is_alive(entry) end
 function MEND.deadline(entry) call('ZREM', DEADLINES, entry) end
 

@@ -6,7 +6,7 @@
 -- ARGV host, lease ms
 -- returns {"keeper", now ms, next future time ms or -1, then per due schedule {name, tick, edition, turn, when, tz,
 --   jitter ms, missed}} | {"other", now, ms until which it is keeper}
--- uses clock keeper head limit wake flow ready shelves endings future
+-- uses clock keeper head limit wake flow ready shelves unique endings future
 local DUE = 100
 local host, lease = ARGV[1], tonumber(ARGV[2])
 local keeper, till = living_keeper()

@@ -41,5 +41,15 @@ def hold(gate: str) -> str:
 def hourly() -> None: ...
 
 
+@app.task(unique="user")
+def sync(user: str) -> str:
+    return user
+
+
+@app.task(unique="user", on_duplicate="raise")
+def strict(user: str) -> str:
+    return user
+
+
 @app.task(result_ttl=0)
 def silent() -> None: ...

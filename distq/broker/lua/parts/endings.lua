@@ -38,6 +38,8 @@ local function remove_task(entry, id)
   redis.call('HDEL', TASKS, entry)
   if entry ~= id then redis.call('HDEL', GENERATIONS, id) end
   let_go(entry)
+  free_name(entry, NAMED)
+  free_name(entry, UNSTARTED)
 end
 
 local function forget_dead(id)

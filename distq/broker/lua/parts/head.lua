@@ -2,7 +2,8 @@
 --   created_ms f64 | expires_ms f64 (0 never) | result_ttl_s u32 (2^32-1: not said) | attempt u16 | deliveries u8
 --   | version u8 | priority u8 (0 low, 1 default, 2 high) | flags u8 | length u8 + type | body
 --   version 2 has, between type and body: length u16 + a msgpack map of what decides when it is handed over (parts/flow.lua):
---   k its key, l the key of its lane if that is another, w its weight, b budgets {{name, key, cost…}, …}
+--   k its key, l the key of its lane if that is another, w its weight, b budgets {{name, key, cost…}, …};
+--   and of the name that one task of its type can have (parts/unique.lua): u until it ends, s until it starts, t for a time
 --   flags: 1 suspect, 2 has records, 4 … 32 how often it may kill its process (0: as the host says), 64 isolated,
 --   128 has a memory
 local HEAD = '>ddI4HBBBBB'
@@ -14,6 +15,7 @@ local HAS_MEMORY = 128 -- of steps that it has done, or of its progress
 local ISOLATION = '!isolated' -- the lane of those; no type is called so
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295
+local MOST_NAME = 200 -- bytes
 
 local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
 
@@ -22,9 +24,18 @@ local function name_lane(h)
   if has_flag(h, ISOLATED) then
     h.flow, h.lane = ISOLATION, ISOLATION
   else
-    h.flow = h.version <= 1 and h.type or 'v' .. h.version .. '/' .. h.type
+    h.flow = (h.version <= 1 or h.is_plain) and h.type or 'v' .. h.version .. '/' .. h.type
     h.lane = h.key == '' and h.flow or h.flow .. ' ' .. h.key
   end
+end
+
+-- A message that has a name and nothing else waits where one of version 1 does.
+local function read_name(h, flow)
+  for field, till in pairs({u = 'done', s = 'start', t = 'time'}) do
+    local name = flow[field]
+    if type(name) == 'string' and #name <= MOST_NAME then h.unique, h.unique_until = name, till end
+  end
+  h.is_plain = h.unique and not flow.k
 end
 
 -- What a message of version 2 says of its flow; what is hostile in it counts as nothing.
@@ -35,6 +46,7 @@ local function read_flow(h, message)
   if not is_read or type(flow) ~= 'table' then return end
   if type(flow.k) == 'string' then h.own, h.key = flow.k, flow.k end
   if type(flow.l) == 'string' then h.key = flow.l end
+  read_name(h, flow)
   if type(flow.w) == 'number' and flow.w > 0 and flow.w < math.huge then h.weight = flow.w end
   for _, use in ipairs(type(flow.b) == 'table' and flow.b or {}) do
     if type(use) ~= 'table' or type(use[1]) ~= 'string' or type(use[2]) ~= 'string' then return end

@@ -105,12 +105,13 @@ end
 local function reserve(worker, want, bytes, digest, takes, turn)
   if want < 1 or takes == 'nothing' then return end
   room = bytes
-  local takes_suspects, holds, has_lanes, has_kept_lanes = false, false, false, false
-  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
+  local takes_suspects, holds, has_lanes, has_kept_lanes, has_unstarted = false, false, false, false, false
+  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
     takes_suspects = takes ~= 'sound' and takes ~= 'isolated' and takes ~= 'lanes'
     holds = redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes = redis.call('EXISTS', LANES) == 1
+    has_unstarted = redis.call('EXISTS', UNSTARTED) == 1
     has_kept_lanes = redis.call('EXISTS', LIMITS, FLOWS) > 0 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
   has_kept_lanes = has_kept_lanes or #share_lanes > 0
@@ -140,4 +141,7 @@ local function reserve(worker, want, bytes, digest, takes, turn)
   if #got == 0 then return end
   redis.call('RPUSH', PROCESSING .. worker, unpack(got))
   if has_deadlines then redis.call('ZREM', DEADLINES, unpack(got)) end
+  if has_unstarted then
+    for _, entry in ipairs(got) do free_name(entry, UNSTARTED) end
+  end
 end

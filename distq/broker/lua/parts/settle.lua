@@ -155,8 +155,11 @@ local function settle(worker, first)
   end
   if number == 0 then return late end
   redis.call('HDEL', TASKS, unpack(done))
-  if redis.call('EXISTS', HELD) == 1 then
-    for i = 1, number do let_go(done[i]) end
+  if redis.call('EXISTS', HELD, NAMED) > 0 then
+    for i = 1, number do
+      let_go(done[i])
+      free_name(done[i], NAMED)
+    end
   end
   redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, number - COMPLETED_LENGTH + 1)))
   redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
