@@ -12,6 +12,7 @@ send_email.delay("a@example.com", subject="Hi")
 
 from distq.app import Distq
 from distq.context import Context, current
+from distq.controls import Limit, Pause, TypeLimits
 from distq.errors import (
     AlreadyEnqueued,
     BrokerError,
@@ -44,6 +45,7 @@ from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze, SoftTim
 from distq.result import Handle
 from distq.schedules import Schedule
 from distq.task import Task
+from distq.why import Gate, Why
 
 __version__ = "0.1.0"
 
@@ -59,14 +61,17 @@ __all__ = [
     "Distq",
     "DistqError",
     "DuplicateTask",
+    "Gate",
     "Handle",
     "Interrupted",
     "LayoutMismatch",
+    "Limit",
     "LoadError",
     "Middleware",
     "NotDurable",
     "NotSerializable",
     "Outgoing",
+    "Pause",
     "PayloadTooLarge",
     "Progress",
     "Reject",
@@ -84,9 +89,11 @@ __all__ = [
     "TaskExpired",
     "TaskFailed",
     "TimeLimit",
+    "TypeLimits",
     "UnknownOption",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownTask",
+    "Why",
     "current",
 ]

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from distq import message
+from distq import controls, message
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
 from distq.codec import Codec
+from distq.controls import LiveLimits, Pause
 from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, DuplicateTask
 from distq.lifecycle import AsyncResource, Hook, Lifecycle, Resource
@@ -35,6 +36,7 @@ from distq.result import Handle
 from distq.schedules import PeriodicDecorator, Schedules
 from distq.sender import Sender
 from distq.task import Task
+from distq.why import Why, why
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -113,6 +115,7 @@ class Distq:
         self.codec = Codec()
         self.lifecycle = Lifecycle()
         self.schedules = Schedules(self)
+        self.limits = LiveLimits(self)
 
     # -- declaring ---------------------------------------------------------------------------------------------------
 
@@ -278,6 +281,27 @@ class Distq:
             if task.declaration.queue == queue
             for type in task.declaration.versions
         }
+
+    # -- while everything runs ---------------------------------------------------------------------------------------
+
+    def pause(
+        self, *, queue: str | None = None, type: str | None = None, key: str | None = None, by: str | None = None
+    ) -> bool:
+        """Hands out nothing more of a queue, a type, or a key of a type, until it is resumed; what runs goes on. With
+        `queue` and `type`: of that type in that queue. `by`: who, as `why` shows it. False: it was paused already."""
+        return controls.pause(self, queue, type, key, by)
+
+    def resume(self, *, queue: str | None = None, type: str | None = None, key: str | None = None) -> bool:
+        """Ends a pause. False: there was none."""
+        return controls.resume(self, queue, type, key)
+
+    def pauses(self) -> list[Pause]:
+        """What is paused, by whom and since when."""
+        return controls.pauses(self)
+
+    def why(self, id: str) -> Why:
+        """Why this task is not running, or what has become of it: each gate that keeps it back, with its numbers."""
+        return why(self, id)
 
     # -- the broker --------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,24 @@ def flow(options: Mapping[str, Any]) -> tuple[Rate | None, Flow | None]:
     return whole, found
 
 
+def limits_said(rate: Any, max_running: Any) -> tuple[dict[str, str | int], list[str]]:
+    """What people set while everything runs, as the scripts keep it (lua/parts/override.lua), and the keys that they
+    name. "none" takes a limit away."""
+    wanted: dict[str, str | int] = {}
+    names: list[str] = []
+    for what, fields, said in (("rate", ("rate", "r"), rate), ("max_running", ("m", "mk"), max_running)):
+        for text, name in (_split(one, what) for one in _listed(said)):
+            field = fields[0] if name is None else fields[1]
+            if field in wanted:
+                raise ConfigurationError(f"{what}= has two limits of the same kind")
+            names += [] if name is None else [name]
+            if what == "rate":
+                wanted[field] = "" if text == "none" else _rate(text).declared
+            else:
+                wanted[field] = 0 if text == "none" else _running(text)
+    return wanted, names
+
+
 def _listed(said: Any) -> list[Any]:
     if said is None:
         return []

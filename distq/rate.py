@@ -52,6 +52,23 @@ class Rate:
         """As the scripts keep it: "interval_us burst"."""
         return f"{self.interval_us:.15g} {self.burst}"
 
+    @classmethod
+    def read(cls, declared: str) -> Rate | None:
+        """The rate of such a text, per the smallest unit in which it is at least 1; None for what is none."""
+        try:
+            interval_us, burst = map(float, declared.split())
+            unit = next((ms for ms in _PER_MS.values() if ms * 1000 >= interval_us), _PER_MS["d"])
+            return cls(float(f"{unit * 1000 / interval_us:.6g}"), unit, int(burst))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return None
+
+    @property
+    def short(self) -> str:
+        """For people: without the burst, if it is the default."""
+        text = str(self)
+        plain = text.partition(" ")[0]
+        return plain if Rate.parse(plain).burst == self.burst else text
+
     def __str__(self) -> str:
         unit = next(name for name, ms in _PER_MS.items() if ms == self.per_ms)
         return f"{self.count:.15g}/{unit} burst {self.burst}"

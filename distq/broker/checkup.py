@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from distq.broker import keys, ledger, verbs
+from distq.broker import controls, keys, ledger, verbs
 from distq.broker.broker import Broker
 from distq.broker.health import Finding
 from distq.broker.ledger import OTHER, Tally
@@ -214,11 +214,12 @@ def _ledger(queue: Queue) -> Iterator[Finding]:
 
 def _limits(broker: Broker, queue: Queue, declared: Declared) -> Iterator[Finding]:
     """What the broker holds is what the last worker that registered has declared."""
-    words = broker.exchange.request(encode("HGETALL", keys.key(queue.prefix, "LIMITS")))
-    held = {
-        type.decode("utf-8", "replace"): limit.decode("utf-8", "replace").rpartition(" ")[0]
-        for type, limit in zip(words[::2], words[1::2], strict=True)
-    }
+    found = controls.limits(broker, queue.name)
+    held = {type: limit.rate for type, limit in found.items()}
+    for type in sorted(type for type, limit in found.items() if limit.override):
+        said = f"{found[type].override.get('by', '?')} has set limits of type {type}, which win over the declared ones"
+        yield Finding("note", "overrides", said, f"distq limits list; distq limits clear {type}")
+        held[type] = str(found[type].override["declared"]["rate"])
     for type in sorted(declared.limits.keys() | held.keys()):
         if queue.living and type in {untyped(known)[0] for known in queue.announced}:
             mine, theirs = declared.limits.get(type, ""), held.get(type, "")

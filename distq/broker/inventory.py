@@ -16,7 +16,8 @@ TYPES = {
     "MEMORY": "hash", "SCHEDULES": "set", "FIRES": "zset", "CODED": "set", "DECLARERS": "zset", "ORPHANED": "zset",
     "SCHEDULE": "hash", "FIRED": "list", "DECLARED": "set",
     "FLOWS": "hash", "FLOWING": "hash", "RESUMES": "zset", "RUNNING": "hash", "HELD": "hash",
-    "PAUSED": "hash", "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
+    "PAUSED": "hash", "STOPPED": "string", "OVERRIDES": "hash",
+    "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
     "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""

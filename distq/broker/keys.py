@@ -40,7 +40,9 @@ QUEUE_KEYS = {
     "RESUMES": "resumes",  # ZSET "priority flow g" | "priority flow :key" -> ms until which it is blocked
     "RUNNING": "running",  # HASH gate -> how many run
     "HELD": "held",  # HASH entry -> msgpack of the gates in which it counts
+    "STOPPED": "stopped",  # STRING msgpack {by, at}: the queue is paused
     "PAUSED": "paused",  # HASH "type" | "type key" -> msgpack {by, at}
+    "OVERRIDES": "overrides",  # HASH type -> msgpack of limits that win over the declared ones, and these
     "BUDGETS": "budgets",  # HASH budget -> msgpack ["interval_us burst", …]
     "UNIQUES": "uniques",  # HASH "type key" -> the entry that has this name
     "NAMED": "named",  # HASH entry -> its name, which it has until it ends
@@ -95,7 +97,8 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
-        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|paused|budgets|uniques|named|unstarted)$",
+        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|stopped|paused|overrides|budgets)$",
+        r"^distq:\{[^}]+\}:(uniques|named|unstarted)$",
         r"^distq:\{[^}]+\}:(turns|blocked|waiters):.+$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(schedules|fires|coded|declarers|orphaned|schedule:.+)$",  # 100,000 schedules at most

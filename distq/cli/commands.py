@@ -12,7 +12,7 @@ from typing import cast
 import typer
 
 from distq import __version__
-from distq.cli import audit, bench, dev, dlq, doctor, output, queues, run, schedules, server, tasks
+from distq.cli import audit, bench, dev, dlq, doctor, limits, output, pause, queues, run, schedules, server, tasks, why
 from distq.cli.host import PortUnavailable
 from distq.config import WorkerConfig
 from distq.errors import (
@@ -50,6 +50,11 @@ app.command("cancel", epilog=tasks.CANCEL_EXAMPLES)(tasks.cancel)
 app.add_typer(tasks.app, name="tasks")
 app.command("queues", epilog=queues.QUEUES_EXAMPLES)(queues.queues)
 app.command("purge", epilog=queues.PURGE_EXAMPLES)(queues.purge)
+app.command("pause", epilog=pause.PAUSE_EXAMPLES)(pause.pause)
+app.command("resume", epilog=pause.RESUME_EXAMPLES)(pause.resume)
+app.command("paused", epilog=pause.PAUSED_EXAMPLES)(pause.paused)
+app.add_typer(limits.app, name="limits")
+app.command("why", epilog=why.EXAMPLES)(why.why)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(schedules.app, name="schedules")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit_command)

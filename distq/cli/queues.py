@@ -44,6 +44,9 @@ def queues(
     columns = ("high", "default", "low", "scheduled", "running", "dead", "workers")
     rows = [(queue, *(getattr(depth, column) for column in columns)) for queue, depth in depths.items()]
     output.table(f"{found.name} at {found.broker.masked_url}", ("queue", *columns), rows, numbers=columns)
+    for pause in found.pauses():
+        since = output.moment(pause.since.timestamp() * 1000)
+        typer.echo(output.clean(f"paused: {pause.what}, by {pause.by} since {since}"))
 
 
 def purge(

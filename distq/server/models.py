@@ -55,6 +55,26 @@ class TaskDetails(BaseModel):
     attempts: list[dict[str, Any]]
 
 
+class Gate(BaseModel):
+    """One reason why a task does not run: its name, a sentence, and its numbers."""
+
+    name: str
+    text: str
+    facts: dict[str, Any]
+
+
+class WhyDetails(BaseModel):
+    """Why a task is not running, or what has become of it. `waiting` is in seconds since its call."""
+
+    id: str
+    state: State
+    queue: str
+    type: str
+    priority: str
+    waiting: float
+    gates: list[Gate]
+
+
 class Cancelled(BaseModel):
     """What became of a cancel: it has ended, or, if it ran, its worker was told."""
 

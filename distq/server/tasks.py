@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,7 +16,7 @@ from distq.message import NEVER_SAID, Message, check_id, parse, untyped
 from distq.options import Call
 from distq.sender import Sender
 from distq.server.calls import MOST_TASKS, NewTask, NewTasks, id_for, sender_of
-from distq.server.models import Cancelled, Created, ManyCreated, TaskDetails
+from distq.server.models import Cancelled, Created, ManyCreated, TaskDetails, WhyDetails
 from distq.server.problems import Problem, of
 from distq.server.site import (
     READS,
@@ -127,6 +127,15 @@ async def _create_each(request: Request, site: Site, tasks: list[NewTask], place
 
 
 # -- one task ----------------------------------------------------------------------------------------------------------
+
+
+@router.get("/{id:path}/why", responses={200: {"model": WhyDetails}, **READS, **problems(404)})
+def why(request: Request, id: str) -> Response:
+    """Why a task is not running: each gate that keeps it back, with its numbers."""
+    found = site_of(request).app.why(id)
+    if found.state == "unknown":
+        raise unknown(id)
+    return answer(asdict(found))
 
 
 @router.get("/{id:path}", responses={200: {"model": TaskDetails}, **READS, **problems(404)})

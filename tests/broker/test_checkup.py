@@ -11,6 +11,7 @@ from distq.broker.checkup import Declared, check_queue
 from distq.broker.health import Finding
 from tests.support import states, ticking
 from tests.support.room import Room
+from tests.support.switch import override
 
 MINE = Declared(["default"], ["job", "mail"], {})
 
@@ -108,6 +109,14 @@ def test_limits_that_differ(room: Room) -> None:
         found = look(room, Declared(["default"], ["job", "mail"], limits))
         assert found["limits"].text == "type mail: the workers' rate is another than the application's"
     assert "limits" not in look(room, None)
+
+
+def test_limits_that_people_have_set(room: Room) -> None:
+    room.register(["job"], limits={"job": "1000 1"})
+    override(room, "job", {"rate": "2000 1"})
+    found = look(room, Declared(["default"], ["job"], {"job": "1000 1"}))
+    assert found["overrides"].text == "ann has set limits of type job, which win over the declared ones"
+    assert "limits" not in found, "the workers declare what the application does"
 
 
 def test_a_queue_that_the_application_does_not_declare(room: Room) -> None:

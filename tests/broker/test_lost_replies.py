@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import ledger, memory, together, verbs
+from distq.broker import controls, ledger, memory, together, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
@@ -273,6 +273,46 @@ def purge_dead__(room: Room) -> Command[Any]:
     return verbs.purge_dead(room.prefix, dead(room, 3))
 
 
+@case
+def pause__queue(room: Room) -> Command[Any]:
+    room.enqueue()
+    return controls.pausing(room.prefix, "queue", "", "", "ann")
+
+
+@case
+def pause__type(room: Room) -> Command[Any]:
+    room.enqueue(limit="1000 5")
+    return controls.pausing(room.prefix, "type", "job", "", "ann")
+
+
+@case
+def resume__type(room: Room) -> Command[Any]:
+    room.run(pause__type(room))
+    return controls.resuming(room.prefix, "type", "job", "")
+
+
+@case
+def override__set(room: Room) -> Command[Any]:
+    room.enqueue(limit="1000 5")
+    return controls.overriding(room.prefix, "job", {"rate": "60000000 1", "m": 3}, "ann")
+
+
+@case
+def override__clear(room: Room) -> Command[Any]:
+    room.run(override__set(room))
+    return controls.overriding(room.prefix, "job", None, "ann")
+
+
+@case
+def look_again__(room: Room) -> Command[Any]:
+    flow = msgpack.packb({"mk": 1})
+    for key in "aabb":
+        room.enqueue(key=key, flow=flow)
+    room.step(room.register(["job", "v2/job"], flows={"job": {"mk": 1}}))
+    room.redis.hset(room.key("FLOWS"), "job", msgpack.packb({"mk": 2}))
+    return controls.looking_again(room.prefix, "default", "v2/job")
+
+
 # -- the tests -------------------------------------------------------------------------------------------------------
 
 
@@ -336,3 +376,21 @@ def test_who_has_cancelled_is_told_so(room: Room, app: Distq, proxy: Proxy, is_a
         assert asyncio.run(handle.acancel()) if is_async else handle.cancel()
     assert not handle.cancel(), "somebody has cancelled it before"
     assert room.ledger() == {"enqueued job": 1, "cancelled job": 1}
+
+
+def test_who_pauses_resumes_and_limits_is_told_so(room: Room, app: Distq, proxy: Proxy) -> None:
+    def limit() -> bool:
+        app.limits.set("job", rate="10/s")
+        return True
+
+    changes: list[tuple[str, Callable[[], bool]]] = [
+        ("pause", lambda: app.pause(queue="default")),
+        ("resume", lambda: app.resume(queue="default")),
+        ("pause", lambda: app.pause(type="job")),
+        ("resume", lambda: app.resume(type="job")),
+        ("override", limit),
+        ("override", lambda: app.limits.clear("job")),
+    ]
+    for verb, change in changes:
+        with lost_reply(proxy, room, verb):
+            assert change(), verb

@@ -58,7 +58,7 @@ def test_the_guard_knows_a_key_when_it_sees_one(tmp_path: Path) -> None:
 def test_scripts_use_the_names_of_keys_only(path: Path) -> None:
     code = re.sub(r"--.*", "", path.read_text("utf-8"))
     may_build = path.stem == "each"  # it hands one prefix after the other to a script
-    assert may_build or "KEYS" not in code, "a script builds a key of its own"
+    assert may_build or not re.search(r"\bKEYS\b", code), "a script builds a key of its own"
     written = re.findall(r"redis\.call\(\s*'(\w+)'\s*,\s*('[^']*'|\"[^\"]*\")", code)
     assert not written, f"a key is written as text: {written}"
     texts = set(re.findall(r"'([^']*)'", code))

@@ -335,3 +335,12 @@ def test_aborted_requests_never_bring_foreign_answers(web: Web, number: int) -> 
             time.sleep(0.001 * (n % 3))
         shown = web.get(f"{TASKS}/{ids[(n + 1) % 5]}").json
         assert (shown["id"], shown["args"]) == (ids[(n + 1) % 5], [(n + 1) % 5])
+
+
+def test_why_a_task_does_not_run(web: Web) -> None:
+    web.post(TASKS, {"type": "add", "args": [1], "id": "late", "delay": "1h"})
+    found = web.get(f"{TASKS}/late/why").json
+    assert (found["state"], found["type"]) == ("scheduled", "add")
+    assert found["gates"][0]["name"] == "scheduled"
+    assert found["gates"][0]["facts"]["attempt"] == 1
+    assert web.get(f"{TASKS}/nobody/why").status == 404

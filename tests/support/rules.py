@@ -136,6 +136,10 @@ def check_lanes(room: Room) -> None:
 def check_marker(room: Room) -> None:
     """The marker rule. Runnable now: a marker exists. Not runnable: none does. Later: somebody is armed for it."""
     lists = room.lists()
+    if room.redis.exists(room.key("STOPPED")):
+        markers = [name for name in room.all_keys() if name.startswith(room.key("WAKE"))]
+        assert not markers, f"the queue is paused, and there are markers: {markers}"
+        return
     ready, suspects = ([bool(lists.get(room.key(name, level))) for level in LEVELS] for name in ("QUEUE", "SUSPECTS"))
     marked = bool(room.redis.exists(room.key("WAKE")))
     assert marked == any(ready), f"something is ready: {any(ready)}, marker: {marked}"

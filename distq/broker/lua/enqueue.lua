@@ -23,7 +23,8 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, task) == 0 then
   local time = redis.call('TIME')
   local stamp = struct.pack('>dd', math.floor(time[1] * 1000 + time[2] / 1000), 0)
   local words = {'created'}
-  local latest = redis.call('GET', LATEST) or ''
+  local latest, stopped = unpack(redis.call('MGET', LATEST, STOPPED))
+  latest = latest or ''
   if not messages then
     local id = ARGV[4]
     for shelf in string.gmatch(latest, '%S+') do
@@ -62,7 +63,7 @@ if ARGV[3] == '' and redis.call('HEXISTS', LANES, task) == 0 then
       redis.call('HDEL', LEDGER, 'enqueued ' .. task)
       redis.call('HINCRBY', LEDGER, 'enqueued (other)', number)
     end
-    redis.call('ZADD', WAKE, 0, 'w')
+    if not stopped then redis.call('ZADD', WAKE, 0, 'w') end
     return words
   end
 end

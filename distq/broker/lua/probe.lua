@@ -11,12 +11,13 @@ local function fails(what, why) failed[#failed + 1], failed[#failed + 2] = what,
 -- On a key that is not there: what reads finds nothing, and what removes has nothing to remove.
 local HARMLESS = {
   {'TIME'}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'}, {'HEXISTS', key, 'f'}, {'HGET', key, 'f'},
-  {'HGETALL', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
+  {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
   {'LPOP', key, 2}, {'LPOS', key, 'x', 'COUNT', 0}, {'LRANGE', key, 0, -1}, {'LREM', key, 1, 'x'}, {'LTRIM', key, 0, 1},
+  {'MGET', key, key},
   {'PEXPIRE', key, 1000}, {'PEXPIREAT', key, 1000}, {'PTTL', key}, {'SCARD', key}, {'SCAN', 0, 'COUNT', 1}, {'SDIFF', key, key}, {'SSCAN', key, 0, 'COUNT', 10},
   {'SINTER', key, key}, {'SISMEMBER', key, 'x'}, {'SMEMBERS', key}, {'SRANDMEMBER', key, 2}, {'SREM', key, 'x'},
-  {'TYPE', key}, {'UNLINK', key}, {'ZCARD', key}, {'ZMSCORE', key, 'x'}, {'ZRANGE', key, 0, -1, 'REV'},
-  {'ZRANGEBYSCORE', key, '-inf', 1, 'WITHSCORES', 'LIMIT', 0, 1}, {'ZREM', key, 'x'},
+  {'TYPE', key}, {'UNLINK', key}, {'ZCARD', key}, {'ZCOUNT', key, 0, 1}, {'ZMSCORE', key, 'x'}, {'ZRANGE', key, 0, -1, 'REV'},
+  {'ZRANGEBYSCORE', key, '-inf', 1, 'WITHSCORES', 'LIMIT', 0, 1}, {'ZRANK', key, 'x'}, {'ZREM', key, 'x'},
   {'ZREMRANGEBYSCORE', key, '-inf', 1}, {'ZSCORE', key, 'x'},
 }
 for _, command in ipairs(HARMLESS) do
@@ -40,14 +41,15 @@ end
 
 -- Keys that every script may touch, each read as what it should be.
 local OWN = {
-  {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, FLOWS, FLOWING, RUNNING, HELD, PAUSED, BUDGETS, LEDGER, META},
+  {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, FLOWS, FLOWING, RUNNING, HELD, PAUSED, OVERRIDES, BUDGETS,
+    UNIQUES, NAMED, UNSTARTED, LEDGER, META},
   {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS, FIRES, DECLARERS,
     ORPHANED, RESUMES},
   {'SCARD', GROUPS, SCHEDULES, CODED, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high',
     LANES_AT .. 'default', LANES_AT .. 'low'},
   {'LLEN', COMPLETED, QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low', SUSPECTS .. 'high', SUSPECTS .. 'default',
     SUSPECTS .. 'low'},
-  {'GET', LATEST, CONFIRMED},
+  {'GET', LATEST, CONFIRMED, STOPPED},
 }
 for _, names in ipairs(OWN) do
   for i = 2, #names do

@@ -8,7 +8,7 @@
 --     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
 --     | "isolated": nothing but isolated tasks, and its host runs nothing else
 -- returns {"ok", now ms} | {"layout", the other layout}
--- uses clock head limit wake flow lanes
+-- uses clock head limit wake flow lanes override
 local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local found = redis.call('HGET', META, 'layout')
 if found and found ~= layout then return {'layout', found} end
@@ -24,7 +24,8 @@ if types > 0 then
 end
 redis.call('SADD', GROUPS, digest)
 for i = 11 + types, #ARGV, 3 do
-  local type, declared, flow = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local type = ARGV[i]
+  local declared, flow = declared_or_overridden(type, ARGV[i + 1], ARGV[i + 2])
   local limit = read_limit(type)
   if declared ~= '' then
     if not limit or limit.declared ~= declared then
@@ -42,6 +43,10 @@ for i = 11 + types, #ARGV, 3 do
   elseif redis.call('HDEL', FLOWS, limited_type(type)) == 1 then
     flows().reconsider(type)
     flows().reconsider('v2/' .. type)
+  end
+  if redis.call('HEXISTS', PAUSED, limited_type(type)) == 1 then
+    flows().begin(type)
+    flows().begin('v2/' .. type)
   end
 end
 if ARGV[8] ~= '' then

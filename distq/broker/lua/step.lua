@@ -14,7 +14,7 @@ local function reserve_at_once(worker, number, want, room)
   local takes = state[2]
   if not state[1] or tonumber(state[1]) ~= number - 1 then return nil end
   if takes ~= 'all' and takes ~= 'only' and takes ~= 'sound' then return nil end
-  if call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
+  if call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, STOPPED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
   local time = call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
   local armed = call('HGET', META, 'armed')

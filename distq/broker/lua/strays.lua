@@ -32,6 +32,7 @@ local function places_of(entry, seen_in)
   look(SUSPECTS .. h.level)
   look(LANE .. h.level .. ':' .. h.lane)
   look(LANE .. h.level .. ':' .. h.flow)
+  look(LANE .. h.level .. ':' .. lane_of_type(h) .. ' ' .. HELD_BACK)
   look(QUEUE .. h.level)
   for list in string.gmatch(seen_in, '%S+') do
     if list ~= DELAYED then look(list) end
@@ -171,9 +172,15 @@ local function a_lane_can_run(digest)
   return false
 end
 
-function IS_WRONG.wake() return (call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low') > 0) ~= (call('EXISTS', WAKE) == 1) end
+local function is_stopped() return call('EXISTS', STOPPED) == 1 end
+
+function IS_WRONG.wake()
+  local can_run = not is_stopped() and call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low') > 0
+  return can_run ~= (call('EXISTS', WAKE) == 1)
+end
 function MEND.wake() return end
 function IS_WRONG.wake_alone()
+  if is_stopped() then return call('EXISTS', WAKE_ALONE) == 1 end
   for _, level in ipairs(LEVELS) do
     if call('EXISTS', SUSPECTS .. level) == 1 then return call('EXISTS', WAKE_ALONE) == 0 end
     if call('EXISTS', QUEUE .. level) == 1 then return false end
@@ -182,7 +189,7 @@ function IS_WRONG.wake_alone()
 end
 function MEND.wake_alone() return end
 function IS_WRONG.wake_group(digest)
-  return armed() > now and call('EXISTS', WAKE_GROUP .. digest) == 0 and a_lane_can_run(digest)
+  return not is_stopped() and armed() > now and call('EXISTS', WAKE_GROUP .. digest) == 0 and a_lane_can_run(digest)
 end
 function MEND.wake_group() lost_a_lane = true end
 local function next_future() return math.min(earliest(DELAYED), earliest(DEADLINES), earliest(RESUMES), earliest(FIRES)) end

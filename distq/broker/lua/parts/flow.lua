@@ -6,6 +6,12 @@ local PER_LOOK = 100 -- lanes and ghosts
 
 local function type_of_flow(flow) return limited_type((string.gsub(flow, '^v2/', ''))) end
 
+-- Is its type paused, or that key of it?
+local function is_paused(h)
+  local type = limited_type(h.type)
+  return redis.call('HEXISTS', PAUSED, type) == 1 or redis.call('HEXISTS', PAUSED, type .. ' ' .. h.own) == 1
+end
+
 local function make_flows()
   local F, call, policies, limits = {}, redis.call, {}, {}
   local pauses = call('EXISTS', PAUSED) == 1
@@ -111,8 +117,12 @@ local function make_flows()
   local function bucket(name, declared)
     local interval, burst = string.match(declared, '^(%S+) (%S+)$')
     interval, burst = tonumber(interval), tonumber(burst)
-    local tat = math.max(tonumber(call('GET', BUCKET .. name) or 0), now_us)
-    return {name = name, interval = interval, room = burst * interval, tat = math.min(tat, now_us + burst * interval)}
+    local tat, furthest = tonumber(call('GET', BUCKET .. name) or 0), now_us + burst * interval
+    if tat > furthest then -- of a slower rate, or the clock was set back
+      tat = furthest
+      call('SET', BUCKET .. name, string.format('%.3f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
+    end
+    return {name = name, interval = interval, room = burst * interval, tat = math.max(tat, now_us)}
   end
 
   -- The ms at which it has so many tokens, if not now.
@@ -175,6 +185,16 @@ local function make_flows()
     if place.has_more then call('ZADD', turns, place.turn + cost, place.key) else call('ZREM', turns, place.key) end
   end
 
+  -- It waited here while its type was paused, and runs alone as before.
+  local function be_suspect_again(level, entry, h)
+    if not has_flag(h, ISOLATED) then return call('RPUSH', SUSPECTS .. level, entry) end
+    call('HSETNX', LANES, ISOLATION, 'isolated')
+    call('RPUSH', LANE .. level .. ':' .. ISOLATION, entry)
+    call('SADD', LANES_AT .. level, ISOLATION)
+    announce_isolation()
+    if call('EXISTS', STOPPED) == 0 then call('ZADD', WAKE_GROUP .. 'isolated', 0, 'w') end
+  end
+
   -- The lane whose turn it is, and what is first in it: {key, turn, whether it has more}, entry, message, head. nil: none may
   -- be handed over now; true: nor is that known yet.
   function F.first_open(level, flow)
@@ -198,9 +218,15 @@ local function make_flows()
         local h = read_head(message)
         h.key = key -- where it is, although another release may have put it there
         local field, gate, resumes = closed(type, h, entry)
-        if not field then return place, entry, message, h end
-        block(level, flow, field, gate, resumes)
-        if field == 'g' then return nil end
+        if not field and not has_flag(h, SUSPECT) then return place, entry, message, h end
+        if not field then
+          pop(level, flow, place, 0)
+          count_waiting(level, flow, -1)
+          be_suspect_again(level, entry, h)
+        else
+          block(level, flow, field, gate, resumes)
+          if field == 'g' then return nil end
+        end
       end
     end
     return true
@@ -268,7 +294,7 @@ local function make_flows()
 
   function F.is_ordered(h) return policy_of(type_of_flow(h.flow)).o and true or false end
 
-  -- Makes a type a flow, with what waits in its plain lane.
+  -- The policy of a type, and that it is a flow.
   function F.declare(flow, packed)
     local type = type_of_flow(flow)
     if packed ~= call('HGET', FLOWS, type) then
@@ -276,6 +302,11 @@ local function make_flows()
       policies[type] = nil
       F.reconsider(flow)
     end
+    F.begin(flow)
+  end
+
+  -- The lane of a type becomes a flow, with what waits in it.
+  function F.begin(flow)
     if call('HGET', LANES, flow) == 'flow' then return end
     call('HSET', LANES, flow, 'flow')
     for _, level in ipairs(LEVELS) do
@@ -285,6 +316,53 @@ local function make_flows()
         join(level, flow, '')
       end
     end
+  end
+
+  local function free_suspects(level, flow)
+    unblock(level, flow, ':' .. HELD_BACK)
+    for _ = 1, PER_LOOK do
+      local entry = call('LINDEX', lane_list(level, flow, HELD_BACK), 0)
+      if not entry then return leave(level, flow, HELD_BACK) end
+      local message = call('HGET', TASKS, entry)
+      call('LPOP', lane_list(level, flow, HELD_BACK))
+      count_waiting(level, flow, -1)
+      if message then be_suspect_again(level, entry, read_head(message)) else call('SREM', GHOSTS .. level, entry) end
+    end
+  end
+
+  -- It becomes a plain lane again. false: it cannot yet, for some wait in lanes of keys.
+  function F.cease(flow)
+    for _, level in ipairs(LEVELS) do
+      free_suspects(level, flow)
+      local at = level .. ':' .. flow
+      local keys = call('ZRANGE', TURNS .. at, 0, 1)
+      if (keys[1] or '') ~= '' or keys[2] or call('HLEN', BLOCKED .. at) > 2 then return false end
+      for _, field in ipairs(call('HKEYS', BLOCKED .. at)) do
+        if field ~= 'g' and field ~= ':' then return false end
+      end
+    end
+    for _, level in ipairs(LEVELS) do
+      unblock(level, flow, 'g')
+      unblock(level, flow, ':')
+      call('DEL', TURNS .. level .. ':' .. flow)
+      call('HDEL', FLOWING, level .. ' ' .. flow)
+    end
+    return true
+  end
+
+  -- What is paused waits in the lane of its type.
+  function F.hold(entry, h)
+    h.flow = lane_of_type(h)
+    if has_flag(h, SUSPECT) then h.key = HELD_BACK end
+    F.begin(h.flow)
+    F.enter(entry, h, 'RPUSH')
+  end
+
+  -- Some of the lanes of a flow look again, whatever they wait for; where to go on, "0": that were all.
+  function F.look_again(level, flow, cursor, most)
+    local page = call('HSCAN', BLOCKED .. level .. ':' .. flow, cursor, 'COUNT', most)
+    for i = 1, #page[2], 2 do unblock(level, flow, page[2][i]) end
+    return page[1]
   end
 
   return F
@@ -312,6 +390,7 @@ end
 -- What a call says of its type, if nobody has said it before.
 local function declare_limits(task, options)
   local limited = limited_type(task)
+  if (options.limit or options.flow) and redis.call('HEXISTS', OVERRIDES, limited) == 1 then return end -- others hold
   if options.limit and (redis.call('HSETNX', LIMITS, limited, options.limit .. ' 0') == 1 or limited ~= task) then
     if not options.flow then redis.call('HSET', LANES, task, 'limited') end
   end

@@ -13,6 +13,7 @@ local HAS_RECORDS = 2 -- of attempts or deaths, although it counts none
 local ISOLATED = 64 -- a suspect that was lost with its host again, beside others: it runs while its host runs nothing else
 local HAS_MEMORY = 128 -- of steps that it has done, or of its progress
 local ISOLATION = '!isolated' -- the lane of those; no type is called so
+local HELD_BACK = '!suspects' -- as the key of a lane: where suspects of a paused type wait
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295
 local MOST_NAME = 200 -- bytes
@@ -20,13 +21,15 @@ local MOST_NAME = 200 -- bytes
 local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
 
 -- flow: the name under which workers announce that they take it; lane: the list of its own in which it waits, if it does.
+-- By its type alone, whatever became of it.
+local function lane_of_type(h)
+  local flow = (h.version <= 1 or h.is_plain) and h.type or 'v' .. h.version .. '/' .. h.type
+  return flow, h.key == '' and flow or flow .. ' ' .. h.key
+end
+
 local function name_lane(h)
-  if has_flag(h, ISOLATED) then
-    h.flow, h.lane = ISOLATION, ISOLATION
-  else
-    h.flow = (h.version <= 1 or h.is_plain) and h.type or 'v' .. h.version .. '/' .. h.type
-    h.lane = h.key == '' and h.flow or h.flow .. ' ' .. h.key
-  end
+  h.flow, h.lane = lane_of_type(h)
+  if has_flag(h, ISOLATED) then h.flow, h.lane = ISOLATION, ISOLATION end
 end
 
 -- A message that has a name and nothing else waits where one of version 1 does.

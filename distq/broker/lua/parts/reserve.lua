@@ -2,11 +2,11 @@
 -- alone in their process), then lanes whose limit allows, then the ready list.
 local MAX_EXAMINED = 500
 local got, messages, room, examined, alone = {}, {}, 0, 0, 0
-local has_deadlines = false
+local has_deadlines, has_pauses = false, false
 
 -- Whether an entry of a list must not be handed over, and is dealt with. Asked only where there are deadlines or limits.
 -- Its time may be over although nobody has told it: the keeper is dead, or behind. Its type may have got a lane since
--- it was enqueued: then it moves there.
+-- it was enqueued, or be paused: then it moves there.
 -- Or it is one of a type that the worker has a share of, and has no lane in this queue: it gets one.
 local function is_kept_back(entry, message, has_kept_lanes)
   local h = read_head(message)
@@ -15,6 +15,8 @@ local function is_kept_back(entry, message, has_kept_lanes)
   end
   if h.expires > 0 and h.expires <= now then
     finish(entry, h, 'expired', 'expires')
+  elseif has_pauses and is_paused(h) then
+    flows().hold(entry, h)
   elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.flow)) then
     make_ready(entry, h, 'RPUSH')
   else
@@ -25,7 +27,7 @@ end
 
 -- Takes from one list; skips ghosts; gives back what has no room. Returns how many were handed over.
 local function take(list, level, most, has_kept_lanes)
-  local got, messages, left, looks_closer = got, messages, room, has_kept_lanes or has_deadlines
+  local got, messages, left, looks_closer = got, messages, room, has_kept_lanes or has_deadlines or has_pauses
   local before = #got
   local number = before
   while number - before < most and left > 0 and examined < MAX_EXAMINED do
@@ -75,12 +77,18 @@ local function take_from_flow(level, flow, want)
   F.count_taken(level, flow, taken)
 end
 
+-- A plain lane that came to be after its type was paused.
+local function has_to_be_flow(lane)
+  return string.sub(lane, 1, 3) == 'v2/' or redis.call('HEXISTS', PAUSED, type_of_flow(lane)) == 1
+end
+
 -- Each lane is the first one by turns: that may take all that is wanted.
 local function take_from_lanes(level, want, digest, turn)
   local lanes = redis.call('SINTER', TYPES .. digest, LANES_AT .. level)
   for i = 1, #share_lanes do lanes[#lanes + 1] = share_lanes[i] end
   for ahead = 1, #lanes do
     local lane = lanes[(turn + ahead) % #lanes + 1]
+    if has_pauses and has_to_be_flow(lane) then flows().begin(lane) end
     if #got < want and redis.call('HGET', LANES, lane) == 'flow' then
       local before, share = #got, share_of[lane]
       take_from_flow(level, lane, share and math.min(want, before + share.free) or want)
@@ -106,13 +114,16 @@ local function reserve(worker, want, bytes, digest, takes, turn)
   if want < 1 or takes == 'nothing' then return end
   room = bytes
   local takes_suspects, holds, has_lanes, has_kept_lanes, has_unstarted = false, false, false, false, false
-  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then
+  if redis.call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, STOPPED, SUSPECTS .. 'high', SUSPECTS .. 'default',
+      SUSPECTS .. 'low') > 0 then
+    if redis.call('EXISTS', STOPPED) == 1 then return end
     takes_suspects = takes ~= 'sound' and takes ~= 'isolated' and takes ~= 'lanes'
     holds = redis.call('EXISTS', PROCESSING .. worker) == 1
     has_deadlines = redis.call('EXISTS', DEADLINES) == 1
     has_lanes = redis.call('EXISTS', LANES) == 1
     has_unstarted = redis.call('EXISTS', UNSTARTED) == 1
-    has_kept_lanes = redis.call('EXISTS', LIMITS, FLOWS) > 0 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
+    has_pauses = redis.call('EXISTS', PAUSED) == 1
+    has_kept_lanes = has_pauses or redis.call('EXISTS', LIMITS, FLOWS) > 0 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
   has_kept_lanes = has_kept_lanes or #share_lanes > 0
   for _, level in ipairs(LEVELS) do

@@ -26,6 +26,7 @@ end
 -- Lanes are runnable for those groups of workers that know the type, and only while their limit has a token.
 -- There may be many lanes that nobody knows: they are left out by one command.
 local function mark_lanes()
+  if redis.call('EXISTS', STOPPED) == 1 then return end
   for _, digest in ipairs(redis.call('SMEMBERS', GROUPS)) do
     local is_runnable = false
     for level = 1, 3 do
@@ -53,14 +54,16 @@ local function mark_suspects()
   end
 end
 
+-- A paused queue sets no marker. Lanes come first: a suspect whose type is paused no more leaves them.
 local function mark()
   local call = redis.call
+  if lost_a_lane or call('HLEN', LANES) > 0 then mark_lanes() end
   local waiting = call('EXISTS', QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low',
     SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low')
-  if waiting > 0 then
-    local suspects = call('EXISTS', SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low')
-    if waiting > suspects then call('ZADD', WAKE, 0, 'w') end
-    if suspects > 0 then mark_suspects() end
-  end
-  if lost_a_lane or redis.call('HLEN', LANES) > 0 then mark_lanes() end
+  if waiting == 0 then return end
+  local others = call('EXISTS', STOPPED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low')
+  if others == 0 then return call('ZADD', WAKE, 0, 'w') end
+  if call('EXISTS', STOPPED) == 1 then return end
+  if waiting > others then call('ZADD', WAKE, 0, 'w') end
+  mark_suspects()
 end

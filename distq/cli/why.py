@@ -1,0 +1,42 @@
+"""`distq why`: why is this task not running?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from distq.cli import output, target
+from distq.durations import format_duration
+from distq.why import Why
+
+EXAMPLES = output.examples("distq why default.b5a0c41e6d0f8f2c9a37", "distq why order-17 --json | jq '.gates[].name'")
+
+
+def why(
+    id: str = typer.Argument(..., metavar="ID"),
+    as_json: bool = output.Json,
+    app: str = target.App,
+    broker: str = target.Broker,
+    name: str = target.Name,
+) -> None:
+    """Say why a task is not running: each gate that keeps it back, or what has become of it.
+
+    The exit code is 1 if the id is unknown.
+    """
+    found = target.find_app(app, broker, name).why(id)
+    if as_json:
+        output.print_json(asdict(found))
+    else:
+        typer.echo(output.clean(_head(found)))
+        for gate in found.gates:
+            typer.echo(f"  · {output.clean(gate.text)}")
+    if found.state == "unknown":
+        raise typer.Exit(1)
+
+
+def _head(found: Why) -> str:
+    what = f"{found.type} {found.id}" if found.type else found.id
+    waits = f" for {format_duration(found.waiting)}" if found.waiting else ""
+    where = f" in {found.queue} ({found.priority})" if found.type else ""
+    return f"{what} is {found.state}{where}{waits}"
