@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.support.model import ISOLATION
 from tests.support.room import Room, Worker, completed, verdict
 from tests.support.rules import check_rules
 
@@ -130,12 +131,13 @@ class Flow:
 
     def drain(self) -> None:
         """Whatever happened before: in time everything is handed over and ends."""
+        self.workers.append(self.room.register([ISOLATION], takes="isolated"))  # for what was lost twice
         for _ in range(300):
             for id, worker in list(self.held.items()):
                 self.room.step(worker, 0, [completed(id)])
                 del self.held[id]
                 self.suspects.discard(id)
-            if not any(self.step(which, 5) for which in range(2)):
+            if not any(self.step(which, 5) for which in range(3)):
                 if self.room.redis.hlen(self.room.key("TASKS")) == 0:
                     break
                 self.pass_time(2)
