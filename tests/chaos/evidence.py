@@ -137,8 +137,8 @@ class Evidence:
                     yield before, after, self._nearest(parts, before)
 
     def _over(self, run: Run) -> float:
-        """Until when it surely was alive. What is killed may have died at once, although its killer hears of that later: on
-        a busy machine by half a second."""
+        """Until when it surely was alive. What is killed may have died at once, although its killer hears of that
+        later: on a busy machine by half a second."""
         if run.ended is not None:
             return run.ended
         kills = [fault for fault in self.faults if not fault.parts and not fault.is_harmless and fault.hits(run)]
