@@ -11,6 +11,7 @@ send_email.delay("a@example.com", subject="Hi")
 """
 
 from distq.app import Distq
+from distq.budget import Budget
 from distq.context import Context, current
 from distq.controls import Limit, Pause, TypeLimits
 from distq.errors import (
@@ -18,6 +19,7 @@ from distq.errors import (
     BrokerError,
     BrokerFull,
     BrokerUnavailable,
+    BudgetExhausted,
     ConfigurationError,
     DistqError,
     DuplicateTask,
@@ -41,7 +43,7 @@ from distq.lifecycle import AsyncResource, Resource
 from distq.memory import Progress
 from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
-from distq.outcome import Cancelled, Interrupted, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
+from distq.outcome import Cancelled, Interrupted, RateLimited, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
 from distq.result import Handle
 from distq.schedules import Schedule
 from distq.task import Task
@@ -55,6 +57,8 @@ __all__ = [
     "BrokerError",
     "BrokerFull",
     "BrokerUnavailable",
+    "Budget",
+    "BudgetExhausted",
     "Cancelled",
     "ConfigurationError",
     "Context",
@@ -74,6 +78,7 @@ __all__ = [
     "Pause",
     "PayloadTooLarge",
     "Progress",
+    "RateLimited",
     "Reject",
     "Resource",
     "ResultNotKept",

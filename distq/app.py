@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cas
 from distq import controls, message
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
+from distq.budget import Budget
+from distq.budget import declare as declare_budget
 from distq.codec import Codec
 from distq.controls import LiveLimits, Pause
 from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, DuplicateTask
+from distq.flow import Key
 from distq.lifecycle import AsyncResource, Hook, Lifecycle, Resource
 from distq.middleware import Link, check
 from distq.middleware.logging import LogAttempts
@@ -107,6 +110,7 @@ class Distq:
         self.partitions: dict[str, int] = {}
         """How many, of queues that were declared with `queue`."""
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
+        self.budgets: dict[str, Budget] = {}
         self.middleware: list[Link] = [*DEFAULT_MIDDLEWARE, *middleware]
         for link in middleware:
             check(link)
@@ -168,6 +172,14 @@ class Distq:
         self.queues[message.check_place(name, "queue")] = defaults(options)
         self.partitions[name] = count
         return name
+
+    def budget(self, name: str, *amounts: str, per: Key | None = None, queue: str = "default") -> Budget:
+        """Declares a limit that types share, with each other and with `with budget.acquire():` outside of tasks.
+
+        `amounts`: `"500/m"`, and with a unit `"200_000 tokens/m burst 5000"`. `per`: each key, of a parameter or what a
+        function makes of the arguments, has a budget of its own. All that share it are in one queue.
+        """
+        return declare_budget(self, name, amounts, per, queue)
 
     def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any, Any]:
         name = getattr(function, "__name__", "task")

@@ -10,6 +10,7 @@
     ├── UnknownQueue                a queue that the application has not declared
     ├── UnknownSchedule             no schedule of this name is in the broker
     ├── AlreadyEnqueued             `on_duplicate="raise"`: there is a task already for such a call; its id is told
+    ├── BudgetExhausted             `acquire(timeout=…)` cannot have it in time (also a TimeoutError)
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
     │   │   └── NotDurable          `durable=True`: replicas or disk did not confirm it in time; it may be queued
@@ -23,7 +24,7 @@
         ├── ResultNotKept           it keeps no result (`result_ttl=0`): there is nothing to wait for
         └── UnknownTask             no task of this id is known: it never was, or its result's time is over
 
-The three directives that a handler raises (Retry, Reject, Snooze) are not errors: they live in `distq.outcome`.
+The directives that a handler raises (Retry, Reject, Snooze, RateLimited) are not errors: they live in `distq.outcome`.
 """
 
 from __future__ import annotations
@@ -81,6 +82,13 @@ class AlreadyEnqueued(DistqError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AlreadyEnqueued, (*self.args, self.id)
+
+
+class BudgetExhausted(DistqError, TimeoutError):
+    """A budget has too little for this call, and will not have more within its `timeout`; nothing was taken.
+    `retry_after` says in how many seconds it would have been there."""
+
+    retry_after: float = 0.0
 
 
 class BrokerError(DistqError):

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgpack
 
+from distq.amounts import Use, uses
 from distq.errors import ConfigurationError, did_you_mean
 from distq.rate import Rate
 
@@ -22,6 +23,9 @@ Arguments = Mapping[str, Any]
 
 Key = str | Callable[[Arguments], Any]
 """The name of a parameter, or what makes a key of the arguments."""
+
+NO_KEY, BETWEEN = "\x1e", "\x1f"
+"""Of a budget per key: that of a call which has none. And what stands between the keys in the name of a lane."""
 
 MAX_KEY = 200
 MOST_RUNNING = 1_000_000
@@ -42,12 +46,14 @@ class Flow:
     is_fair: bool = False
     is_ordered: bool = False
     weights: Mapping[str, float] | Callable[[str], float] | None = None
+    uses: tuple[Use, ...] = ()
 
     def policy(self) -> bytes:
         """As the scripts keep it."""
         said = {
             "r": self.rate_per_key and self.rate_per_key.declared, "m": self.max_running,
             "mk": self.max_running_per_key, "f": self.is_fair, "o": self.is_ordered,
+            "b": {use.terms.name: use.terms.declared for use in self.uses},
         }  # fmt: skip
         packed: bytes = msgpack.packb({name: value for name, value in said.items() if value})
         return packed
@@ -59,10 +65,22 @@ class Flow:
             told["k"] = key = key_of(self.key, arguments)
             if self.weights is not None:
                 told["w"] = self._weight(key)
+        if self.uses:
+            keys = [budget_key(use.terms.key, arguments) for use in self.uses]
+            told["b"] = [[use.terms.name, key, *use.costs(arguments)] for use, key in zip(self.uses, keys, strict=True)]
+            told |= self._lane(told.get("k", ""), [key for key in keys if key])
         return told
+
+    def _lane(self, own: str, keys: list[str]) -> dict[str, str]:
+        """What waits for one key of a budget must not keep back what has another; but what is in order has to wait."""
+        if self.is_ordered or all(key == own for key in keys):
+            return {}
+        return {"l": BETWEEN.join([own, *keys])}
 
     def check_parameters(self, names: Mapping[str, Any], where: str) -> None:
         """Raises ConfigurationError if the key is a parameter that the function does not have."""
+        for use in self.uses:
+            use.check_parameters(names, where)
         if isinstance(self.key, str) and self.key not in names:
             raise ConfigurationError(
                 f"{where}: per {self.key!r:.80} is no parameter of it{did_you_mean(self.key, names)}; it has: "
@@ -94,6 +112,11 @@ def key_of(key: Key, arguments: Arguments) -> str:
     return text
 
 
+def budget_key(key: Key | None, arguments: Arguments) -> str:
+    """The key of a call in a budget; "" for one that has no keys."""
+    return "" if key is None else key_of(key, arguments) or NO_KEY
+
+
 def _is_odd(text: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in text)
 
@@ -103,7 +126,7 @@ def flow(options: Mapping[str, Any]) -> tuple[Rate | None, Flow | None]:
     rates = [_split(text, "rate") for text in _listed(options.get("rate"))]
     runs = [_split(number, "max_running") for number in _listed(options.get("max_running"))]
     names = [name for _, name in (*rates, *runs) if name is not None]
-    per = _check_key(options["per"], "per") if options.get("per") is not None else None
+    per = check_key(options["per"], "per") if options.get("per") is not None else None
     if per is not None and not names:  # then all that is said is per key
         rates, runs = [(said, "per") for said, _ in rates], [(said, "per") for said, _ in runs]
     fair, ordered = _key_option(options, "fair", per), _key_option(options, "ordered", per)
@@ -117,12 +140,13 @@ def flow(options: Mapping[str, Any]) -> tuple[Rate | None, Flow | None]:
     at_once, at_once_each = _pair([(_running(said), name) for said, name in runs], "max_running")
     if ordered is not None and at_once_each not in (None, 1):
         raise ConfigurationError("ordered= runs one task per key at a time: leave max_running per key out")
-    if not any((each, at_once, at_once_each, fair is not None, ordered is not None)):
+    limits = uses(options.get("limits"))
+    if not any((each, at_once, at_once_each, fair is not None, ordered is not None, limits)):
         return whole, None
     has_key = each or at_once_each or fair is not None or ordered is not None
     found = Flow(
         (per if key is None or per is not None else key) if has_key else None, each, at_once or 0, at_once_each or 0,
-        fair is not None, ordered is not None, weights,
+        fair is not None, ordered is not None, weights, limits,
     )  # fmt: skip
     return whole, found
 
@@ -183,7 +207,8 @@ def _pair(said: list[tuple[Any, str | None]], what: str) -> tuple[Any, Any]:
     return (whole or [None])[0], (each or [None])[0]
 
 
-def _check_key(said: Any, what: str) -> Key:
+def check_key(said: Any, what: str) -> Key:
+    """A key, if it can be one."""
     if isinstance(said, str) and said.isidentifier():
         return said
     if callable(said):
@@ -202,7 +227,7 @@ def _key_option(options: Mapping[str, Any], what: str, per: Key | None) -> Key |
         if per is None:
             raise ConfigurationError(f'{what}=True: say by what, such as {what}="tenant"')
         return per
-    return _check_key(said, what)
+    return check_key(said, what)
 
 
 def _one_key(keys: list[Key], per: Key | None) -> Key | None:

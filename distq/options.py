@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from distq import message
+from distq.amounts import HasTerms, check_queue
 from distq.backoff import Backoff, resolve
 from distq.clock import eta_ms
 from distq.durations import Duration, seconds
@@ -47,6 +48,7 @@ class TaskOptions(UniqueOptions, total=False):
     fair: str | Callable[[Arguments], Any] | bool
     weights: Mapping[str, float] | Callable[[str], float]
     ordered: str | Callable[[Arguments], Any] | bool
+    limits: Sequence[HasTerms]
     queue: str
     retries: int
     backoff: str | float | Callable[[int], float]
@@ -280,9 +282,12 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     check_names(options, TaskOptions.__annotations__, "@app.task")
     rate, flows = flow(options)
     version = check_version(options.get("version", 1))
+    type = message.check_type(options.get("type", name))
+    queue = message.check_place(options.get("queue", "default"), "queue")
+    check_queue(flows.uses if flows else (), type, queue)
     return Declaration(
-        type=message.check_type(options.get("type", name)),
-        queue=message.check_place(options.get("queue", "default"), "queue"),
+        type=type,
+        queue=queue,
         said=defaults(options),
         rules=_rules(options.get("retry_rules", {})),
         rate=rate,

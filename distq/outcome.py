@@ -1,12 +1,14 @@
 """What user code did, and what we therefore do. Pure: `decide` is a table, tested without a broker.
 
-A handler returns, raises, or raises one of three directives:
+A handler returns, raises, or raises a directive:
 
     raise Retry(delay=5)      again later; counts as an attempt and is bounded by `retries`
     raise Reject("why")       to the dead letters at once
     raise Snooze(60)          again later; costs no attempt
+    raise RateLimited(60, budget=openai)
+                              the same, and nobody takes from that budget before
 
-A fourth one, `Interrupted`, is raised by distq itself inside of a resumable task. So is `SoftTimeLimit`, in a handler
+Another one, `Interrupted`, is raised by distq itself inside of a resumable task. So is `SoftTimeLimit`, in a handler
 whose time is over; it is an error like any other.
 
 The retry policy is a middleware: it turns an error into `Retry` while attempts are left. Without it every error is
@@ -22,6 +24,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Literal
 
+from distq.amounts import HasTerms
 from distq.durations import seconds
 
 VerdictWord = Literal["complete", "retry", "snooze", "bury", "release", "park"]
@@ -58,9 +61,26 @@ class Reject(Directive):
 class Snooze(Directive):
     """Not now: run this task again after `delay` (seconds, timedelta or "5m"). Costs no attempt."""
 
+    _what = "delay"
+
     def __init__(self, delay: float | timedelta | str) -> None:
         super().__init__(delay)
-        self.delay_s = min(seconds(delay, "delay"), MAX_DELAY_S)
+        self.delay_s = min(seconds(delay, self._what), MAX_DELAY_S)
+
+
+class RateLimited(Snooze):
+    """Whoever is called says that it was too much: nobody takes from the budget before `retry_after` is over (seconds,
+    timedelta or "5m"), and then this task runs again. Costs no attempt.
+
+    Of a budget with keys it is about the key of this task; `key` says another.
+    """
+
+    _what = "retry_after"
+
+    def __init__(self, retry_after: float | timedelta | str, *, budget: HasTerms, key: object = None) -> None:
+        super().__init__(retry_after)
+        self.terms = budget.terms
+        self.key = key
 
 
 class Interrupted(Directive):
@@ -95,6 +115,8 @@ class Verdict:
     error: BaseException | None = None
     """The error to record; for a directive raised because of an error, that error."""
     reason: str = ""
+    limited: RateLimited | None = None
+    """What parks a budget."""
 
 
 def decide(error: BaseException) -> Verdict:
@@ -102,7 +124,7 @@ def decide(error: BaseException) -> Verdict:
     if isinstance(error, Retry):
         return Verdict("retry", round((error.delay_s or 0) * 1000), error.__cause__ or error, error.reason)
     if isinstance(error, Snooze):
-        return Verdict("snooze", round(error.delay_s * 1000))
+        return Verdict("snooze", round(error.delay_s * 1000), limited=error if isinstance(error, RateLimited) else None)
     if isinstance(error, Interrupted | Cancelled):
         return Verdict("release")
     if isinstance(error, Reject):

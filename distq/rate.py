@@ -11,7 +11,8 @@ from distq.errors import ConfigurationError
 
 MAX_BURST = 1_000_000
 
-_PER_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+PER_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+"""Units of time."""
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smhd])(?:\s+burst\s+(\d+))?\s*\Z")
 
 
@@ -36,7 +37,7 @@ class Rate:
                 f"rate={text!r:.80} is no rate: give a number per s, m, h or d, "
                 'such as "10/s", "0.5/s" or "100/m burst 20"'
             )
-        per_ms = _PER_MS[match[2]]
+        per_ms = PER_MS[match[2]]
         burst = int(match[3]) if match[3] is not None else min(max(1, math.floor(count * 100 / per_ms)), MAX_BURST)
         if not 1 <= burst <= MAX_BURST:
             raise ConfigurationError(f"rate={text!r:.80}: a burst is at least 1 and at most {MAX_BURST}")
@@ -57,7 +58,7 @@ class Rate:
         """The rate of such a text, per the smallest unit in which it is at least 1; None for what is none."""
         try:
             interval_us, burst = map(float, declared.split())
-            unit = next((ms for ms in _PER_MS.values() if ms * 1000 >= interval_us), _PER_MS["d"])
+            unit = next((ms for ms in PER_MS.values() if ms * 1000 >= interval_us), PER_MS["d"])
             return cls(float(f"{unit * 1000 / interval_us:.6g}"), unit, int(burst))
         except (ValueError, ZeroDivisionError, OverflowError):
             return None
@@ -70,7 +71,7 @@ class Rate:
         return plain if Rate.parse(plain).burst == self.burst else text
 
     def __str__(self) -> str:
-        unit = next(name for name, ms in _PER_MS.items() if ms == self.per_ms)
+        unit = next(name for name, ms in PER_MS.items() if ms == self.per_ms)
         return f"{self.count:.15g}/{unit} burst {self.burst}"
 
 

@@ -46,6 +46,7 @@ from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
 from distq.worker.forks import FORKS, end_of_a_forked_child
 from distq.worker.interrupt import Door
+from distq.worker.parking import snoozed
 
 if TYPE_CHECKING:
     import asyncio
@@ -241,6 +242,8 @@ class Executor:
         decided = decide(final_error(self._failed, context, error, seconds))
         if desk is not None:
             desk.finish(context)
+        if decided.limited is not None:
+            return kind.type, snoozed(context, kind.type, decided), end_ns
         log = desk.log if desk is not None else ""
         return kind.type, self._after_error(context.entry, kind.type, kind.attempt, decided, seconds, log), end_ns
 

@@ -37,6 +37,8 @@ NO_MOVE = {
     "why",
     "define",
     "declare",
+    "acquire",
+    "park_budget",
     "forget",
     "schedules",
     "order",

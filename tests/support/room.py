@@ -301,8 +301,9 @@ class Room:
             if at is not None:
                 self.redis.hset(self.key("META"), field_name, str(int(float(at)) - ms))
         for name in self.redis.keys(self.key("BUCKET").replace("[", "\\[") + "*"):
-            full_us, left = float(self.redis.get(name) or 0), self.redis.pttl(name)
-            self.redis.set(name, f"{full_us - ms * 1000:.3f}", px=max(1, left - ms))
+            at, left = float(self.redis.get(name) or 0), self.redis.pttl(name)
+            moved_by = ms if b"! " in name else ms * 1000  # parks are in ms
+            self.redis.set(name, f"{at - moved_by:.3f}", px=max(1, left - ms))
         for name, text in self.redis.hgetall(self.key("LIMITS")).items():
             interval, burst, tat = text.split()
             self.redis.hset(

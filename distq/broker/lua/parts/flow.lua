@@ -13,7 +13,7 @@ local function is_paused(h)
 end
 
 local function make_flows()
-  local F, call, policies, limits = {}, redis.call, {}, {}
+  local F, call, policies, changed, limits = {}, redis.call, {}, {}, {}
   local pauses = call('EXISTS', PAUSED) == 1
 
   local function policy_of(type)
@@ -136,20 +136,60 @@ local function make_flows()
     call('SET', BUCKET .. found.name, string.format('%.3f', tat), 'PX', math.ceil((tat - now_us) / 1000) + 1)
   end
 
-  -- All buckets that a task takes from, each with its scope: "g" or its lane. Of a budget: {name, key, costs…}.
+  -- What a use {name, key, cost…} of a budget takes from, and until when nobody may. More than a bucket can hold, of before
+  -- it was declared smaller, is all of it. Who says no cost pays 1.
+  local function add_budget(found, use, declared, scope)
+    for i, text in ipairs(declared) do
+      local one = bucket(use[1] .. '!' .. i .. ' ' .. use[2], text)
+      found[#found + 1] = {one, math.min(use[2 + i] or 1, one.room / one.interval), scope}
+    end
+    local till = tonumber(call('GET', BUCKET .. use[1] .. '! ' .. use[2]) or 0)
+    if till > now then found[#found + 1] = {nil, 0, scope, till} end
+  end
+
+  -- A message that says nothing of its budgets comes from somebody who does not know them: it pays all the same.
+  local function uses_of(policy, h)
+    if h.budgets or not policy.b then return h.budgets or {} end
+    local uses = {}
+    for name in pairs(policy.b) do uses[#uses + 1] = {name, ''} end
+    return uses
+  end
+
+  -- All buckets that a task takes from, each with its scope: "g" or its lane.
   local function buckets_of(policy, type, h)
     local found = {}
     if policy.r then found[1] = {bucket(type .. ' ' .. h.own, policy.r), 1, ':' .. h.key} end
-    for _, use in ipairs(h.budgets or {}) do
+    for _, use in ipairs(uses_of(policy, h)) do
       local packed = call('HGET', BUDGETS, use[1])
-      local scope = use[2] == '' and 'g' or ':' .. h.key
-      for i, declared in ipairs(packed and cmsgpack.unpack(packed) or {}) do
-        found[#found + 1] = {bucket(use[1] .. '!' .. i .. ' ' .. use[2], declared), use[2 + i] or 0, scope}
-      end
-      local till = tonumber(call('GET', BUCKET .. use[1] .. '! ' .. use[2]) or 0)
-      if till > now then found[#found + 1] = {nil, 0, scope, till} end
+      add_budget(found, use, packed and cmsgpack.unpack(packed) or {}, use[2] == '' and 'g' or ':' .. h.key)
     end
     return found
+  end
+
+  local function pour_all(found)
+    for _, each in ipairs(found) do
+      if each[1] and each[2] > 0 then pour(each[1], each[2]) end
+    end
+  end
+
+  -- For somebody who is no task. Returns the ms at which it can be taken, or nil: it has been.
+  function F.take_budget(use, declared)
+    local found, ready = {}, nil
+    add_budget(found, use, declared, 'g')
+    for _, each in ipairs(found) do
+      local resumes = each[4] or lacks(each[1], each[2])
+      if resumes then ready = math.max(ready or 0, resumes) end
+    end
+    if not ready then pour_all(found) end
+    return ready
+  end
+
+  -- Nobody takes from a budget until then; if that holds for longer already, it stays so.
+  function F.park_budget(name, key, ms)
+    local place, till = BUCKET .. name .. '! ' .. key, from_now + ms
+    if till > tonumber(call('GET', place) or 0) then
+      call('SET', place, string.format('%.0f', till), 'PX', string.format('%.0f', ms + 2))
+    end
   end
 
   -- What keeps a task back: field, gate, ms at which it goes on; nil: nothing.
@@ -170,7 +210,7 @@ local function make_flows()
       if policy.m and tonumber(call('HGET', RUNNING, type) or 0) >= policy.m then return 'g', type end
       if most and tonumber(call('HGET', RUNNING, own) or 0) >= most then return lane, own end
     end
-    if policy.r or h.budgets then
+    if policy.r or policy.b or h.budgets then
       for _, each in ipairs(buckets_of(policy, type, h)) do
         local resumes = each[4] or lacks(each[1], each[2])
         if resumes then return each[3], '', resumes end
@@ -239,11 +279,7 @@ local function make_flows()
     pop(level, flow, place, 1 / h.weight)
     local limit = limit_of(type)
     if limit then take_tokens(type, limit, 1) end
-    if policy.r or h.budgets then
-      for _, each in ipairs(buckets_of(policy, type, h)) do
-        if each[1] and each[2] > 0 then pour(each[1], each[2]) end
-      end
-    end
+    if policy.r or policy.b or h.budgets then pour_all(buckets_of(policy, type, h)) end
     if (policy.m or policy.mk or policy.o) and call('HEXISTS', HELD, entry) == 0 then
       local gates = {}
       if policy.m then gates[1] = type end
@@ -294,14 +330,22 @@ local function make_flows()
 
   function F.is_ordered(h) return policy_of(type_of_flow(h.flow)).o and true or false end
 
+  local function declare_budgets(budgets)
+    for name, declared in pairs(type(budgets) == 'table' and budgets or {}) do
+      local text = cmsgpack.pack(declared)
+      if call('HGET', BUDGETS, name) ~= text then call('HSET', BUDGETS, name, text) end
+    end
+  end
+
   -- The policy of a type, and that it is a flow.
   function F.declare(flow, packed)
     local type = type_of_flow(flow)
+    declare_budgets(cmsgpack.unpack(packed).b)
     if packed ~= call('HGET', FLOWS, type) then
       call('HSET', FLOWS, type, packed)
-      policies[type] = nil
-      F.reconsider(flow)
+      policies[type], changed[type] = nil, true
     end
+    if changed[type] then F.reconsider(flow) end -- of all its versions
     F.begin(flow)
   end
 

@@ -17,6 +17,7 @@ local HELD_BACK = '!suspects' -- as the key of a lane: where suspects of a pause
 local PRIORITY = {[0] = 'low', [1] = 'default', [2] = 'high'}
 local NOT_SAID = 4294967295
 local MOST_NAME = 200 -- bytes
+local MOST_USES = 8 -- of budgets, in one message
 
 local function has_flag(h, flag) return math.floor(h.flags / flag) % 2 == 1 end
 
@@ -41,6 +42,18 @@ local function read_name(h, flow)
   h.is_plain = h.unique and not flow.k
 end
 
+-- Of budgets: all of them, or none if one cannot be.
+local function read_uses(uses)
+  if type(uses) ~= 'table' or #uses == 0 or #uses > MOST_USES then return nil end
+  for _, use in ipairs(uses) do
+    if type(use) ~= 'table' or type(use[1]) ~= 'string' or type(use[2]) ~= 'string' then return nil end
+    for i = 3, #use do
+      if type(use[i]) ~= 'number' or not (use[i] >= 0 and use[i] < math.huge) then return nil end
+    end
+  end
+  return uses
+end
+
 -- What a message of version 2 says of its flow; what is hostile in it counts as nothing.
 local function read_flow(h, message)
   local at = HEAD_SIZE + h.type_size
@@ -51,13 +64,7 @@ local function read_flow(h, message)
   if type(flow.l) == 'string' then h.key = flow.l end
   read_name(h, flow)
   if type(flow.w) == 'number' and flow.w > 0 and flow.w < math.huge then h.weight = flow.w end
-  for _, use in ipairs(type(flow.b) == 'table' and flow.b or {}) do
-    if type(use) ~= 'table' or type(use[1]) ~= 'string' or type(use[2]) ~= 'string' then return end
-    for i = 3, #use do
-      if type(use[i]) ~= 'number' or not (use[i] >= 0 and use[i] < math.huge) then return end
-    end
-    h.budgets = flow.b
-  end
+  h.budgets = read_uses(flow.b)
 end
 
 -- A message too short to have a head reads as zeros: it reaches a worker, which buries it.

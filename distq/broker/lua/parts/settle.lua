@@ -5,6 +5,8 @@
 --   complete_again    the same, for a task that has records of earlier attempts, or a memory
 --   retry             number: delay ms, blob: attempt record         active -> scheduled | queued, attempt + 1
 --   snooze            number: delay ms                               active -> scheduled | queued, costs no attempt
+--                     blob: "", or msgpack of a budget that is parked for so long, and the key; a task that takes from it
+--                     waits for that in front of its lane
 --   bury              blob: attempt record                           active -> dead
 --   release           number: 0, or what the message is to say of    active -> queued, in front
 --                     how often it may kill its process
@@ -15,6 +17,12 @@ local function was_cancelled(entry, h)
   local who = redis.call('GET', CANCEL .. entry)
   if who then finish(entry, h, 'cancelled', who) end
   return who
+end
+
+-- Whatever becomes of the task whose handler has heard that it was too much.
+local function park_budget(parked, ms)
+  local budget, key = unpack(cmsgpack.unpack(parked))
+  flows().park_budget(budget, key, ms)
 end
 
 -- The moves by their words, but for the two that complete. Their functions are made only for a step that needs one.
@@ -32,12 +40,21 @@ local function make_moves()
     if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
   end
 
-  function MOVE.snooze(entry, message, h, number)
+  -- Whether the task takes from this budget.
+  local function pays(h, budget, key)
+    for _, use in ipairs(h.budgets or {}) do
+      if use[1] == budget and use[2] == key then return redis.call('HGET', LANES, h.flow) == 'flow' end
+    end
+  end
+
+  function MOVE.snooze(entry, message, h, number, blob)
     clear_of_suspicion(h)
     let_go_for_now(entry, h)
     keep_memory(entry, h, DEAD_AGE + number)
     redis.call('HSET', TASKS, entry, write_head(h, message))
-    if number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
+    if blob ~= '' and pays(h, unpack(cmsgpack.unpack(blob))) then
+      make_ready(entry, h, 'LPUSH')
+    elseif number > 0 then make_scheduled(entry, h, from_now + number) else make_ready(entry, h, 'RPUSH') end
   end
 
   function MOVE.bury(entry, message, h, _, blob) bury(entry, message, h, blob) end
@@ -149,6 +166,7 @@ local function settle(worker, first)
       moves = moves or make_moves()
       if message then
         local h = read_head(message)
+        if kind.word == 'snooze' and blob ~= '' then park_budget(blob, kind.number) end
         if kind.word == 'bury' or not was_cancelled(entry, h) then moves[kind.word](entry, message, h, kind.number, blob) end
       end
     end
