@@ -398,10 +398,16 @@ class Machine(RuleBasedStateMachine):
 
     # -- supervisors and people --------------------------------------------------------------------------------------
 
+    def is_late(self) -> bool:
+        """Whether the keeper has let pass what it should have done seconds ago."""
+        armed = self.room.redis.hget(self.room.key("META"), "armed")
+        return armed is not None and float(armed) < self.room.now_ms() - 2000
+
     @rule(host=st.sampled_from(["one", "two"]))
     def tick(self, host: str) -> None:
+        is_late = self.is_late()
         tick = self.room.tick(host, LEASE)
-        assert tick.is_keeper == self.model.tick(host, LEASE)
+        assert tick.is_keeper == self.model.tick(host, LEASE, is_late)
         next_time = self.model.next_time() if tick.is_keeper else self.model.keeper_until
         if next_time is None:
             assert tick.wait_ms is None
@@ -414,13 +420,13 @@ class Machine(RuleBasedStateMachine):
     def renew(self, host: str, renewed: set[int]) -> None:
         """For some of the workers, and for one that is gone."""
         mine = [worker for number, worker in enumerate(self.workers) if number in renewed]
-        names, digest = [worker.name for worker in mine], (mine or self.workers)[0].digest
+        names, digest, is_late = [worker.name for worker in mine], (mine or self.workers)[0].digest, self.is_late()
         (renewal,) = self.room.run(
             together.renew([self.room.prefix], host, LEASE, digest, types_of(digest), [*names, "nobody"])
         )
         assert renewal is not None
         assert renewal.held == [*(len(self.model.held(name)) for name in names), -1]
-        silent, keeper = self.model.renew(host, names, LEASE)
+        silent, keeper = self.model.renew(host, names, LEASE, is_late)
         assert sorted(name for name, _ in renewal.silent) == sorted(silent)
         assert renewal.keeper == keeper
 

@@ -381,9 +381,9 @@ class Model:
         for life in sorted(due, key=lambda life: life.due or 0):
             self._wait(life)
 
-    def tick(self, host: str, lease: int) -> bool:
-        """Whether this host is the keeper."""
-        if self.keeper not in (None, host) and self.keeper_until >= self.now:
+    def tick(self, host: str, lease: int, is_late: bool) -> bool:
+        """Whether this host is the keeper. `is_late`: who is has let a time pass."""
+        if self.keeper not in (None, host) and self.keeper_until >= self.now and not is_late:
             return False
         self.keeper, self.keeper_until = host, self.now + lease
         self.advance()
@@ -412,7 +412,7 @@ class Model:
             elif isinstance(lane, Limit):
                 self.lanes[type] = Parked(DAY)
 
-    def renew(self, host: str, workers: Sequence[str], lease: int) -> tuple[list[str], str]:
+    def renew(self, host: str, workers: Sequence[str], lease: int, is_late: bool) -> tuple[list[str], str]:
         """Who has not been renewed for half a lease, and who is the keeper. Ghosts at the front of lanes go."""
         for level in LEVELS:
             for lane in self.lanes_at(level):
@@ -424,6 +424,8 @@ class Model:
         if self.keeper == host:
             self.keeper_until = self.now + lease
         silent = [name for name, place in self.workers.items() if place.lease_until <= self.now + lease // 2]
+        if is_late and self.keeper != host:
+            return silent, ""
         return silent, (self.keeper or "") if self.keeper_until >= self.now else ""
 
     def recover(
