@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import controls, ledger, memory, together, verbs
+from distq.broker import controls, ledger, memory, orders, together, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
@@ -302,6 +302,13 @@ def override__set(room: Room) -> Command[Any]:
 def override__clear(room: Room) -> Command[Any]:
     room.run(override__set(room))
     return controls.overriding(room.prefix, "job", None, "ann")
+
+
+@case
+def order__(room: Room) -> Command[Any]:
+    room.tick()
+    room.redis.zadd(room.key("HOSTS"), {"host": room.now_ms() + 15_000})
+    return orders.order(room.prefix, "host", "quiet")
 
 
 @case
