@@ -11,6 +11,7 @@ send_email.delay("a@example.com", subject="Hi")
 """
 
 from distq.app import Distq
+from distq.batch import Batch, BatchFailed
 from distq.budget import Budget
 from distq.context import Context, current
 from distq.controls import Limit, Pause, TypeLimits
@@ -54,6 +55,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyEnqueued",
     "AsyncResource",
+    "Batch",
+    "BatchFailed",
     "BrokerError",
     "BrokerFull",
     "BrokerUnavailable",

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Required, TypeVar, Unpack, cast, overload
 
 from distq import controls, message
+from distq.batch import Batch
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
 from distq.budget import Budget
@@ -38,7 +39,7 @@ from distq.periodic import ScheduleOptions, check_rhythm
 from distq.result import Handle
 from distq.schedules import PeriodicDecorator, Schedules
 from distq.sender import Sender
-from distq.task import Task
+from distq.task import BatchTask, Task
 from distq.why import Why, why
 
 if TYPE_CHECKING:
@@ -72,6 +73,23 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+
+
+class BatchOptions(TaskOptions, total=False):
+    """Options of `@app.task(batch=…, …)`."""
+
+    batch: Required[Batch]
+
+
+class BatchDecorator(Protocol):
+    """What `@app.task(batch=…)` gives: the handler takes a list, `delay` one item."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[T]], Coroutine[Any, Any, R]], /
+    ) -> BatchTask[T, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[[list[T]], R], /) -> BatchTask[T, R]: ...
 
 
 class Distq:
@@ -128,8 +146,10 @@ class Distq:
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     @overload
+    def task(self, function: None = None, /, **options: Unpack[BatchOptions]) -> BatchDecorator: ...
+    @overload
     def task(self, function: None = None, /, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
-    def task(self, function: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declares a task: `@app.task` or `@app.task(type=…, priority=…, rate=…, …)`; see `TaskOptions`.
 
         Raises ConfigurationError (or UnknownOption, DuplicateTask) at once for anything that is wrong.
@@ -138,7 +158,7 @@ class Distq:
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             if not callable(function) or isinstance(function, type):
                 raise ConfigurationError(f"@app.task is for functions, not for {function!r:.80}")
-            return self._declare(function, cast("dict[str, Any]", options))
+            return self._declare(function, options)
 
         return declare if function is None else declare(function)
 
@@ -193,7 +213,8 @@ class Distq:
                 f"{function.__module__}.{function.__qualname__}; give one of them another type="
             )
         self.queues.setdefault(declared.queue, Defaults())
-        task: Task[Any, Any, Any] = Task(self, function, declared)
+        is_batch = declared.flow is not None and declared.flow.batch is not None
+        task: Task[Any, Any, Any] = (BatchTask if is_batch else Task)(self, function, declared)
         for known in (function, *declared.upgrades.values()):
             self.codec.register_annotations(known)
         self.tasks[declared.type] = task

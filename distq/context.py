@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -81,6 +81,16 @@ class Context:
     def id(self) -> str:
         """The task's id."""
         return self._entry.partition(b" ")[0].decode()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all tasks for which the handler was called; several in a batch."""
+        return [self.id]
+
+    @property
+    def items(self) -> Sequence[Context]:
+        """What there is to know of each of them: `current().items[3].attempt` is that of the fourth item."""
+        return (self,)
 
     @property
     def entry(self) -> bytes:
@@ -198,6 +208,32 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context {self.type} {self.id} attempt {self.attempt}>"
+
+
+class BatchContext(Context):
+    """One call of a handler for many tasks. What is said of one task is said of the first of them; progress, steps and
+    rows belong to one task, so a batch has none."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Sequence[Context], values: list[Any]) -> None:
+        first = items[0]
+        super().__init__(first.entry, first._raw, ([values], {}, {}), first.queue, first.fence, first.task, first.meter)
+        self._items = items
+
+    @property
+    def ids(self) -> list[str]:
+        """By their place in the list."""
+        return [item.id for item in self._items]
+
+    @property
+    def items(self) -> Sequence[Context]:
+        """Likewise."""
+        return self._items
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Of a batch nothing is shown."""
+        raise DistqError("current().progress() is for one task, and this is a batch of several")
 
 
 def _shown(name: str, value: Any) -> float:

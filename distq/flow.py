@@ -15,6 +15,7 @@ from uuid import UUID
 import msgpack
 
 from distq.amounts import Use, uses
+from distq.batch import Batch, Field, check_batch
 from distq.errors import ConfigurationError, did_you_mean
 from distq.rate import Rate
 
@@ -47,6 +48,7 @@ class Flow:
     is_ordered: bool = False
     weights: Mapping[str, float] | Callable[[str], float] | None = None
     uses: tuple[Use, ...] = ()
+    batch: Batch | None = None
 
     def policy(self) -> bytes:
         """As the scripts keep it."""
@@ -54,12 +56,14 @@ class Flow:
             "r": self.rate_per_key and self.rate_per_key.declared, "m": self.max_running,
             "mk": self.max_running_per_key, "f": self.is_fair, "o": self.is_ordered,
             "b": {use.terms.name: use.terms.declared for use in self.uses},
+            "n": self.batch and self.batch.size, "w": self.batch and self.batch.within_ms,
         }  # fmt: skip
         packed: bytes = msgpack.packb({name: value for name, value in said.items() if value})
         return packed
 
-    def of(self, arguments: Arguments) -> dict[str, Any]:
-        """What the message of a call says. Raises TypeError or ValueError for a key that cannot be one."""
+    def of(self, arguments: Any) -> dict[str, Any]:
+        """What the message of a call says. `arguments`: by parameter; of a batch, the item. Raises TypeError or
+        ValueError for a key that cannot be one."""
         told: dict[str, Any] = {}
         if self.key is not None:
             told["k"] = key = key_of(self.key, arguments)
@@ -94,7 +98,7 @@ class Flow:
 
 def key_of(key: Key, arguments: Arguments) -> str:
     """The key of a call. Raises TypeError or ValueError if that cannot be one."""
-    name = f"per {key!r}" if isinstance(key, str) else "per="
+    name = f"per {key!r}" if isinstance(key, str) else f"per {key}" if isinstance(key, Field) else "per="
     value = arguments[key] if isinstance(key, str) else key(arguments)
     if value is None:
         return ""
@@ -130,7 +134,8 @@ def flow(options: Mapping[str, Any]) -> tuple[Rate | None, Flow | None]:
     if per is not None and not names:  # then all that is said is per key
         rates, runs = [(said, "per") for said, _ in rates], [(said, "per") for said, _ in runs]
     fair, ordered = _key_option(options, "fair", per), _key_option(options, "ordered", per)
-    key = _one_key([*names, *(one for one in (fair, ordered) if one is not None)], per)
+    batch = check_batch(options)
+    key = _one_key([*names, *(one for one in (fair, ordered, batch.per if batch else None) if one is not None)], per)
     if per is not None and key is None and not rates and not runs:
         raise ConfigurationError(
             'per= says whose limit it is: give a limit with it, such as rate="5/s" or max_running=3'
@@ -141,12 +146,14 @@ def flow(options: Mapping[str, Any]) -> tuple[Rate | None, Flow | None]:
     if ordered is not None and at_once_each not in (None, 1):
         raise ConfigurationError("ordered= runs one task per key at a time: leave max_running per key out")
     limits = uses(options.get("limits"))
-    if not any((each, at_once, at_once_each, fair is not None, ordered is not None, limits)):
+    if not any((each, at_once, at_once_each, fair is not None, ordered is not None, limits, batch)):
         return whole, None
-    has_key = each or at_once_each or fair is not None or ordered is not None
+    has_key = each or at_once_each or fair is not None or ordered is not None or (batch and batch.per)
+    meant = (per if key is None or per is not None else key) if has_key else None
+    if batch is not None and isinstance(meant, str):
+        meant = Field(meant)
     found = Flow(
-        (per if key is None or per is not None else key) if has_key else None, each, at_once or 0, at_once_each or 0,
-        fair is not None, ordered is not None, weights, limits,
+        meant, each, at_once or 0, at_once_each or 0, fair is not None, ordered is not None, weights, limits, batch
     )  # fmt: skip
     return whole, found
 

@@ -279,6 +279,8 @@ def memory_of(context: Context) -> Memory:
     desk = DESK.get()
     if desk is None:
         raise DistqError("steps and rows are remembered in a worker only")
+    if context.items[0] is not context:
+        raise DistqError("steps and rows are remembered for one task, and this is a batch of several")
     if desk.memory is None or desk.memory.context is not context:
         if desk.holder(context) is None:
             raise Interrupted(GONE)

@@ -279,7 +279,7 @@ def _yes_or_no(value: object, what: str) -> bool:
 
 def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     """The checked form of `@app.task(**options)` on a function called `name`."""
-    check_names(options, TaskOptions.__annotations__, "@app.task")
+    check_names(options, [*TaskOptions.__annotations__, "batch"], "@app.task")
     rate, flows = flow(options)
     version = check_version(options.get("version", 1))
     type = message.check_type(options.get("type", name))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, Unpack, cast
 
 import msgpack
 
+from distq.batch import check_takes_a_list, fits, item_of
 from distq.errors import ConfigurationError
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, Told, call
 from distq.result import Handle
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 class Task(Generic[P, R, C]):
@@ -37,17 +40,16 @@ class Task(Generic[P, R, C]):
         self.function = function
         self.declaration = declaration
         self.type = declaration.type
-        self.signature = _signature(function)
-        for policy in (declaration.flow, declaration.unique):
-            if policy is not None:
-                policy.check_parameters(self.signature.parameters, f"task {self.type}")
+        self.signature = self._signature_of(function)
+        if declaration.unique is not None:
+            declaration.unique.check_parameters(self.signature.parameters, f"task {self.type}")
         self.is_async = inspect.iscoroutinefunction(function)
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", declaration.type)
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self.__module__ = getattr(function, "__module__", None) or ""
         self.__doc__ = function.__doc__
-        self._bind = binder(self.signature, self.__name__)
+        self._bind = self._binder()
         self._plain: Sender[P, R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
@@ -126,14 +128,29 @@ class Task(Generic[P, R, C]):
             return None
 
         def told(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None:
-            bound = self.signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            said: dict[str, Any] = {} if flow is None else {"k": "", **flow.of(bound.arguments)}
+            keyed, named = self._said_by(args, kwargs)
+            said: dict[str, Any] = {} if flow is None else {"k": "", **flow.of(keyed)}
             if unique is not None:
-                said |= unique.of(bound.arguments, pack)
+                said |= unique.of(named, pack)
             return msgpack.packb(said, use_bin_type=False) if said else None
 
         return told
+
+    def _said_by(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        """What gives a call its key, and its name."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments, bound.arguments
+
+    def _signature_of(self, function: Callable[..., Any]) -> inspect.Signature:
+        """Of a call."""
+        signature = _signature(function)
+        if self.declaration.flow is not None:
+            self.declaration.flow.check_parameters(signature.parameters, f"task {self.type}")
+        return signature
+
+    def _binder(self) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
+        return binder(self.signature, self.__name__)
 
     def _defaults(self) -> Defaults:
         queue = self.app.queues.get(self.declaration.queue, Defaults())
@@ -152,6 +169,25 @@ class Task(Generic[P, R, C]):
 
     def __repr__(self) -> str:
         return f"<Task {self.type}>"
+
+
+class BatchTask(Task[[T], Any, C]):
+    """A task whose handler is given the items of many calls (`batch=`): `.delay(item)`; it is called with a list."""
+
+    def __call__(self, items: Sequence[T]) -> C:  # type: ignore[override]
+        """Runs the function here and now, with these items."""
+        return self.function(items)  # type: ignore[arg-type]
+
+    def _said_by(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        item = item_of(args, kwargs)
+        return item, {"item": item}
+
+    def _signature_of(self, function: Callable[..., Any]) -> inspect.Signature:
+        check_takes_a_list(_signature(function), f"task {self.type}")
+        return inspect.Signature([inspect.Parameter("item", inspect.Parameter.POSITIONAL_ONLY)])
+
+    def _binder(self) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
+        return partial(fits, self.__name__)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -15,7 +15,7 @@ TYPES = {
     "SHELF": "hash", "ANSWER": "list", "SENT": "string", "CANCEL": "string", "ATTEMPTS": "list", "CONFIRMED": "string",
     "MEMORY": "hash", "SCHEDULES": "set", "FIRES": "zset", "CODED": "set", "DECLARERS": "zset", "ORPHANED": "zset",
     "SCHEDULE": "hash", "FIRED": "list", "DECLARED": "set",
-    "FLOWS": "hash", "FLOWING": "hash", "RESUMES": "zset", "RUNNING": "hash", "HELD": "hash",
+    "FLOWS": "hash", "FLOWING": "hash", "FILLING": "hash", "RESUMES": "zset", "RUNNING": "hash", "HELD": "hash",
     "PAUSED": "hash", "STOPPED": "string", "OVERRIDES": "hash",
     "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
     "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",

@@ -38,6 +38,7 @@ QUEUE_KEYS = {
     "FLOWS": "flows",  # HASH type -> msgpack of what decides when its tasks are handed over, beyond a rate
     "FLOWING": "flowing",  # HASH "priority flow" -> entries in the lanes of a flow
     "RESUMES": "resumes",  # ZSET "priority flow g" | "priority flow :key" -> ms until which it is blocked
+    "FILLING": "filling",  # HASH "priority flow key" -> ms since when the first entry of a batch waits
     "RUNNING": "running",  # HASH gate -> how many run
     "HELD": "held",  # HASH entry -> msgpack of the gates in which it counts
     "STOPPED": "stopped",  # STRING msgpack {by, at}: the queue is paused
@@ -97,7 +98,7 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(tasks|delayed_queue|deadlines|queue:\w+|suspects:\w+|ghosts:\w+|generations)$",
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
-        r"^distq:\{[^}]+\}:(flows|flowing|resumes|running|held|stopped|paused|overrides|budgets)$",
+        r"^distq:\{[^}]+\}:(flows|flowing|filling|resumes|running|held|stopped|paused|overrides|budgets)$",
         r"^distq:\{[^}]+\}:(uniques|named|unstarted)$",
         r"^distq:\{[^}]+\}:(turns|blocked|waiters):.+$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",

@@ -16,8 +16,9 @@ import msgpack
 
 from distq import worker
 from distq.outcome import clip
-from distq.worker.board import Ran, Slot
+from distq.worker.board import Slot
 from distq.worker.notes import last_lines
+from distq.worker.seen import Ran
 
 _OURS = os.path.join(os.path.dirname(worker.__file__), "")
 """Frames from here on are not the handler's."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from distq.broker import verbs
 from distq.supervisor import autopsy
-from distq.supervisor.endings import End, settled
+from distq.supervisor.endings import End, is_charged_apart, settled
 from distq.supervisor.processes import next_pause
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.templates import Template
@@ -179,8 +179,8 @@ class Children(Service):
         place = self._site.board.slots[slot]
         has_worked = self.has_worked(slot)
         if place.words[board.STATE] != board.LEFT:
-            is_ended = self.is_ending or slot in self._ends
-            self._recover(place, "left" if is_ended else "died", status, rss_kb)
+            was_stopped = self.is_ending or is_charged_apart(place, self._ends.get(slot, []))
+            self._recover(place, "left" if was_stopped else "died", status, rss_kb)
         self._ends.pop(slot, None)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()

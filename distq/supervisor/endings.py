@@ -13,9 +13,10 @@ from distq.broker.verdicts import Verdicts, verdict
 from distq.durations import format_duration
 from distq.outcome import TimeLimit, Verdict, record
 from distq.supervisor import autopsy
-from distq.worker.board import Ran, Slot
+from distq.worker.board import Slot
 from distq.worker.meters import Meters
 from distq.worker.notes import last_lines
+from distq.worker.seen import Ran
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -41,6 +42,13 @@ class End(NamedTuple):
     is_cancelled: bool = False
 
 
+def is_charged_apart(place: Slot, ends: list[End]) -> bool:
+    """Whether its supervisor has ended the process for single tasks: then what ran beside them goes back as it is. Of a
+    batch nobody knows which task was at fault: it counts as a process that has died, and each runs again alone."""
+    of_batches = {End(one.seat, one.since_ns) for one in place.ran() if one.in_batch > 1}
+    return bool(ends) and of_batches.isdisjoint(ends)
+
+
 def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str], dump: int) -> None:
     """Changes what a process leaves: what it was ended for has had its attempt. If that was done before, it
     is as it is. `dump`: the file in which it has written where it was."""
@@ -49,7 +57,9 @@ def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str
         if End(one.seat, one.since_ns, True) in ends:
             seconds = (time.monotonic_ns() - one.since_ns) / 1e9
             logger.info("%s: cancelled, its process is ended [%.3f s]", _id(one), seconds)
-        if End(one.seat, one.since_ns) in ends and part is not None and one.entry in part.started:
+        if one.in_batch > 1 or part is None:
+            continue
+        if End(one.seat, one.since_ns) in ends and one.entry in part.started:
             made = _verdict(place, one, names, dump)
             started = [entry for entry in part.started if entry != one.entry]
             held[one.queue] = part._replace(

@@ -14,8 +14,9 @@ from distq.supervisor.endings import End
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.watch import Watch
 from distq.worker import board, bounds
-from distq.worker.board import Ran, Slot
+from distq.worker.board import Slot
 from distq.worker.interrupt import SIGNAL
+from distq.worker.seen import Ran
 
 AGAIN_NS = 1_000_000
 """A process that just moves on is looked at again after this long."""
@@ -119,7 +120,8 @@ class Limits(Service):
         try:
             for one in slot.ran():
                 if (one.queue, one.entry) == (order.queue, order.entry):
-                    self._cancel(slot, one, order.kills)
+                    if one.in_batch == 1:  # what runs for others as well goes on; it does not run again
+                        self._cancel(slot, one, order.kills)
                     return True
             waits = any(order.entry in held.waiting for held in slot.autopsy() if held.queue == order.queue)
         finally:

@@ -19,12 +19,14 @@ from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
 from distq.task import Task
 from distq.worker.desk import Seat
-from distq.worker.execute import LEFT_S, Executor, Kind, Outcome
+from distq.worker.execute import LEFT_S, Outcome
+from distq.worker.hand import Unit
+from distq.worker.units import Ended, Units
 
 logger = logging.getLogger("distq.worker")
 
 
-class Attempts(Executor):
+class Attempts(Units):
     """Runs messages of one application on one event loop, up to `most` at a time."""
 
     def __init__(
@@ -55,7 +57,7 @@ class Attempts(Executor):
         handler = kind.handler
         try:
             if handler is None:
-                value = await self._in_a_thread(kind, context)
+                value = await self._in_a_thread(kind.around, context)
             else:
                 args, kwargs, _ = call
                 value = await handler(*args, **kwargs)
@@ -69,6 +71,27 @@ class Attempts(Executor):
                     await desk.afinish(context)
             return self._raised(kind, context, error, start_ns, desk)
         return self._returned(kind, context, entry, raw, value, start_ns, desk)
+
+    async def attempt_unit(self, queue: str, unit: Unit, start_ns: int, desk: Seat | None = None) -> Ended:
+        """`run_unit`, likewise."""
+        call = self._begin_unit(queue, unit, start_ns, desk)
+        if not call.members:
+            return call.type, call.verdicts, start_ns
+        context = call.context
+        CURRENT.set(context)
+        handler = None if self._has_around else self._direct(context.task)
+        try:
+            if handler is None:
+                value = await self._in_a_thread(self._around, context)
+            else:
+                value = await handler(*context.args)
+            if self._started:
+                await self._end_started(context)
+        except BaseException as raised:
+            error = self._as_meant(raised)
+            await self._end_started(context)
+            return self._unit_raised(call, error, start_ns, desk)
+        return self._unit_returned(call, value, start_ns, desk)
 
     def interrupt(self, task: asyncio.Task[Any], error: BaseException) -> None:
         """Cancels an attempt. It ends with this error, unless its handler makes something else of the cancellation."""
@@ -92,9 +115,9 @@ class Attempts(Executor):
     def _direct(self, task: Task[Any, Any, Any]) -> Callable[..., Any] | None:
         return task.function if task.is_async else None
 
-    async def _in_a_thread(self, kind: Kind, context: Context) -> Any:
+    async def _in_a_thread(self, around: Callable[[Context], Any], context: Context) -> Any:
         """Calls what is around the handler. A cancellation reaches the handler inside of it."""
-        ended = self._loop.run_in_executor(self._threads, copy_context().run, _outcome, kind.around, context)
+        ended = self._loop.run_in_executor(self._threads, copy_context().run, _outcome, around, context)
         try:
             value, error = await asyncio.shield(ended)
         except asyncio.CancelledError:

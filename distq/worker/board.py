@@ -26,12 +26,12 @@ import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
 from distq.worker import bounds
 from distq.worker.lock import new_lock
+from distq.worker.seen import Ran, Report
 
 WORDS = 32
 NAME_BYTES = 256
@@ -42,6 +42,10 @@ ENTRY_FRAME, VERDICT_FRAME = struct.Struct(">HB"), struct.Struct(">IB")
 MORE_ENTRIES = 768
 """Than two for each seat, which runs one, and for which one may wait: more that wait, and what has ended since the
 board was written anew."""
+BATCHED = 4096
+"""Who holds so many fetches no more: batches are handed over whole."""
+BATCHED_ENTRIES = 2 * (BATCHED + 1024)
+"""Held, or ended since: with one answer more than that."""
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
@@ -75,7 +79,8 @@ _OF_A_LIFE = (
 """Words that are 0 when a child begins."""
 
 LOW = (1 << 32) - 1
-"""VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write."""
+"""VERDICT_SPAN holds where the verdicts begin, and in its lower half where they end: both change in one write. So does
+what a seat says: in the lower half the position of what it runs, above it how many more entries are in its batch."""
 
 # states of a slot
 EMPTY, STARTING, IDLE, BUSY, LEFT = range(5)
@@ -90,27 +95,6 @@ WATCHING, WANTED, REPORTING, LIMIT_AT = range(4)
 RUN, LEAVE, DRAIN, QUIT, CANCEL = range(5)
 
 NEVER = bounds.NEVER
-
-
-class Ran(NamedTuple):
-    """What one thread of a child ran when it died."""
-
-    seat: int
-    entry: bytes
-    since_ns: int
-    """By the monotonic clock."""
-    queue: int
-    log: bytes
-    """The last lines that it had logged."""
-
-
-class Report(NamedTuple):
-    """How far a task is."""
-
-    worker: str
-    queue: int
-    entry: bytes
-    raw: bytes
 
 
 def _split(raw: bytes, frame: struct.Struct) -> Iterator[tuple[int, bytes]]:
@@ -135,7 +119,8 @@ def _entry_of(verdict: bytes) -> bytes:
 def _parts(seats: int) -> tuple[int, ...]:
     """Bytes of each part of a slot. What is never touched costs no memory."""
     return (
-        WORDS * 8, seats * 8, seats * 8, NAME_BYTES, (2 * seats + MORE_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
+        WORDS * 8, seats * 8, seats * 8, NAME_BYTES,
+        (2 * seats + MORE_ENTRIES + BATCHED_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
         VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * bounds.ROOM_WORDS * 8,
     )  # fmt: skip
 
@@ -309,12 +294,12 @@ class Slot:
     def ran(self) -> list[Ran]:
         """What a dead child ran."""
         entries = self._entries()
-        seats = [(seat, self.seats[seat]) for seat in range(self.words[SEATS])]
-        return [
-            Ran(seat, entries[index - 1][1], self.since[seat], entries[index - 1][0], self.logged(seat))
-            for seat, index in seats
-            if 0 < index <= len(entries)
-        ]
+        found = []
+        for seat in range(self.words[SEATS]):
+            its = self._of_seat(seat, entries)
+            log = self.logged(seat) if its else b""
+            found += [Ran(seat, entry, self.since[seat], queue, log, len(its)) for queue, entry in its]
+        return found
 
     def log(self, seat: int) -> memoryview:
         """Where this thread keeps what it has logged."""
@@ -344,11 +329,11 @@ class Slot:
         if not self.lock.acquire(block=False):
             return None
         try:
-            entries, index = self._entries(), self.seats[seat]
+            its = self._of_seat(seat, self._entries())
             since, raw = self._read_report(seat)
-            if since != self.since[seat] or not 0 < index <= len(entries):
+            if since != self.since[seat] or not its:
                 return None
-            queue, entry = entries[index - 1]
+            queue, entry = its[0]
             return Report(self.name, queue, entry, raw)
         finally:
             self.lock.release()
@@ -370,6 +355,11 @@ class Slot:
         words = self.words
         return list(_split(bytes(self.entries[: words[ENTRIES_END]]), ENTRY_FRAME))[: words[COUNT]]
 
+    def _of_seat(self, seat: int, entries: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """What it runs: one, or a batch."""
+        first, more = self.seats[seat] & LOW, self.seats[seat] >> 32
+        return entries[first - 1 : first + more] if first else []
+
     def _noted(self) -> list[tuple[int, bytes]]:
         """(queue, verdict) of what is finished."""
         span = self.words[VERDICT_SPAN]
@@ -379,7 +369,7 @@ class Slot:
         """By queue; of the verdicts those that nobody has taken, from this one on."""
         words = self.words
         entries = self._entries()
-        started = [entries[seat - 1] for seat in self.seats[: words[SEATS]] if 0 < seat <= len(entries)]
+        started = [one for seat in range(words[SEATS]) for one in self._of_seat(seat, entries)]
         waiting = [] if words[REVOKED] else entries[words[STARTED] :]
         noted, sent = self._noted(), words[SENT]
         kept = noted[first:sent] + noted[max(words[TAKEN], sent) :]

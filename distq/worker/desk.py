@@ -11,7 +11,7 @@ from msgpack import Packer
 from distq.context import Context
 from distq.memory import Memory
 from distq.worker.board import LIMIT_AT, NEVER, ORDER, REPORTING, RUN, Board, Slot
-from distq.worker.hand import VOID, Hand
+from distq.worker.hand import VOID, Hand, Item
 from distq.worker.notes import last_lines
 
 MOST_TEXT = 200
@@ -35,6 +35,11 @@ class Seat:
         the slot."""
         with self._slot.lock:
             return self._slot.name if self._runs(context) else None
+
+    @property
+    def item(self) -> Item | None:
+        """What was given to this seat."""
+        return self._hand.running[self._seat]
 
     def _runs(self, context: Context) -> bool:
         """The fence tells attempts of one task apart."""

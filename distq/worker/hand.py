@@ -7,7 +7,7 @@ All of it changes under the lock of the slot. Several threads of one child need 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from time import monotonic_ns
 
@@ -32,8 +32,35 @@ from distq.worker.board import (
 Item = tuple[bytes, bytes, int, int, int]
 """(entry, message, fence, queue, reserved at by the monotonic clock)."""
 
+
+class Unit(tuple[bytes, bytes, int, int, int]):
+    """Items that run in one call of their handler. As an item it is the first of them."""
+
+    items: tuple[Item, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Unit:
+        """Those of one type and key, of one queue."""
+        unit = cls(items[0])
+        unit.items = tuple(items)
+        return unit
+
+
+def flat(items: Iterable[Item]) -> list[Item]:
+    """Each by itself."""
+    return [one for item in items for one in (item.items if type(item) is Unit else (item,))]
+
+
+Done = bytes | list[bytes]
+"""The verdict on what a seat has run; of a unit, that on each of its items."""
+NOTHING: Done = b""
+"""Of a seat that has run nothing."""
+
 MOST_STARTED = 256
 """So many entries that were started are left on the board before it is written anew."""
+
+MOST_SETTLED = 1000
+"""Verdicts in one step."""
 
 FAR = 1 << 16
 """Verdicts that begin later than this on the board are moved to its front: what is never touched costs no memory."""
@@ -48,7 +75,7 @@ _FRAME = VERDICT_FRAME.size
 class Hand:
     """The child's side of its slot."""
 
-    def __init__(self, slot: Slot, seats: int = 1) -> None:
+    def __init__(self, slot: Slot, seats: int = 1, has_units: bool = False) -> None:
         self._slot, self._words, self._seats, self._since = slot, slot.words, slot.seats, slot.since
         self._verdicts = slot.verdicts
         self._acquire, self._release = slot.lock.acquire, slot.lock.release
@@ -63,10 +90,12 @@ class Hand:
         """What a step has brought after the supervisor had given back what the child holds: it may be the child's."""
         self._noted: list[tuple[int, bytes]] = []
         self._sent = self._started = self._span = 0
+        self._write_at = MOST_STARTED
         self._noted_ns = NEVER
         self._is_shared = seats > 1
         self.reserved = 0
         """How many tasks it has got in all, without those that it has given back."""
+        self._has_units = has_units
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -80,7 +109,7 @@ class Hand:
             self._dropped.clear()
             self._carried = []
             self._sent = self._words[board.FLYING] = self._words[board.ASKED] = 0
-            self.running = [item and (*item[:3], VOID, item[4]) for item in self.running]
+            self.running = [item and _void(item) for item in self.running]
             self._words[REVOKED] = self._words[board.DOUBTED] = self._words[board.SETTLING] = 0
             self._write_entries()
             self._write_verdicts()
@@ -114,7 +143,7 @@ class Hand:
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def start(self, seat: int, now_ns: int, last: bytes = b"") -> Item | None:
+    def start(self, seat: int, now_ns: int, last: Done = b"") -> Item | None:
         """Notes the verdict on what this seat has run, if it has, and gives it what to run next.
 
         None: nothing waits, or it is not the child's any more, or the lease is over, or the board is full. This is the
@@ -131,6 +160,10 @@ class Hand:
             if waiting and now_ns <= words[LEASE_UNTIL] and not words[REVOKED] and not self.loose:
                 item = waiting.popleft()
                 self._started = index = self._started + 1
+                if type(item) is Unit:
+                    more = len(item.items) - 1
+                    self._started += more
+                    index |= more << 32
             self.running[seat] = item
             # One after the other: who dies in between has finished what its seat still says. (struct's pack_into would
             # write zeros first.)
@@ -144,7 +177,7 @@ class Hand:
         finally:
             self._release()
 
-    def end(self, seat: int, now_ns: int, last: bytes) -> bool:
+    def end(self, seat: int, now_ns: int, last: Done) -> bool:
         """Notes the verdict on what this seat has run; nothing is started. Whether no other waits for a step."""
         with self._slot.lock:
             is_first = len(self._noted) == self._sent
@@ -158,9 +191,13 @@ class Hand:
                 self._note_age(now_ns)
         return is_first
 
-    def _note(self, seat: int, verdict: bytes) -> None:
+    def _note(self, seat: int, verdict: Done) -> None:
         item = self.running[seat]
         if item is None or item[3] == VOID:
+            return
+        if type(verdict) is not bytes:
+            for each in verdict:
+                self._note(seat, each)  # type: ignore[arg-type]
             return
         queue, size, start = item[3], len(verdict), self._span & LOW
         at = start + _FRAME
@@ -185,11 +222,9 @@ class Hand:
         words = self._words
         with self._slot.lock:
             self._notice()
-            mine = [verdict for its, verdict in self._noted if its == queue]
+            mine = [verdict for its, verdict in self._noted if its == queue][:MOST_SETTLED]
             if len(mine) < len(self._noted):
-                others = [pair for pair in self._noted if pair[0] != queue]
-                self._noted = [(queue, verdict) for verdict in mine] + others
-                self._write_verdicts()
+                self._put_first(queue, mine)
             loose = [verdict for its, verdict, _ in self.loose if its == queue]
             self._carried = [(seat, self.running[seat]) for its, _, seat in self.loose if its == queue]
             self.loose = [their for their in self.loose if their[0] != queue]
@@ -218,9 +253,9 @@ class Hand:
             elif new:
                 words[board.FETCHES] += 1
                 words[board.DOUBTED] = 0
-                self.reserved += len(new)
+                self.reserved += self._number(new)
                 self.waiting.extend(new)
-                if self._started > len(self.running) + MOST_STARTED or len(self.waiting) == len(new):
+                if self._started > self._write_at or len(self.waiting) == len(new):
                     self._write_entries()
                 else:
                     self._append_entries(new)
@@ -234,7 +269,7 @@ class Hand:
             self._notice()
             items = [item for item in self.waiting if item[3] == queue]
             if items:
-                self.reserved -= len(items)
+                self.reserved -= self._number(items)
                 self.waiting = deque(item for item in self.waiting if item[3] != queue)
                 self._write_entries()
                 self._note_age(monotonic_ns())
@@ -251,7 +286,7 @@ class Hand:
         words = self._words
         is_revoked = bool(words[REVOKED])
         if is_revoked:
-            self.reserved -= len(self.waiting)
+            self.reserved -= self._number(self.waiting)
             self.waiting.clear()
             del self._noted[self._sent : max(self._sent, words[board.TAKEN])]
             words[REVOKED] = words[board.TAKEN] = 0
@@ -271,11 +306,14 @@ class Hand:
         self._words[OLDEST] = min(first, self._noted_ns)
 
     def _write_entries(self) -> None:
-        running = [item for item in self.running if item is not None]
-        self._started = index = len(running)
-        for seat in range(len(self.running) - 1, -1, -1):
-            self._seats[seat] = 0 if self.running[seat] is None else index
-            index -= self.running[seat] is not None
+        running: list[Item] = []
+        for seat, item in enumerate(self.running):
+            more = len(item.items) - 1 if type(item) is Unit else 0
+            self._seats[seat] = 0 if item is None else more << 32 | len(running) + 1
+            if item is not None:
+                running += flat([item])
+        self._started = len(running)
+        self._write_at = self._started + MOST_STARTED
         words = self._words
         words[board.ENTRIES_END] = words[COUNT] = 0
         words[STARTED] = self._started
@@ -284,6 +322,8 @@ class Hand:
     def _append_entries(self, items: Sequence[Item]) -> None:
         if not items:
             return
+        if self._has_units:
+            items = flat(items)
         words, end = self._words, self._words[board.ENTRIES_END]
         entries, queues = [item[0] for item in items], [item[3] for item in items]
         if max(map(len, entries)) > board.MAX_ENTRY_BYTES:
@@ -293,6 +333,31 @@ class Hand:
         self._slot.entries[end : end + len(raw)] = raw
         words[board.ENTRIES_END] = end + len(raw)
         words[COUNT] += len(entries)
+
+    def _number(self, items: Collection[Item]) -> int:
+        """How many tasks these are."""
+        if not self._has_units:
+            return len(items)
+        return sum([len(item.items) if type(item) is Unit else 1 for item in items])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether batches have filled it: more would not have room on the board."""
+        if not self._has_units:
+            return False
+        running = [item for item in self.running if item is not None]
+        return self._number(self.waiting) + self._number(running) + len(self._noted) >= board.BATCHED
+
+    def _put_first(self, queue: int, mine: list[bytes]) -> None:
+        """These verdicts of this queue, which go with its step."""
+        number, others = len(mine), []
+        for pair in self._noted:
+            if pair[0] == queue and number:
+                number -= 1
+            else:
+                others.append(pair)
+        self._noted = [(queue, verdict) for verdict in mine] + others
+        self._write_verdicts()
 
     def _drop_sent(self) -> None:
         """What a step carried is settled. A child that dies between the two leaves it as if it was not: no harm."""
@@ -320,4 +385,11 @@ class Hand:
 
 def releases(items: Sequence[Item]) -> Verdicts:
     """What was not started goes back in front, in its order."""
-    return released([item[0] for item in items])
+    return released([item[0] for item in flat(items)])
+
+
+def _void(item: Item) -> Item:
+    """Held under a name that is not the child's any more."""
+    if type(item) is Unit:
+        return Unit.of([(*one[:3], VOID, one[4]) for one in item.items])
+    return (*item[:3], VOID, item[4])

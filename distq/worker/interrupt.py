@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
@@ -69,8 +69,8 @@ def obey(slot: Slot, seat: int, since_ns: int) -> type[BaseException]:
 class Door:
     """The way into what the main thread runs: signals are handled there, between two of its own steps."""
 
-    def __init__(self, runs: CodeType, calls: CodeType) -> None:
-        """`runs`: what calls handlers; `calls`: the same behind middleware."""
+    def __init__(self, runs: Sequence[CodeType], calls: CodeType) -> None:
+        """`runs`: what calls handlers; `calls`: the same behind middleware, or for a batch."""
         self._runs, self._calls = runs, calls
         self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         """What an `async` handler is awaited by."""
@@ -97,7 +97,7 @@ class Door:
 
     def _is_in_handler(self, frame: FrameType | None) -> bool:
         inner, is_behind_middleware = None, False
-        while frame is not None and frame.f_code is not self._runs:
+        while frame is not None and frame.f_code not in self._runs:
             if frame.f_code.co_filename == _NOT_IN:
                 return False
             is_behind_middleware = is_behind_middleware or frame.f_code is self._calls
@@ -110,7 +110,7 @@ class ThreadDoor(Door):
     """The way into what another thread runs. It is open while that is in the handler; whoever tells keeps it from being
     closed meanwhile, so what is raised is raised in there. A thread that is in C code notices behind that."""
 
-    def __init__(self, runs: CodeType, calls: CodeType) -> None:
+    def __init__(self, runs: Sequence[CodeType], calls: CodeType) -> None:
         super().__init__(runs, calls)
         self._thread, self._lock = threading.get_ident(), threading.Lock()
         self._is_open = self._is_struck = False
@@ -145,7 +145,7 @@ class ThreadDoor(Door):
             if not self._is_open or not is_current() or self._cancels(obey):
                 return
             there = sys._current_frames().get(self._thread)
-            while there is not None and there.f_code is not self._runs:
+            while there is not None and there.f_code not in self._runs:
                 if there.f_code.co_filename == _NOT_IN:
                     return
                 there = there.f_back
@@ -162,7 +162,7 @@ class Doors:
         self._slot, self._make = slot, ThreadDoor if is_shared else Door
         self._doors: dict[int, Door] = {}
 
-    def new(self, seat: int, runs: CodeType, calls: CodeType) -> Door:
+    def new(self, seat: int, runs: Sequence[CodeType], calls: CodeType) -> Door:
         """For the thread that calls this."""
         door = self._doors[seat] = self._make(runs, calls)
         return door

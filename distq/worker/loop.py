@@ -27,7 +27,7 @@ from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
 from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
 from distq.worker.desk import Seat
-from distq.worker.hand import Item
+from distq.worker.hand import Done, Item, Unit
 from distq.worker.interrupt import Obey
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
@@ -246,7 +246,9 @@ class Loop(Pool):
                 return
             self._since[seat] = now
         entry, raw, fence, queue, _ = item
-        if len(entry) <= MAX_ENTRY_BYTES:
+        if item.__class__ is Unit:
+            type, done, end = await runs.attempt_unit(self._names[queue], item, now, desk)
+        elif len(entry) <= MAX_ENTRY_BYTES:
             type, done, end = await runs.attempt(self._names[queue], entry, raw, fence, now, desk)
         else:
             type, done, end = runs.run_checked("", entry, raw, fence, now)
@@ -254,7 +256,7 @@ class Loop(Pool):
         self._ran.append((type, (end - now) / 1e9))
         self._end(seat, end, done)
 
-    def _end(self, seat: int, now: int, done: bytes) -> None:
+    def _end(self, seat: int, now: int, done: Done) -> None:
         """Notes a verdict; the seat is for the next one."""
         hand = self._hand
         with self._guard:

@@ -20,13 +20,13 @@ from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
-from distq.worker.execute import Executor
-from distq.worker.hand import releases
+from distq.worker.hand import NOTHING, releases
 from distq.worker.line import BLOCK_S, REPLY_S, Announced
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST
 from distq.worker.shares import Shares
+from distq.worker.units import Units
 from distq.worker.worker import WINDOW_NS, Post, Worker
 
 SETTLE_NS = 5_000_000
@@ -153,7 +153,7 @@ class Pool(Worker):
     def _want(self) -> int:
         """How many more to fetch."""
         idle, waiting = len(self._parked), self._hand.startable
-        if self._order() != RUN:
+        if self._order() != RUN or self._hand.is_full:
             return 0
         ahead = self._ahead()
         if waiting >= self._at_once() and waiting > ahead // 2:
@@ -285,14 +285,15 @@ class Pool(Worker):
         finally:
             runs.close()
 
-    def _run_tasks(self, seat: int, runs: Executor) -> None:
+    def _run_tasks(self, seat: int, runs: Units) -> None:
         """Runs one task after the other; parks when none waits."""
         SEAT.set(seat)
         hand, head, words = self._hand, self._head, self._slot.words
         names, others = self._names, self._number - 1
         park = threading.Lock()
         park.acquire()
-        now, done = time.monotonic_ns(), b""
+        quick, checked = runs.ways(self._batches)
+        now, done = time.monotonic_ns(), NOTHING
         while not self._stopping:
             with self._guard:
                 if done and not hand.unsettled:
@@ -316,10 +317,10 @@ class Pool(Worker):
                 self._begun[seat] = 0
                 runs.rest()
                 park.acquire()
-                now, done = time.monotonic_ns(), b""
+                now, done = time.monotonic_ns(), NOTHING
                 continue
             entry, raw, fence, queue, _ = item
-            run, begun = runs.run if len(entry) <= MAX_ENTRY_BYTES else runs.run_checked, now
+            run, begun = quick if len(entry) <= MAX_ENTRY_BYTES else checked, now
             self._begun[seat] = begun
             type, done, now = run(names[queue], entry, raw, fence, begun)
             self._ran.append((type, (now - begun) / 1e9))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, repeat
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
 from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
-from distq.worker.execute import Executor
 from distq.worker.hand import Hand, Item, releases
 from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended, Way
@@ -39,6 +38,7 @@ from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace, nearly
 from distq.worker.shares import Share
 from distq.worker.stacks import tasks_of
+from distq.worker.units import Units, grouped, sizes
 
 if TYPE_CHECKING:
     import asyncio
@@ -93,13 +93,14 @@ class Worker:
             app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
             BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
         )  # fmt: skip
-        self._hand = Hand(post.slot, seats)
+        self._batches = sizes(app)
+        self._hand = Hand(post.slot, seats, has_units=bool(self._batches))
         self._doors = Doors(post.slot, is_shared=seats > 1)
         self._tell: Tell = self._doors.tell
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
-        self._executors: dict[int, Executor] = {}
+        self._executors: dict[int, Units] = {}
         """By seat."""
         self._nearly = nearly(post.max_tasks)
 
@@ -144,12 +145,12 @@ class Worker:
         limits = [self._app.limits_of(queue) for queue in self._names]
         return Announced(self._post.types, self._post.digest, limits, self._post.ways)
 
-    def _executor(self, meters: Meters, seat: int) -> Executor:
+    def _executor(self, meters: Meters, seat: int) -> Units:
         """What runs messages in this thread."""
         desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
-        door = self._doors.new(seat, Executor.run.__code__, Executor._call.__code__)
-        self._executors[seat] = runs = Executor(self._app, lambda: self._line.name, meters, desk, door)
+        door = self._doors.new(seat, (Units.run.__code__, Units.run_unit.__code__), Units._call.__code__)
+        self._executors[seat] = runs = Units(self._app, lambda: self._line.name, meters, desk, door)
         return runs
 
     def _register(self) -> None:
@@ -191,9 +192,10 @@ class Worker:
         return Verdicts(sum(part.number for part in parts), b"".join([part.items for part in parts]))
 
     def _take(self, queue: int, step: Step) -> None:
-        fences, now_ns = range(step.fence, step.fence + len(step.entries)), time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        items = zip(step.entries, step.messages, count(step.fence), repeat(queue), repeat(now_ns), strict=False)
         with self._guard:
-            self._hand.settled(zip(step.entries, step.messages, fences, repeat(queue), repeat(now_ns), strict=False))
+            self._hand.settled(grouped(items, self._batches))
 
     def _ring(self, why: bytes) -> None:
         """Wakes the supervisor; a full pipe means that it is awake."""
@@ -210,9 +212,7 @@ class Solo(Worker):
     def __init__(self, app: Distq, post: Post, takes: Takes = "all") -> None:
         super().__init__(app, post, 1)
         self.takes = takes
-        self._queue = 0
-        self._is_done = False
-        self._empty: set[int] = set()
+        self._queue, self._is_done, self._empty = 0, False, set[int]()
         self._rechecked = self._since = time.monotonic()
         self._runs = self._executor(Meters(post.slot, post.names), 0)
 
@@ -336,7 +336,7 @@ class Solo(Worker):
         name, words, hand = self._names[self._queue], self._slot.words, self._hand
         types: set[str] = set()
         while True:
-            run = self._runs.run if max(map(len, step.entries)) <= MAX_ENTRY_BYTES else self._runs.run_checked
+            run = self._runs.ways(self._batches)[max(map(len, step.entries)) > MAX_ENTRY_BYTES]
             # A suspect waits until this worker holds nothing: then it does not ask ahead.
             ahead_at = len(step.entries) // 2 if len(step.entries) >= AHEAD and not step.alone else -1
             begun = now = time.monotonic_ns()

@@ -304,6 +304,8 @@ class Room:
             at, left = float(self.redis.get(name) or 0), self.redis.pttl(name)
             moved_by = ms if b"! " in name else ms * 1000  # parks are in ms
             self.redis.set(name, f"{at - moved_by:.3f}", px=max(1, left - ms))
+        for name, since in self.redis.hgetall(self.key("FILLING")).items():
+            self.redis.hset(self.key("FILLING"), name, str(int(since) - ms))
         for name, text in self.redis.hgetall(self.key("LIMITS")).items():
             interval, burst, tat = text.split()
             self.redis.hset(

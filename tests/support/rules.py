@@ -78,6 +78,9 @@ def check_flow(room: Room) -> None:
             waiting[f"{level} {lane.partition(' ')[0]}"] += len(entries)
     counted = {name.decode(): int(count) for name, count in room.redis.hgetall(room.key("FLOWING")).items()}
     assert counted == waiting
+    lists = {name.partition(":lane:")[2].replace(":", " ", 1): entries for name, entries in room.lists().items()}
+    for place in room.redis.hkeys(room.key("FILLING")):
+        assert lists.get(place.decode().removesuffix(" ")), f"{place!r} has waited since, and is empty"
     _check_blocked(room)
     running: Counter[str] = Counter()
     for entry, gates in room.redis.hgetall(room.key("HELD")).items():

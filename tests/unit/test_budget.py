@@ -112,7 +112,7 @@ def test_what_a_task_says_wrong(
 def told(app: Distq, *args: Any, **options: Any) -> dict[str, Any]:
     """What the message of a call says of its flow."""
 
-    @app.task(type=f"ask-{len(app.tasks)}", **options)
+    @app.task(type=f"ask-{len(app.tasks)}", **options)  # type: ignore[untyped-decorator]
     def ask(tokens: int, api_key: str | None = "k", tenant: str = "t") -> None: ...
 
     tell = ask.flow_of(None)

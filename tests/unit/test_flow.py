@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 from uuid import UUID
 
 import msgpack
 import pytest
 
-from distq import Distq
+from distq import Batch, BatchFailed, Distq
 from distq.errors import ConfigurationError
 from distq.flow import Flow, flow, key_of
 
@@ -108,3 +109,56 @@ def test_tasks_in_order_have_one_priority() -> None:
 
     with pytest.raises(ConfigurationError, match="run in order, and share one priority"):
         book.options(priority="high")
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (lambda: Batch(1), "Batch(1): give a number of items from 2 to 500"),
+        (lambda: Batch(501), "Batch(501): give a number of items"),
+        (lambda: Batch(True), "Batch(True): give a number of items"),
+        (lambda: Batch(2, within=0), "Batch(within=0): for so long its first item may wait: 1 ms to an hour"),
+        (lambda: Batch(2, within="2h"), "Batch(within='2h'): for so long"),
+        (lambda: Batch(2, per=""), "Batch(per=''): give the name of a field"),
+        (lambda: flow({"batch": 200}), "batch=200: give a Batch, such as Batch(200"),
+        (lambda: flow({"batch": Batch(2), "max_running": 3}), "batch= with max_running=: max_running counts single"),
+        (lambda: flow({"batch": Batch(2), "ordered": "x"}), "batch= with ordered=:"),
+        (lambda: flow({"batch": Batch(2), "slots": 3}), "batch= with slots=:"),
+        (lambda: flow({"batch": Batch(2, per="a"), "fair": "b"}), "share one key, and these are different"),
+        (
+            lambda: Distq("a").task(batch=Batch(2))(cast("Any", both)),
+            "task both: its handler is called with",
+        ),
+    ],
+)
+def test_wrong_batches(batch: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        batch()
+
+
+def both(left: list[int], right: int) -> None:
+    """No handler of batches."""
+
+
+def test_the_key_of_a_batch_is_a_field_of_its_item() -> None:
+    app = Distq("app", "unix:///nonexistent/distq.sock")
+
+    @app.task(batch=Batch(200, within="2s", per="shard"), rate="5/s per shard")
+    def index(items: list[Any]) -> None: ...
+
+    assert index.declaration.flow is not None
+    assert msgpack.unpackb(index.declaration.flow.policy()) == {"r": "200000 1", "n": 200, "w": 2000}
+    told = index.flow_of(None)
+    assert told is not None
+    assert msgpack.unpackb(told(({"shard": 7},), {}) or b"") == {"k": "7"}
+    assert msgpack.unpackb(told((), {"shard": "x"}) or b"") == {"k": "x"}, "called by name, with a mapping"
+    with pytest.raises(TypeError, match=re.escape("per 'shard': an item of int has no such field")):
+        index.delay(5)
+    with pytest.raises(TypeError, match=re.escape("index(): a call is one item of a batch")):
+        index.delay(1, 2)  # type: ignore[call-arg]
+
+
+def test_what_a_handler_says_of_its_failures_is_checked() -> None:
+    for wrong in ([ValueError()], {"a": ValueError()}, {-1: ValueError()}, {0: "text"}):
+        with pytest.raises(TypeError, match="BatchFailed"):
+            BatchFailed(wrong)  # type: ignore[arg-type]

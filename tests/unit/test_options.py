@@ -180,7 +180,7 @@ def test_ttl_in_whole_seconds(value: object, ttl: int) -> None:
         ({"prioritty": "high"}, "@app.task has no option `prioritty` (did you mean `priority`?); there are: backoff, "),
         (
             {"xyz": 1},
-            "@app.task has no option `xyz`; there are: backoff, debounce, debounce_max, durable, expires, ",
+            "@app.task has no option `xyz`; there are: backoff, batch, debounce, debounce_max, durable, expires, ",
         ),
         ({"priority": "hihg"}, "priority='hihg' is none of high, default, low (or 2, 1, 0) (did you mean `high`?)"),
         ({"priority": 3}, "priority=3 is none of high, default, low (or 2, 1, 0)"),

@@ -28,7 +28,7 @@ def mailer(version: int, **options: Any) -> Distq:
     all_steps: dict[int, Upgrade] = {1: from_1, 2: from_2}
     steps = {start: step for start, step in all_steps.items() if start < version}
 
-    @app.task(version=version, upgrade=steps, retries=0, **options)
+    @app.task(version=version, upgrade=steps, retries=0, **options)  # type: ignore[untyped-decorator]
     def mail(*args: Any, **kwargs: Any) -> Any:
         return [current().args, list(args), kwargs]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_type
 
-from distq import Distq, RetryRule
+from distq import Batch, Distq, RetryRule
 
 app = Distq("shop", "redis://localhost:6379/0", timeout=5, max_payload=1 << 20, retries=5, priority="low")
 assert_type(app.queue("bulk", result_ttl=60, priority="low", backoff=lambda attempt: attempt * 0.5), str)
@@ -83,3 +83,19 @@ Distq()  # error
 Distq("shop", brokr="redis://")  # error
 Distq("shop", timeout=None)  # error
 RetryRule(retries="3")  # error
+
+
+@app.task(batch=Batch(200, within="2s", per="shard"), retries=1)
+def index(docs: list[dict[str, str]]) -> list[str]:
+    return [doc["shard"] for doc in docs]
+
+
+@app.task(batch=Batch(200))
+async def aindex(docs: list[int]) -> None: ...
+
+
+index.delay({"shard": "a"})
+aindex.delay(5)
+assert_type(index([{"shard": "a"}]), list[str])
+index.delay([{"shard": "a"}])  # error
+aindex.delay("5")  # error

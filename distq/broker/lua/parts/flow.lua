@@ -2,6 +2,8 @@
 -- A type with such a policy is a flow: its tasks wait in one lane per key and priority. TURNS says which lanes may have
 -- their turn, and in which order; BLOCKED holds those that may not, and the flow itself as "g". What is blocked waits for a
 -- time (RESUMES) or for a gate to open (WAITERS), so nothing that cannot run is looked at again before that.
+-- A flow may be handed over in batches (docs/decisions/0051): a lane waits until it holds n entries, or its first one has
+-- waited for w ms. FILLING says since when that one has.
 local PER_LOOK = 100 -- lanes and ghosts
 
 local function type_of_flow(flow) return limited_type((string.gsub(flow, '^v2/', ''))) end
@@ -14,7 +16,7 @@ end
 
 local function make_flows()
   local F, call, policies, changed, limits = {}, redis.call, {}, {}, {}
-  local pauses = call('EXISTS', PAUSED) == 1
+  local pauses, fills = call('EXISTS', PAUSED) == 1, call('EXISTS', FILLING) == 1
 
   local function policy_of(type)
     if policies[type] == nil then
@@ -33,6 +35,8 @@ local function make_flows()
   local function lane_list(level, flow, key)
     return LANE .. level .. ':' .. flow .. (key == '' and '' or ' ' .. key)
   end
+
+  local function lane_at(level, flow, key) return table.concat({level, flow, key}, ' ') end
 
   local function count_waiting(level, flow, by)
     local field = level .. ' ' .. flow
@@ -95,9 +99,16 @@ local function make_flows()
     for _, member in ipairs(call('SMEMBERS', WAITERS .. gate)) do unblock_member(member) end
   end
 
-  -- Its declaration has changed: what waits for a time of the old one looks again.
+  -- Its declaration has changed: what waits for a time of the old one looks again. Where that is very many lanes, each
+  -- waits for its time.
   function F.reconsider(flow)
-    for _, level in ipairs(LEVELS) do unblock(level, flow, 'g') end
+    for _, level in ipairs(LEVELS) do
+      local blocked = BLOCKED .. level .. ':' .. flow
+      local fields = call('HLEN', blocked) <= 10 * PER_LOOK and call('HGETALL', blocked) or {'g', ''}
+      for i = 1, #fields, 2 do
+        if fields[i + 1] == '' or fields[i] == 'g' then unblock(level, flow, fields[i]) end
+      end
+    end
   end
 
   function F.enter(entry, h, push)
@@ -105,8 +116,18 @@ local function make_flows()
     local list, field = lane_list(h.level, h.flow, h.key), ':' .. h.key
     local length = call(holds and 'LPUSH' or push, list, entry)
     count_waiting(h.level, h.flow, 1)
+    local size, goes_on = policy_of(type_of_flow(h.flow)).n, holds
+    if size then
+      local has_waited = push == 'LPUSH' -- it has been handed over before
+      local since = has_waited and 0 or now
+      if length == 1 or has_waited then
+        call('HSET', FILLING, lane_at(h.level, h.flow, h.key), string.format('%.0f', since))
+        fills = true
+      end
+      goes_on = goes_on or has_waited or length == size
+    end
     if call('HEXISTS', BLOCKED .. h.level .. ':' .. h.flow, field) == 1 then
-      if holds then unblock(h.level, h.flow, field) end
+      if goes_on then unblock(h.level, h.flow, field) end
     elseif length == 1 then
       join(h.level, h.flow, h.key)
     end
@@ -192,14 +213,23 @@ local function make_flows()
     end
   end
 
-  -- What keeps a task back: field, gate, ms at which it goes on; nil: nothing.
-  local function closed(type, h, entry)
+  -- Of a batch that is not full, the ms at which it is handed over as it is; nil: now.
+  local function fills_until(policy, level, flow, key)
+    if call('LLEN', lane_list(level, flow, key)) >= policy.n then return nil end
+    local due = tonumber(call('HGET', FILLING, lane_at(level, flow, key)) or 0) + policy.w
+    if due > now then return due end
+  end
+
+  -- What keeps a task back: field, gate, ms at which it goes on; nil: nothing. `joins`: a batch that has begun.
+  local function closed(type, level, flow, h, entry, joins)
     local policy = policy_of(type)
     local lane, own = ':' .. h.key, type .. ' ' .. h.own
     if pauses then
       if call('HEXISTS', PAUSED, type) == 1 then return 'g', '!paused ' .. type end
       if call('HEXISTS', PAUSED, own) == 1 then return lane, '!paused ' .. own end
     end
+    local full_ms = policy.n and not joins and not has_flag(h, SUSPECT) and fills_until(policy, level, flow, h.key)
+    if full_ms then return lane, '', full_ms end
     local limit = limit_of(type)
     if limit then
       local free, next_ms = tokens(limit)
@@ -222,7 +252,9 @@ local function make_flows()
   local function pop(level, flow, place, cost)
     local turns = TURNS .. level .. ':' .. flow
     call('LPOP', lane_list(level, flow, place.key))
-    if place.has_more then call('ZADD', turns, place.turn + cost, place.key) else call('ZREM', turns, place.key) end
+    place.turn = place.turn + cost
+    if place.has_more then call('ZADD', turns, place.turn, place.key) else call('ZREM', turns, place.key) end
+    if fills and not place.has_more then call('HDEL', FILLING, lane_at(level, flow, place.key)) end
   end
 
   -- It waited here while its type was paused, and runs alone as before.
@@ -257,7 +289,7 @@ local function make_flows()
       else
         local h = read_head(message)
         h.key = key -- where it is, although another release may have put it there
-        local field, gate, resumes = closed(type, h, entry)
+        local field, gate, resumes = closed(type, level, flow, h, entry)
         if not field and not has_flag(h, SUSPECT) then return place, entry, message, h end
         if not field then
           pop(level, flow, place, 0)
@@ -270,6 +302,40 @@ local function make_flows()
       end
     end
     return true
+  end
+
+  -- So many of a lane are handed over together. What runs in order or counts as running does so alone.
+  function F.size_of_batch(flow)
+    local policy = policy_of(type_of_flow(flow))
+    return policy.n and not (policy.m or policy.mk or policy.o) and policy.n or 1
+  end
+
+  -- What goes along with the one before it, in the batch of this lane: as `first_open`. nil: nothing more.
+  function F.next_of_batch(level, flow, place)
+    for _ = 1, PER_LOOK do
+      local entry, second = unpack(call('LRANGE', lane_list(level, flow, place.key), 0, 1))
+      local message = entry and call('HGET', TASKS, entry)
+      place.has_more = second
+      if not entry then
+        return nil
+      elseif message then
+        local h = read_head(message)
+        h.key = place.key
+        if has_flag(h, SUSPECT) or closed(type_of_flow(flow), level, flow, h, entry, true) then return nil end
+        return place, entry, message, h
+      end
+      pop(level, flow, place, 0)
+      count_waiting(level, flow, -1)
+      call('SREM', GHOSTS .. level, entry)
+    end
+  end
+
+  -- What a batch has left behind waits since it came.
+  function F.end_batch(level, flow, place)
+    local at = lane_at(level, flow, place.key)
+    local since, entry = call('HGET', FILLING, at), call('LINDEX', lane_list(level, flow, place.key), 0)
+    local message = since and entry and call('HGET', TASKS, entry)
+    if message then call('HSET', FILLING, at, string.format('%.0f', math.max(since, read_head(message).created))) end
   end
 
   -- Hands it over: out of its lane, with all that it takes.
@@ -313,6 +379,7 @@ local function make_flows()
         count_waiting(level, flow, -#entries)
         if call('EXISTS', lane_list(level, flow, key)) == 0 then
           leave(level, flow, key)
+          call('HDEL', FILLING, lane_at(level, flow, key))
           unblock(level, flow, ':' .. key)
         end
         return entries

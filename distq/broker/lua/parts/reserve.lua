@@ -54,25 +54,36 @@ local function take(list, level, most, has_kept_lanes)
   return number - before
 end
 
--- Takes from the lanes of a flow, whose turn it is, as far as its policy allows.
+-- Takes from the lanes of a flow, whose turn it is, as far as its policy allows. A batch is taken whole even if less is
+-- wanted: it is one unit of work, and what belongs to it stands together in the answer.
 local function take_from_flow(level, flow, want)
   local F, taken = flows(), 0
-  while #got < want and room > 0 and examined < MAX_EXAMINED do
-    examined = examined + 1
-    local place, entry, message, h = F.first_open(level, flow)
-    if not entry then break end
-    if #message > room and #got > 0 then
+  local size, batch, left = F.size_of_batch(flow), nil, 0 -- the lane of the batch that has begun; how many may follow
+  while (left > 0 or #got < want) and room > 0 and examined < MAX_EXAMINED do
+    local place, entry, message, h
+    if left > 0 then
+      place, entry, message, h = F.next_of_batch(level, flow, batch)
+    else
+      examined = examined + 1
+      place, entry, message, h = F.first_open(level, flow)
+      if not entry then break end
+      batch, left = place, size
+    end
+    if not entry then
+      left = 0
+    elseif #message > room and #got > 0 then
       room = 0
     elseif h.expires > 0 and h.expires <= now then
       taken = taken + 1
       F.drop(level, flow, place)
       finish(entry, h, 'expired', 'expires')
     else
-      taken = taken + 1
+      taken, left = taken + 1, left - 1
       F.grant(level, flow, place, entry, h)
       got[#got + 1], messages[#messages + 1] = entry, message
       room = room - #message
     end
+    if size > 1 and (left == 0 or room <= 0) then F.end_batch(level, flow, batch) end
   end
   F.count_taken(level, flow, taken)
 end
