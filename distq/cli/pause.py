@@ -36,7 +36,7 @@ def pause(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Pause a queue, a type, or a key of a type: nothing more of it starts.
+    """Pause a queue, a type or a key of it: no more of it starts.
 
     What runs goes on, and what is enqueued or becomes due waits until it is resumed, also over restarts.
     """

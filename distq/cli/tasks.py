@@ -149,7 +149,7 @@ def cancel(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Cancel waiting tasks, and with --running or --kill running ones.
+    """Cancel tasks that wait; with --running those that run, too.
 
     The exit code is 1 if one of them runs already (without these), has ended, or is unknown.
     """

@@ -20,7 +20,7 @@ def why(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Say why a task is not running: each gate that keeps it back, or what has become of it.
+    """Say why a task is not running, gate by gate.
 
     The exit code is 1 if the id is unknown.
     """

@@ -42,7 +42,7 @@ def needed(who: str) -> set[str]:
     roles = [who, *below]
     named = {name for role in roles for name in SCRIPTS[role]}
     texts = [script.text for script in all_scripts() if script.name in named]
-    used = {word.lower() for text in texts for word in re.findall(r"redis\.p?call\('(\w+)'", text)}
+    used = {word.lower() for text in texts for word in re.findall(r"\bp?call\('(\w+)'", text)}
     return used | {word for role in roles for word in PLAIN[role].split()}
 
 

@@ -245,7 +245,7 @@ def test_a_task_of_a_newer_envelope_waits_and_costs_nothing(
 ) -> None:
     start("retries")
     with monkeypatch.context() as newer:
-        newer.setattr(message, "VERSION", message.VERSION + 1)
+        newer.setattr(message, "PLAIN", message.VERSION + 1)
         ids = [room.enqueue(type="ok") for _ in range(3)]
     assert room.head(ids[0]).version == message.VERSION + 1
     for value in range(20):
