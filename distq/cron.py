@@ -17,11 +17,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from threading import Lock
-from typing import Any, Protocol
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Protocol
 
 from distq.durations import seconds
 from distq.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -124,13 +126,13 @@ def _last(of: Timing, first_ms: int, now_ms: int) -> int:
 
 def zone(name: object) -> ZoneInfo:
     """The time zone of this name. Raises ConfigurationError."""
+    import zoneinfo  # noqa: PLC0415 (0.8 MiB that only who has schedules needs)
+
     try:
         if isinstance(name, str) and name:
-            return ZoneInfo(name)
+            return zoneinfo.ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # KeyError: ZoneInfoNotFoundError
         pass
-    import zoneinfo  # noqa: PLC0415 (only who has erred needs it)
-
     known = zoneinfo.available_timezones()
     hint = did_you_mean(str(name), known) or ': give a name such as "Europe/Berlin"'
     raise ConfigurationError(f"tz={name!r:.80} is no time zone that is known here{hint if known else ''}")

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from distq.broker import verbs
 from distq.broker.schedules import Definition
@@ -16,6 +15,9 @@ from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, did_you_mean
 from distq.options import Priority
 from distq.sender import Sender
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 Overlap = Literal["queue", "skip", "replace"]
 Missed = Literal["once", "skip", "all"]
@@ -106,7 +108,7 @@ def whole(sent: bytes) -> bytes:
 def check_rhythm(when: str, said: Mapping[str, Any]) -> Rhythm:
     """When, zone, jitter (ms), overlap and missed, checked."""
     given = said.get("tz")
-    tz = given.key if isinstance(given, ZoneInfo) else given
+    tz = given if isinstance(given, str) else getattr(given, "key", given)  # of a ZoneInfo
     if tz is not None and not isinstance(tz, str):
         raise ConfigurationError(f'tz={given!r:.80}: give a name such as "Europe/Berlin"')
     timing(when, tz or "")

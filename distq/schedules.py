@@ -10,12 +10,11 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
-from zoneinfo import ZoneInfo
 
 from distq import message
 from distq.broker import schedules
 from distq.broker.schedules import EDITED, PAUSED, Definition, Fire, Record
-from distq.cron import EVERY, UTC, timing, upcoming
+from distq.cron import EVERY, UTC, timing, upcoming, zone
 from distq.errors import ConfigurationError, UnknownSchedule, did_you_mean
 from distq.names import check_names
 from distq.periodic import (
@@ -34,6 +33,8 @@ from distq.result import Handle
 from distq.task import Task
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from distq.app import Distq
 
 P = ParamSpec("P")
@@ -157,11 +158,14 @@ class Schedules:
     def history(self, name: str) -> Sequence[PastTick]:
         """Its last ticks, the newest first, at most 20."""
         _, record = self._find(name)
-        zone = ZoneInfo(record.definition.tz or UTC)
+        where = zone(record.definition.tz or UTC)
         fired = schedules.history(self._app.broker, record.queue, name)
         return [
             PastTick(
-                _moment(one.tick_ms, zone), _moment(one.at_ms, zone), one.word, "" if one.word == "skipped" else one.id
+                _moment(one.tick_ms, where),
+                _moment(one.at_ms, where),
+                one.word,
+                "" if one.word == "skipped" else one.id,
             )
             for one in fired
         ]
@@ -342,8 +346,8 @@ def _next(definition: Definition, now_ms: int) -> int:
 def _upcoming(record: Record) -> tuple[datetime, ...]:
     of = record.definition
     try:
-        zone = ZoneInfo(of.tz or UTC)
-        return tuple(_moment(ms, zone) for ms in [record.next_ms, *upcoming(of.when, of.tz, record.next_ms, 4)])
+        where = zone(of.tz or UTC)
+        return tuple(_moment(ms, where) for ms in [record.next_ms, *upcoming(of.when, of.tz, record.next_ms, 4)])
     except (ConfigurationError, ValueError, OSError, OverflowError, KeyError):  # a zone that is not known here
         return ()
 
