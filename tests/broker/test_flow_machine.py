@@ -92,7 +92,11 @@ class Flow:
         worker = self.held.pop(id)
         self.suspects.discard(id)
         later = HOUR if word in ("retry", "snooze") else 0
-        blob = completed(id) if word == "complete" else verdict(id, word, number=later, blob=RECORD)
+        blob = (
+            completed(id)
+            if word == "complete"
+            else verdict(id, word, number=later, blob=RECORD if word in ("retry", "bury") else b"")
+        )
         self.room.step(worker, 0, [blob])
 
     def recover(self, how: Any, which: int) -> None:
