@@ -30,7 +30,8 @@ def test_a_worker_has_imported_what_it_needs_and_no_more() -> None:
 
 @pytest.mark.timeout(300)
 def test_a_host_needs_hardly_more_than_a_prefork_that_does_nothing_and_does_not_grow() -> None:
-    """The bound of the benchmark is 1.25; here is room for a machine on which other things run."""
+    """The bound of the benchmark is 1.25, which limits, schedules, budgets and batches miss (docs/performance.md);
+    here is room for a machine on which other things run."""
     with room() as place, worker_host(place, PROCESSES, 1, **compiled()) as host:
         work(place, 2_000)
         members = below({host.pid})
@@ -39,5 +40,5 @@ def test_a_host_needs_hardly_more_than_a_prefork_that_does_nothing_and_does_not_
         work(place, 20_000)
         later = pss_mib(below({host.pid}))
     bare = bare_mib(PACKAGES)
-    assert first < 1.35 * bare, f"{first:.1f} MiB, and a bare prefork of the same packages {bare:.1f}"
+    assert first < 1.5 * bare, f"{first:.1f} MiB, and a bare prefork of the same packages {bare:.1f}"
     assert later < 1.2 * first, f"{first:.1f} MiB after 2,000 tasks, {later:.1f} after 22,000"
