@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from distq.broker import inspect, verbs
 from distq.broker.inspect import DeadFilter, DeadLetter, whole
-from distq.broker.verbs import Look
+from distq.broker.ledger import total_depths
+from distq.broker.verbs import Depths, Look
 from distq.errors import UnknownQueue, did_you_mean
 from distq.message import Message, check_id, family, parse, partitions
 from distq.result import Handle
@@ -51,6 +52,11 @@ def _grouped(found: Distq, known: Iterable[str]) -> dict[str, list[str]]:
 def every_place(found: Distq, queue: str | None = None) -> list[str]:
     """The same without the names that people have for them."""
     return [name for names in places(found, queue).values() for name in names]
+
+
+def depths(found: Distq, names: Iterable[str]) -> Depths:
+    """How many tasks are where, in all these queues or partitions together."""
+    return total_depths([found.broker.run(verbs.depths(found.broker.prefix(name))) for name in names])
 
 
 # -- one task ---------------------------------------------------------------------------------------------------------
@@ -128,6 +134,26 @@ def find_dead(found: Distq, wanted: DeadFilter) -> list[DeadLetter]:
         return [letter for id in sorted(wanted.ids) for letter in dead_by_id(found, id)]
     letters = {(letter.queue, letter.id): letter for letter in newest_first(found, wanted)}
     return list(letters.values())
+
+
+def replay_dead(found: Distq, letters: Iterable[DeadLetter], every_ms: float = 0) -> int:
+    """Runs them again; answers how many. `every_ms`: one after the other, queue after queue."""
+    count = 0
+    for queue, ids in _by_queue(letters).items():
+        count += inspect.replay(found.broker, queue, ids, every_ms, count * every_ms)
+    return count
+
+
+def purge_dead(found: Distq, letters: Iterable[DeadLetter]) -> int:
+    """Deletes them for good; answers how many."""
+    return sum(inspect.purge_dead(found.broker, queue, ids) for queue, ids in _by_queue(letters).items())
+
+
+def _by_queue(letters: Iterable[DeadLetter]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for letter in letters:
+        groups.setdefault(letter.queue, []).append(letter.id)
+    return groups
 
 
 def dead_by_id(found: Distq, id: str) -> Iterator[DeadLetter]:

@@ -27,7 +27,7 @@ PAGE = 200
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead task."""
+    """One dead task, with its last error."""
 
     id: str
     queue: str

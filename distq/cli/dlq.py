@@ -9,12 +9,11 @@ from itertools import islice
 import typer
 
 from distq.app import Distq
-from distq.broker import inspect, verbs
 from distq.broker.inspect import DeadFilter, DeadLetter
 from distq.cli import complete, output, target, values
 from distq.cli.tasks import show
 from distq.errors import ConfigurationError
-from distq.facts import every_place, find_dead, newest_first
+from distq.facts import depths, every_place, find_dead, newest_first, purge_dead, replay_dead
 from distq.rate import Rate
 
 app = typer.Typer(
@@ -97,9 +96,7 @@ def replay(
     if dry_run:
         _would(as_json, "replay", letters)
     else:
-        count = 0
-        for queue, group in _by_queue(letters).items():
-            count += inspect.replay(found.broker, queue, group, every_ms, count * every_ms)
+        count = replay_dead(found, letters, every_ms)
         output.told(as_json, {"replayed": count}, f"replayed {output.number(count, 'task')}")
     _complain_about_missing(ids, letters)
 
@@ -134,7 +131,7 @@ def purge(
     else:
         if letters:
             output.ask(yes, as_json, f"Delete {output.number(len(letters), 'dead task')} for good?")
-        count = sum(inspect.purge_dead(found.broker, queue, group) for queue, group in _by_queue(letters).items())
+        count = purge_dead(found, letters)
         output.told(as_json, {"deleted": count}, f"deleted {output.number(count, 'task')}")
     _complain_about_missing(ids, letters)
 
@@ -163,13 +160,6 @@ def _chosen(
     return wanted
 
 
-def _by_queue(letters: list[DeadLetter]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for letter in letters:
-        groups.setdefault(letter.queue, []).append(letter.id)
-    return groups
-
-
 # -- what is said ---------------------------------------------------------------------------------------------------
 
 
@@ -194,8 +184,7 @@ def _summary(found: Distq, wanted: DeadFilter, read: int, most: int) -> str:
         )
     if not wanted.is_empty:
         return f"{most} shown, there are more: --limit"
-    prefixes = map(found.broker.prefix, every_place(found))
-    total = sum(found.broker.run(verbs.depths(prefix)).dead for prefix in prefixes)
+    total = depths(found, every_place(found)).dead
     return f"{output.number(total, 'dead task')}, {most} shown: --limit"
 
 

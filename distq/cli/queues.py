@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from distq.app import Distq
-from distq.broker import inspect, verbs
-from distq.broker.ledger import total_depths
+from distq import facts
+from distq.broker import inspect
 from distq.cli import complete, output, person, target, values
 from distq.errors import ConfigurationError
-from distq.facts import places
 
 LEVELS = ("high", "default", "low", "scheduled")
 
@@ -34,10 +32,10 @@ def queues(
 ) -> None:
     """Show how many tasks are where, per queue."""
     found = target.find_app(app, broker, name)
-    every = places(found)
+    every = facts.places(found)
     if each:
         every = {name: [name] for names in every.values() for name in names}
-    depths = {queue: _depths(found, names) for queue, names in every.items()}
+    depths = {queue: facts.depths(found, names) for queue, names in every.items()}
     if as_json:
         output.print_json([{"queue": queue, **depth._asdict()} for queue, depth in depths.items()])
         return
@@ -72,8 +70,8 @@ def purge(
     """
     levels = _levels(priority, scheduled)
     found = target.find_app(app, broker, name)
-    (names,) = places(found, queue).values()
-    depth = _depths(found, names)
+    (names,) = facts.places(found, queue).values()
+    depth = facts.depths(found, names)
     count = sum(getattr(depth, level) for level in levels)
     if dry_run:
         said = f"would cancel {output.number(count, 'task')} of {queue}"
@@ -84,11 +82,6 @@ def purge(
     by = person.asks("purge")
     taken = sum(inspect.purge(found.broker, name, level, by) for level in levels for name in names)
     output.told(as_json, {"queue": queue, "cancelled": taken}, f"cancelled {output.number(taken, 'task')} of {queue}")
-
-
-def _depths(found: Distq, names: list[str]) -> verbs.Depths:
-    """Of all these partitions together."""
-    return total_depths([found.broker.run(verbs.depths(found.broker.prefix(name))) for name in names])
 
 
 def _levels(priority: str | None, scheduled: bool) -> tuple[str, ...]:

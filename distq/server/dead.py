@@ -14,7 +14,7 @@ from starlette.responses import Response
 from distq.broker import inspect
 from distq.broker.inspect import DeadFilter, DeadLetter
 from distq.durations import seconds
-from distq.facts import dead_by_id, every_place, newest_first
+from distq.facts import dead_by_id, every_place, newest_first, purge_dead, replay_dead
 from distq.message import MAX_ID, MAX_NAME
 from distq.rate import Rate
 from distq.server.calls import Duration
@@ -127,11 +127,8 @@ def replay(request: Request) -> Response:
     letters, is_all = _choose(site, said)
     if not said.dry_run:
         may_enqueue(request, len(letters))
-        number = 0
-        for name, ids in _by_queue(letters).items():
-            number += inspect.replay(site.app.broker, name, ids, every_ms, number * every_ms)
-        return answer({"number": number, "dry_run": False, "complete": is_all})
-    return answer({"number": len(letters), "dry_run": True, "complete": is_all})
+    number = len(letters) if said.dry_run else replay_dead(site.app, letters, every_ms)
+    return answer({"number": number, "dry_run": said.dry_run, "complete": is_all})
 
 
 @router.post("/purge", responses={200: {"model": Replayed}, **WRITES}, openapi_extra=accepts(Chosen))
@@ -140,10 +137,7 @@ def purge(request: Request) -> Response:
     needs(request, "admin")
     site, said = site_of(request), body_of(request, Chosen)
     letters, is_all = _choose(site, said)
-    number = len(letters)
-    if not said.dry_run:
-        groups = _by_queue(letters).items()
-        number = sum(inspect.purge_dead(site.app.broker, name, ids) for name, ids in groups)
+    number = len(letters) if said.dry_run else purge_dead(site.app, letters)
     return answer({"number": number, "dry_run": said.dry_run, "complete": is_all})
 
 
@@ -165,13 +159,6 @@ def _choose(site: Site, said: Chosen) -> tuple[list[DeadLetter], bool]:
 
 def _filter(type: str, error: str, older_than: str) -> DeadFilter:
     return DeadFilter(frozenset(), type, error, seconds(older_than, "older_than") if older_than else 0.0)
-
-
-def _by_queue(letters: list[DeadLetter]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for letter in letters:
-        groups.setdefault(letter.queue, []).append(letter.id)
-    return groups
 
 
 def _told(site: Site, letter: DeadLetter) -> dict[str, Any]:

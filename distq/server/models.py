@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from distq.broker.inspect import DeadLetter
+
 State = Literal["queued", "scheduled", "running", "completed", "dead", "cancelled", "expired", "unknown"]
 
 
@@ -125,19 +127,6 @@ class FoundTasks(BaseModel):
 
     tasks: list[FoundTask]
     next: str | None
-
-
-class DeadLetter(BaseModel):
-    """One dead task, with its last error."""
-
-    id: str
-    queue: str
-    type: str
-    error: str
-    message: str
-    attempts: int
-    died_at_ms: int
-    enqueued_at_ms: int
 
 
 class DeadLetters(BaseModel):

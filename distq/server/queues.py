@@ -7,10 +7,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from distq.broker import inspect, verbs
-from distq.broker.ledger import total_depths
+from distq.broker import inspect
 from distq.errors import UnknownQueue
-from distq.facts import places
+from distq.facts import depths, places
 from distq.server.models import Depths, Purged, Queues
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, Strict, accepts, answer, body_of, needs, problems, site_of
@@ -25,14 +24,14 @@ PLACES: tuple[Place, ...] = ("high", "default", "low", "scheduled")
 def every(request: Request) -> Response:
     """The depths of all queues."""
     site = site_of(request)
-    return answer({"queues": [_told(queue, depths_of(site, names)) for queue, names in places(site.app).items()]})
+    return answer({"queues": [_told(site, queue, names) for queue, names in places(site.app).items()]})
 
 
 @router.get("/{queue:path}", responses={200: {"model": Depths}, **READS, **problems(404)})
 def one(request: Request, queue: str) -> Response:
     """The depths of one queue, or of a partition: `bulk/3`."""
     site = site_of(request)
-    return answer(_told(queue, depths_of(site, _places(site, queue))))
+    return answer(_told(site, queue, _places(site, queue)))
 
 
 class Purge(Strict):
@@ -54,20 +53,14 @@ def purge(request: Request, queue: str) -> Response:
     levels = (said.place,) if said.place else PLACES
     names = _places(site, queue)
     if said.dry_run:
-        depths = depths_of(site, names)
-        return answer({"number": sum(getattr(depths, level) for level in levels), "dry_run": True})
+        found = depths(site.app, names)
+        return answer({"number": sum(getattr(found, level) for level in levels), "dry_run": True})
     taken = sum(inspect.purge(site.app.broker, name, level) for level in levels for name in names)
     return answer({"number": taken, "dry_run": False})
 
 
-def depths_of(site: Site, names: list[str]) -> verbs.Depths:
-    """Of all these partitions together."""
-    broker = site.app.broker
-    return total_depths([broker.run(verbs.depths(broker.prefix(name))) for name in names])
-
-
-def _told(queue: str, depths: verbs.Depths) -> dict[str, Any]:
-    return {"queue": queue, **depths._asdict()}
+def _told(site: Site, queue: str, names: list[str]) -> dict[str, Any]:
+    return {"queue": queue, **depths(site.app, names)._asdict()}
 
 
 def _places(site: Site, queue: str) -> list[str]:

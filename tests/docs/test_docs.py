@@ -244,9 +244,9 @@ def test_the_index_of_decisions_has_each_record_once() -> None:
     assert re.findall(r"\((0\d{3}[\w-]*\.md)\)", index) == [record.name for record in RECORDS]
 
 
-def test_decisions_have_numbers_of_their_own() -> None:
+def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [record.name[:4] for record in RECORDS]
-    assert len(numbers) == len(set(numbers))
+    assert numbers == [f"{number:04}" for number in range(1, len(RECORDS) + 1)]
     assert all(record.read_text().startswith(f"# {record.name[:4]} ") for record in RECORDS)
 
 
