@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+
+from distq.supervisor.signals import FOR_LATER
 
 
 def main() -> None:
     """The console script."""
+    is_host = sys.argv[1:2] == ["run"]
+    if is_host:
+        signal.pthread_sigmask(signal.SIG_BLOCK, FOR_LATER)
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than UTF-8
-    if sys.argv[1:2] == ["run"]:
+    if is_host:
         from distq.cli.launch import launch  # noqa: PLC0415 (each way imports what it needs, and no more)
 
         sys.exit(launch())

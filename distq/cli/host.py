@@ -11,6 +11,7 @@ import sys
 from distq.config import WorkerConfig
 from distq.errors import DistqError
 from distq.logs import configure
+from distq.supervisor.signals import FOR_LATER
 
 
 class PortUnavailable(DistqError):
@@ -40,6 +41,7 @@ def host(config: WorkerConfig) -> int:
     if code == START_AGAIN:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, FOR_LATER)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (this very program)
     return code
 

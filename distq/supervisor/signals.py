@@ -7,6 +7,8 @@ import os
 import signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1)
+FOR_LATER = {signal.SIGHUP, signal.SIGUSR1}
+"""They are blocked from the first moment of a host until they can be obeyed: by themselves they end a process."""
 
 
 def catch_signals() -> int:
@@ -17,6 +19,7 @@ def catch_signals() -> int:
     for number in (*SIGNALS, signal.SIGCHLD):
         signal.signal(number, lambda number, frame: None)
     signal.set_wakeup_fd(writer)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # what has come since the start of the program
     return reader
 
 

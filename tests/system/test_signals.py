@@ -11,7 +11,8 @@ import pytest
 
 from distq.broker import verbs
 from distq.result import Handle
-from distq.supervisor.signals import in_order
+from distq.supervisor.autopsy import blocks
+from distq.supervisor.signals import FOR_LATER, in_order
 from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, render, wait
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
@@ -68,6 +69,16 @@ def test_usr1_shows_what_everybody_is_at(start: Start, journal: Journal, gate: P
     for handle in handles:
         handle.get(timeout=10)
     assert host.children == before
+
+
+def test_usr1_and_hup_in_the_first_moments_of_a_host_wait_until_they_can_be_obeyed(start: Start) -> None:
+    host = start("releases", ready=False)
+    eventually(lambda: all(blocks(host.supervisor, number) for number in FOR_LATER), "the program has begun")
+    for number in FOR_LATER:
+        host.send(number)
+    host.await_ready()
+    assert not any(blocks(pid, number) for pid in (host.supervisor, *host.children) for number in FOR_LATER)
+    assert host.terminate() == 0
 
 
 def test_usr1_shows_also_what_is_stuck_in_c_code(start: Start, journal: Journal) -> None:
