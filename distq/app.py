@@ -28,12 +28,14 @@ from distq.names import check_names
 from distq.options import (
     BUILT_IN,
     CallOptions,
-    Defaults,
+    QueueDeclaration,
+    QueueDefaults,
     QueueOptions,
     TaskOptions,
     call,
     declaration,
     defaults,
+    queue_defaults,
 )
 from distq.periodic import ScheduleOptions, check_rhythm
 from distq.result import Handle
@@ -124,7 +126,7 @@ class Distq:
         )
         self.said = defaults(options)
         self.defaults = self.said.over(BUILT_IN)
-        self.queues: dict[str, Defaults] = {"default": Defaults()}
+        self.queues: dict[str, QueueDefaults] = {"default": QueueDefaults()}
         self.partitions: dict[str, int] = {}
         """How many, of queues that were declared with `queue`."""
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
@@ -181,15 +183,17 @@ class Distq:
 
         return declare
 
-    def queue(self, name: str, *, partitions: int = 1, **options: Unpack[QueueOptions]) -> str:
+    def queue(self, name: str, *, partitions: int = 1, **options: Unpack[QueueDeclaration]) -> str:
         """Declares a queue with defaults for the tasks in it, and returns its name.
 
         Workers serve all declared queues unless told otherwise. `partitions` (1 to 64): calls are spread over so many
         queues, which a Cluster can hold on different nodes; but not those with an `id`, or of a type with a rate.
+        `max_pending`: so many tasks may wait or be scheduled in it; `on_full`: "reject" (a call raises QueueFull),
+        "block" (it waits for room, at most `block_timeout`), "drop_oldest". Each partition has its share of them.
         """
-        check_names(options, [*QueueOptions.__annotations__, "partitions"], "app.queue")
+        check_names(options, [*QueueDeclaration.__annotations__, "partitions"], "app.queue")
         count = message.check_partitions(partitions)
-        self.queues[message.check_place(name, "queue")] = defaults(options)
+        self.queues[message.check_place(name, "queue")] = queue_defaults(options, count)
         self.partitions[name] = count
         return name
 
@@ -212,7 +216,7 @@ class Distq:
                 f"type {declared.type!r} is declared twice: by {other.__module__}.{other.__qualname__} and by "
                 f"{function.__module__}.{function.__qualname__}; give one of them another type="
             )
-        self.queues.setdefault(declared.queue, Defaults())
+        self.queues.setdefault(declared.queue, QueueDefaults())
         is_batch = declared.flow is not None and declared.flow.batch is not None
         task: Task[Any, Any, Any] = (BatchTask if is_batch else Task)(self, function, declared)
         for known in (function, *declared.upgrades.values()):

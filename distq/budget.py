@@ -14,7 +14,7 @@ from distq.broker.verbs import Command
 from distq.durations import Duration, format_duration, seconds
 from distq.errors import BudgetExhausted, ConfigurationError
 from distq.flow import NO_KEY, Key, check_key, key_of
-from distq.options import Defaults
+from distq.options import QueueDefaults
 from distq.outcome import MAX_DELAY_S
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def declare(app: Distq, name: str, amounts: tuple[str, ...], per: Key | None, qu
         raise ConfigurationError(f"budget {name!r} is declared twice: give one of them another name")
     place = message.check_place(queue, "queue")
     key = None if per is None else check_key(per, "per")
-    app.queues.setdefault(place, Defaults())
+    app.queues.setdefault(place, QueueDefaults())
     app.budgets[name] = Budget(app, terms(name, amounts, key, place))
     return app.budgets[name]
 

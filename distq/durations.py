@@ -11,6 +11,8 @@ from distq.errors import ConfigurationError
 Duration = float | timedelta | str
 """Seconds, a timedelta, or text such as "90s", "5m", "2h", "7d"."""
 
+MAX_TTL_S = 366 * 86400
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?\s*\Z")
 
@@ -31,6 +33,22 @@ def seconds(value: object, what: str) -> float:
         raise ConfigurationError(
             f'{what}={value!r:.80} is no duration: give seconds, a timedelta, or text such as "10s", "5m", "2h", "7d"'
         )
+    return number
+
+
+def ttl_s(value: object, what: str = "result_ttl") -> int:
+    """A time to live in whole seconds; anything above 0 lives at least one."""
+    number = seconds(value, what)
+    if number > MAX_TTL_S:
+        raise ConfigurationError(f"{what}={value!r:.80} is more than a year")
+    return max(1, round(number)) if number > 0 else 0
+
+
+def positive_ms(value: object, what: str) -> int:
+    """Milliseconds; at least one."""
+    number = round(seconds(value, what) * 1000)
+    if number <= 0:
+        raise ConfigurationError(f"{what}={value!r:.80}: give a time above 0")
     return number
 
 

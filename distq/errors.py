@@ -11,6 +11,7 @@
     ├── UnknownSchedule             no schedule of this name is in the broker
     ├── AlreadyEnqueued             `on_duplicate="raise"`: there is a task already for such a call; its id is told
     ├── BudgetExhausted             `acquire(timeout=…)` cannot have it in time (also a TimeoutError)
+    ├── QueueFull                   `max_pending=`: so many wait already that there is no room, raised by `.delay()`
     ├── BrokerError                 the broker cannot do what was asked
     │   ├── BrokerUnavailable       no answer within the time limit: nothing is known to have happened, try again
     │   │   └── NotDurable          `durable=True`: replicas or disk did not confirm it in time; it may be queued
@@ -89,6 +90,23 @@ class BudgetExhausted(DistqError, TimeoutError):
     `retry_after` says in how many seconds it would have been there."""
 
     retry_after: float = 0.0
+
+
+class QueueFull(DistqError):
+    """So many tasks wait already, of the queue or of the type, that there is no room: nothing was enqueued.
+
+    `retry_after` (seconds): when there may be room, by how fast the queue has emptied lately. `limit`: its
+    `max_pending`. `count`: how many wait. `handles`: those calls of a `delay_many` for which there was room; in a call
+    with `on_full="block"` the time to wait was over.
+    """
+
+    retry_after: float = 1.0
+    limit: int = 0
+    count: int = 0
+    handles: Sequence[Any] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QueueFull, self.args, {"retry_after": self.retry_after, "limit": self.limit, "count": self.count}
 
 
 class BrokerError(DistqError):

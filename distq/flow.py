@@ -49,6 +49,8 @@ class Flow:
     weights: Mapping[str, float] | Callable[[str], float] | None = None
     uses: tuple[Use, ...] = ()
     batch: Batch | None = None
+    is_counted: bool = False
+    """It is kept how many run, and they have lanes of their own: for a bound."""
 
     def policy(self) -> bytes:
         """As the scripts keep it."""
@@ -57,6 +59,7 @@ class Flow:
             "mk": self.max_running_per_key, "f": self.is_fair, "o": self.is_ordered,
             "b": {use.terms.name: use.terms.declared for use in self.uses},
             "n": self.batch and self.batch.size, "w": self.batch and self.batch.within_ms,
+            "c": self.is_counted,
         }  # fmt: skip
         packed: bytes = msgpack.packb({name: value for name, value in said.items() if value})
         return packed

@@ -32,6 +32,9 @@ ELSEWHERE = {
     "unique_key": "unique",
     "dedupe": "unique",
     "deduplication": "unique",
+    "max_length": "max_pending",
+    "maxsize": "max_pending",
+    "overflow": "on_full",
 }
 """What other task queues call it -> what it is called here."""
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from distq import message
 from distq.amounts import HasTerms, check_queue
 from distq.backoff import Backoff, resolve
+from distq.bounds import Bound, BoundOptions, applying, bound
 from distq.clock import eta_ms
-from distq.durations import Duration, seconds
+from distq.durations import Duration, positive_ms, seconds, ttl_s
 from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
 from distq.flow import Arguments, Flow, flow
 from distq.names import check_names
 from distq.rate import Rate
+from distq.time_limits import LIMITS, time_limits
 from distq.unique import Unique, UniqueOptions, said_of, unique
 from distq.upgrade import Upgrade, check_upgrades, check_version
 
@@ -29,15 +31,13 @@ ExceptionClass = type[BaseException]
 RetryRules = Mapping[ExceptionClass, "int | RetryRule"]
 
 MAX_RETRIES = 1000
-MAX_TTL_S = 366 * 86400
-MAX_LIMIT_S = 366 * 86400
 MAX_SLOTS = 10_000
 
 
 Told = Callable[[tuple[Any, ...], Mapping[str, Any]], "bytes | None"]
 
 
-class TaskOptions(UniqueOptions, total=False):
+class TaskOptions(UniqueOptions, BoundOptions, total=False):
     """Options of `@app.task(...)`."""
 
     type: str
@@ -76,6 +76,10 @@ class QueueOptions(TypedDict, total=False):
     durable: bool
     soft_time_limit: Duration
     time_limit: Duration
+
+
+class QueueDeclaration(QueueOptions, BoundOptions, total=False):
+    """All options of `app.queue(name, ...)`."""
 
 
 class CallOptions(UniqueOptions, total=False):
@@ -136,7 +140,14 @@ class Defaults:
         )
 
     def _all(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, one.name) for one in fields(self))
+        return tuple(getattr(self, one.name) for one in fields(Defaults))
+
+
+@dataclass(frozen=True)
+class QueueDefaults(Defaults):
+    """What `app.queue(...)` said: defaults for the tasks in it, and what holds for itself."""
+
+    bound: Bound | None = None
 
 
 BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None, False)
@@ -164,6 +175,7 @@ class Declaration:
     """So many of it one process runs at a time; 0: any number."""
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
+    bound: Bound | None = None
 
     @property
     def versions(self) -> dict[str, int]:
@@ -188,6 +200,7 @@ class Call:
     flow: Told | None = None
     """What its message says of its flow and its name, by the arguments."""
     unique: Unique | None = None
+    bounds: tuple[Bound, ...] = ()
 
     def fresh_options(self) -> Mapping[str, Any]:
         """The script's options for one more call: a given id comes with a token, so that a resend is recognized."""
@@ -195,8 +208,6 @@ class Call:
 
 
 _SAID_BY_CALLS = ("priority", "retries", "result_ttl", "durable", "soft_time_limit", "time_limit")
-
-LIMITS = ("soft_time_limit", "time_limit")
 
 
 def check_retries(value: object) -> int:
@@ -225,21 +236,6 @@ def check_slots(value: object) -> int:
     return value
 
 
-def ttl_s(value: Any, what: str = "result_ttl") -> int:
-    """A time to live in whole seconds; anything above 0 lives at least one."""
-    number = seconds(value, what)
-    if number > MAX_TTL_S:
-        raise ConfigurationError(f"{what}={value!r:.80} is more than a year")
-    return max(1, round(number)) if number > 0 else 0
-
-
-def _positive_ms(value: Any, what: str) -> int:
-    number = round(seconds(value, what) * 1000)
-    if number <= 0:
-        raise ConfigurationError(f"{what}={value!r:.80}: give a time above 0")
-    return number
-
-
 def defaults(options: Mapping[str, Any]) -> Defaults:
     """The options that queues, tasks and applications have in common."""
     return Defaults(
@@ -247,28 +243,16 @@ def defaults(options: Mapping[str, Any]) -> Defaults:
         retries=check_retries(options["retries"]) if "retries" in options else None,
         backoff=resolve(options["backoff"]) if "backoff" in options else None,
         result_ttl_s=ttl_s(options["result_ttl"]) if "result_ttl" in options else None,
-        expires_ms=_positive_ms(options["expires"], "expires") if "expires" in options else None,
+        expires_ms=positive_ms(options["expires"], "expires") if "expires" in options else None,
         durable=_yes_or_no(options["durable"], "durable") if "durable" in options else None,
-        **_time_limits(options),
+        **time_limits(options),
     )
 
 
-def _time_limits(options: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are given, in seconds."""
-    found = {f"{name}_s": _limit_s(options[name], name) for name in LIMITS if name in options}
-    if len(found) == 2 and found["soft_time_limit_s"] >= found["time_limit_s"]:
-        raise ConfigurationError(
-            f"soft_time_limit={options['soft_time_limit']!r:.80} is not below "
-            f"time_limit={options['time_limit']!r:.80}: the process would be ended before the handler is told"
-        )
-    return found
-
-
-def _limit_s(value: Any, what: str) -> float:
-    number = seconds(value, what)
-    if not 0 < number <= MAX_LIMIT_S:
-        raise ConfigurationError(f"{what}={value!r:.80}: give a time above 0, and at most a year")
-    return number
+def queue_defaults(options: Mapping[str, Any], partitions: int) -> QueueDefaults:
+    """What `app.queue` was told."""
+    said, bounded = defaults(options), bound(options, "app.queue")
+    return QueueDefaults(**vars(said), bound=bounded and bounded.spread(partitions))
 
 
 def _yes_or_no(value: object, what: str) -> bool:
@@ -281,6 +265,9 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
     """The checked form of `@app.task(**options)` on a function called `name`."""
     check_names(options, [*TaskOptions.__annotations__, "batch"], "@app.task")
     rate, flows = flow(options)
+    bounded = bound(options, "@app.task")
+    if bounded is not None:
+        flows = replace(flows or Flow(), is_counted=True)
     version = check_version(options.get("version", 1))
     type = message.check_type(options.get("type", name))
     queue = message.check_place(options.get("queue", "default"), "queue")
@@ -299,6 +286,7 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         slots=check_slots(options["slots"]) if "slots" in options else 0,
         version=version,
         upgrades=check_upgrades(version, options.get("upgrade", {})),
+        bound=bounded,
     )
 
 
@@ -316,7 +304,7 @@ def _rule(cls: object, rule: object) -> RetryRule:
     return RetryRule(check_retries(rule))
 
 
-def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, options: Mapping[str, Any]) -> Call:
+def call(declared: Declaration, queues: Mapping[str, QueueDefaults], app: Defaults, options: Mapping[str, Any]) -> Call:
     """The options of one call, checked and resolved."""
     check_names(options, CallOptions.__annotations__, "options()")
     queue = options.get("queue", declared.queue)
@@ -358,6 +346,7 @@ def call(declared: Declaration, queues: Mapping[str, Defaults], app: Defaults, o
         max_deliveries=declared.max_deliveries,
         durable=bool(known.durable),
         unique=names,
+        bounds=applying(declared.bound, message.typed(declared.type, declared.version), queues[queue].bound),
     )
 
 
@@ -384,7 +373,7 @@ def _script_options(options: Mapping[str, Any], known: Defaults, declared: Decla
     if isinstance(expires, datetime):
         told["expires"] = eta_ms(expires, "expires")
     elif expires is not None:
-        told["expires_in"] = _positive_ms(expires, "expires")
+        told["expires_in"] = positive_ms(expires, "expires")
     elif known.expires_ms is not None:
         told["expires_in"] = known.expires_ms
     return told | limits_told(declared)

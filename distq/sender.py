@@ -7,19 +7,22 @@ command in wire form. A call then costs binding, packing, one write and one read
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from distq import answers, message
+from distq import answers, bulk, message
+from distq.bounds import applying, told
 from distq.broker import verbs
+from distq.broker.room import Word, words
 from distq.broker.scripts import script
 from distq.codec import SHALLOW, is_too_deep
 from distq.errors import ConfigurationError, NotDurable, PayloadTooLarge
 from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
-from distq.options import Call, limits_told
+from distq.options import Call, QueueDefaults, limits_told
+from distq.pressure import ainsist, insist
 from distq.result import Handle
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ BULK, BULK_BYTES = 1000, 1 << 20
 """Messages in one script call of `delay_many`, and about so many bytes: none keeps the broker or the network long."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_DEFAULTS = QueueDefaults()
 
 
 class Sender(Generic[P, R]):
@@ -56,7 +60,7 @@ class Sender(Generic[P, R]):
     def __init__(self, app: Distq, type: str, call: Call, bind: Callable[[Any, Any], None]) -> None:
         self.type = type
         self._app, self._call, self._bind = app, call, bind
-        self._apart = call.id is not None or call.durable or call.flow is not None
+        self._apart = call.id is not None or call.durable or call.flow is not None or bool(call.bounds)
         self._fitting: set[int] = set()  # so many positional arguments alone fit
         self._head = message.head(call.type, call.priority, call.result_ttl_s, call.max_deliveries)
         self._verb = script("enqueue")
@@ -93,8 +97,8 @@ class Sender(Generic[P, R]):
         self._check_many()
         app = self._app
         handles: list[Handle[R]] = []
-        if self._call.durable:
-            return self._send_many_durably(self.packed(calls), handles, None)
+        if self._call.durable or self._call.bounds:
+            return bulk.send(self, self.packed(calls), handles)
         with app.broker.exchange.flight(self._verb) as flight:
             for messages in self.packed(calls):
                 place = self._next()
@@ -112,7 +116,7 @@ class Sender(Generic[P, R]):
 
     async def asend_packed(self, packed: Iterator[list[bytes]]) -> list[Handle[R]]:
         """Sends what `packed` gives."""
-        return await self._asend_many(packed, [], None)
+        return await bulk.asend(self, packed, [])
 
     def _check_many(self) -> None:
         if self._call.id is not None:
@@ -200,89 +204,41 @@ class Sender(Generic[P, R]):
         self._app.broker.open(queue)
         front = self._front if given is None else self._fresh_front()
         id = message.new_id(queue) if given is None else given
-        call = verbs.enqueue_one(front, id, data)
-        if self._call.durable:
-            return self._send_durably(id, call, given is not None)
-        reply = self._app.broker.exchange.run_script(self._verb, call)
-        return answers.handle(self._app, self._call, id, reply[0], given is not None)
+        return self._deliver(id, verbs.enqueue_one(front, id, data), given is not None)
 
-    def _send_durably(self, id: str, call: bytes, is_given: bool) -> Handle[R]:
+    def _deliver(self, id: str, call: bytes, is_given: bool) -> Handle[R]:
         broker, queue = self._app.broker, self._call.queue
+
+        def attempt() -> Word:
+            if self._call.durable:
+                return words(broker.durable.run_script(broker.prefix(queue), self._verb, call), 1)[0]
+            return words(broker.exchange.run_script(self._verb, call), 1)[0]
+
         try:
-            reply = broker.durable.run_script(broker.prefix(queue), self._verb, call)
+            word = insist(self._app, queue, self._call.bounds, attempt)
         except NotDurable as error:
-            error.id, error.again = id, partial(self._send_durably, id, call, is_given)
+            error.id, error.again = id, partial(self._deliver, id, call, is_given)
             raise
-        return answers.handle(self._app, self._call, id, reply[0], is_given)
-
-    def _send_many_durably(
-        self,
-        packed: Iterator[list[bytes]],
-        handles: list[Handle[R]],
-        pending: tuple[Sender[P, R], list[str], bytes] | None,
-    ) -> list[Handle[R]]:
-        """Each script call is certain before the next one goes out: a failover in between would have taken it."""
-        broker = self._app.broker
-        while True:
-            if pending is None:
-                messages = next(packed, None)
-                if messages is None:
-                    return answers.checked(self._call, handles)
-                place = self._next()
-                new = message.new_ids(place._call.queue, len(messages))
-                pending = place, new, verbs.enqueue_many(place._front, new, messages)
-            place, ids, call = pending
-            queue = broker.open(place._call.queue)
-            try:
-                words = broker.durable.run_script(queue, self._verb, call)
-            except NotDurable as error:
-                error.id, error.again = ids[0], partial(self._send_many_durably, packed, handles, pending)
-                raise
-            handles += answers.handles(self._app, place._call, ids, words)
-            pending = None
-
-    async def _asend_many(
-        self,
-        packed: Iterator[list[bytes]],
-        handles: list[Handle[R]],
-        pending: tuple[Sender[P, R], list[str], Any] | None,
-    ) -> list[Handle[R]]:
-        broker, is_durable = self._app.async_broker, self._call.durable
-        while True:
-            if pending is None:
-                messages = next(packed, None)
-                if messages is None:
-                    return answers.checked(self._call, handles)
-                place = self._next()
-                pending = place, message.new_ids(place._call.queue, len(messages)), messages
-            place, ids, messages = pending
-            try:
-                words = await broker.enqueue_many(place._call.queue, place._front, ids, messages, is_durable=is_durable)
-            except NotDurable as error:
-                error.id, error.again = ids[0], partial(self._asend_many, packed, handles, pending)
-                raise
-            handles += answers.handles(self._app, place._call, ids, words)
-            pending = None
+        return answers.handle(self._app, self._call, id, word, is_given)
 
     async def _asend(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Handle[R]:
-        app, queue = self._app, self._call.queue
         data = self._pack(args, kwargs, headers)
-        id, front = self._call.id, self._front
+        id = self._call.id
         fresh_front = b"" if id is None else self._fresh_front()
-        id = id or message.new_id(queue)
-        if self._call.durable:
-            return await self._asend_durably(id, data, fresh_front)
-        word = await app.async_broker.enqueue(queue, front, id, data, fresh_front)
-        return answers.handle(self._app, self._call, id, word, bool(fresh_front))
+        return await self._adeliver(id or message.new_id(self._call.queue), data, fresh_front)
 
-    async def _asend_durably(self, id: str, data: bytes, fresh_front: bytes) -> Handle[R]:
-        app, queue = self._app, self._call.queue
+    async def _adeliver(self, id: str, data: bytes, fresh_front: bytes) -> Handle[R]:
+        app, call = self._app, self._call
+
+        def attempt() -> Awaitable[Word]:
+            return app.async_broker.enqueue(call.queue, self._front, id, data, fresh_front, is_durable=call.durable)
+
         try:
-            word = await app.async_broker.enqueue(queue, self._front, id, data, fresh_front, is_durable=True)
+            word = await ainsist(app, call.queue, call.bounds, attempt)
         except NotDurable as error:
-            error.id, error.again = id, partial(self._asend_durably, id, data, fresh_front)
+            error.id, error.again = id, partial(self._adeliver, id, data, fresh_front)
             raise
-        return answers.handle(self._app, self._call, id, word, bool(fresh_front))
+        return answers.handle(app, call, id, word, bool(fresh_front))
 
     def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raises TypeError for arguments that do not fit the function."""
@@ -320,6 +276,7 @@ class Sender(Generic[P, R]):
 
     def _front_with(self, options: Mapping[str, Any]) -> bytes:
         prefix = self._app.broker.prefix(self._call.queue)
+        options = {**options, **told(self._call.bounds)}
         return verbs.enqueue_front(prefix, self._call.type, self._call.priority, verbs.enqueue_options(options))
 
     # -- with middleware around it -----------------------------------------------------------------------------------
@@ -349,7 +306,10 @@ class Sender(Generic[P, R]):
                 flow=task.flow_of(unique) if task else None,
             )  # fmt: skip
         number = random.randrange(spreads_over(self._app, moved))
-        moved = replace(moved, queue=message.partition(moved.queue, number))
+        known = self._app.tasks.get(outgoing.type)
+        whole = self._app.queues.get(moved.queue, NO_DEFAULTS).bound
+        bounds = applying(known.declaration.bound if known else None, moved.type, whole)
+        moved = replace(moved, queue=message.partition(moved.queue, number), bounds=bounds)
         return Sender(self._app, outgoing.type, moved, self._bind)
 
     def _send_outgoing(self, outgoing: Outgoing) -> Handle[R]:

@@ -60,6 +60,7 @@ ARROWS = (
     Arrow("scheduled", "cancelled", "purge", "on request"),
     Arrow("queued", "cancelled", "fire", "the next tick replaces it"),
     Arrow("scheduled", "cancelled", "fire", "the same"),
+    Arrow("queued", "cancelled", "enqueue", 'on_full="drop_oldest": newer ones take its place'),
     Arrow("queued", "expired", "tick", "expires= has passed (a step does it too)"),
     Arrow("queued", "expired", "step", "expires= has passed"),
     Arrow("scheduled", "expired", "tick", "expires= has passed"),

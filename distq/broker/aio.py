@@ -18,19 +18,19 @@ from weakref import WeakKeyDictionary
 
 import hiredis
 
-from distq.broker import cluster, keys, reach, verbs
+from distq.broker import cluster, keys, reach, room, verbs
 from distq.broker.address import mask
 from distq.broker.broker import KNOWN, RECONNECT_S, WAIT_SLICE_S, check_layout, queues_among
 from distq.broker.connect import ATTEMPT_S, LATE_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, Rule, touch
+from distq.broker.room import Word
 from distq.broker.scripts import Reply, Script, encode
+from distq.broker.turns import Like, Turn
 from distq.broker.witness import ROLE, Witness
 from distq.errors import BrokerFull, BrokerUnavailable, NotDurable
 
 T = TypeVar("T")
-
-MAX_BATCH, MAX_BATCH_BYTES = 1000, 1 << 20
 
 
 class AsyncWire:
@@ -124,35 +124,6 @@ class AsyncWire:
             self.close()
 
 
-_Like = tuple[str, bytes, bool, bool]
-"""Queue, front, whether ids were given, whether it is durable: what calls that go out together have in common."""
-
-
-class _Batch:
-    """Enqueues that go out together: calls with the same options."""
-
-    def __init__(self, front: bytes) -> None:
-        self.front = front
-        self.ids: list[str] = []
-        self.messages: list[bytes] = []
-        self.futures: list[asyncio.Future[bytes]] = []
-        self.size = 0
-
-    def add(self, id: str, message: bytes) -> asyncio.Future[bytes]:
-        """The answer to one of them will be there."""
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.ids.append(id)
-        self.messages.append(message)
-        self.futures.append(future)
-        self.size += len(message)
-        return future
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it must not grow any more."""
-        return len(self.ids) >= MAX_BATCH or self.size >= MAX_BATCH_BYTES
-
-
 class _Loop:
     """What one event loop has: its shared connection and the enqueues of its current turn."""
 
@@ -161,7 +132,7 @@ class _Loop:
         self.wires: dict[tuple[str, bool], AsyncWire] = {}
         """One for all calls to a place, one for durable ones: those wait, and what is behind them too."""
         self.opening, self.sealing = asyncio.Lock(), asyncio.Lock()
-        self.batches: dict[_Like, _Batch] = {}
+        self.batches: dict[Like, Turn] = {}
         self.running: set[asyncio.Task[None]] = set()
         self.opened: set[str] = set()
 
@@ -215,17 +186,17 @@ class AsyncBroker:
 
     async def enqueue(
         self, queue: str, front: bytes, id: str, message: bytes, fresh_front: bytes = b"", *, is_durable: bool = False
-    ) -> bytes:
+    ) -> Word:
         """Enqueues one message, together with all others of this turn of the loop that have the same front.
 
-        Answers the script's word. `fresh_front` has the token that goes with an id given by a user; those that
-        travel together share one.
+        Answers the script's word, or that there is no room. `fresh_front` has the token that goes with an id given by a
+        user; those that travel together share one.
         """
         # A durable call may be made again by itself: then it must have its own token.
         state, like = self._state(), (queue, (is_durable and fresh_front) or front, bool(fresh_front), is_durable)
         batch = state.batches.get(like)
         if batch is None:
-            batch = state.batches[like] = _Batch(fresh_front or front)
+            batch = state.batches[like] = Turn(fresh_front or front)
             state.start(self._flush(state, like, batch))
         future = batch.add(id, message)
         if batch.is_full:
@@ -240,7 +211,7 @@ class AsyncBroker:
 
     async def enqueue_many(
         self, queue: str, front: bytes, ids: Sequence[str], messages: Sequence[bytes], *, is_durable: bool = False
-    ) -> list[bytes]:
+    ) -> list[Word]:
         """Enqueues messages of one queue in one script call."""
         state, until = self._state(), self._deadline()
         command = verbs.enqueue(front, ids, messages)
@@ -256,12 +227,23 @@ class AsyncBroker:
 
     async def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
-        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
+        reply: bytes | None = await self._block(
+            place, lambda slice_s: encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), timeout
+        )
+        return reply
+
+    async def wait_room(self, queue: str, type: str, timeout: float) -> None:
+        """Waits until there may be room for a call that was refused, at most for so long (or a slice)."""
+        place = room.place(self.prefix(queue), type)
+        await self._block(place, lambda slice_s: room.wait(place, slice_s), timeout)
+
+    async def _block(self, place: str, command: Callable[[float], bytes], timeout: float) -> Reply:
+        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         wire = AsyncWire(cluster.place(self.url, place), reach.patience(self.url, min(self.timeout, ATTEMPT_S)))
         try:
             await wire.open()
-            reply = await wire.call(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), slice_s + LATE_S)
+            return await wire.call(command(slice_s), slice_s + LATE_S)
         except ServerError as error:
             if error.code in (*PASSING, "OOM"):
                 await asyncio.sleep(min(RECONNECT_S, timeout))
@@ -272,7 +254,6 @@ class AsyncBroker:
             return None
         finally:
             wire.close()
-        return cast("bytes | None", reply)
 
     def close(self) -> None:
         """Closes the connections of the running loop."""
@@ -288,7 +269,7 @@ class AsyncBroker:
             self._loops[loop] = _Loop(self.url, self.timeout)
         return self._loops[loop]
 
-    async def _flush(self, state: _Loop, like: _Like, batch: _Batch) -> None:
+    async def _flush(self, state: _Loop, like: Like, batch: Turn) -> None:
         """Runs after the current turn of the loop: everything that it enqueued goes out together.
 
         Durable calls go out one batch after the other, and what comes while one waits goes with the next.

@@ -6,14 +6,14 @@ The verbs themselves are in `verbs.py`; here they meet connections. It owns no s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from distq.broker import keys, reach, verbs
+from distq.broker import keys, reach, room, verbs
 from distq.broker.address import mask
 from distq.broker.connect import LATE_S, PASSING, ServerError
 from distq.broker.durable import Durable
-from distq.broker.scripts import encode
+from distq.broker.scripts import Reply, encode
 from distq.broker.spread import exchange
 from distq.errors import BrokerUnavailable, LayoutMismatch
 
@@ -76,8 +76,20 @@ class Broker:
 
         Call `look` with `waits` first. The answer is moved onto itself: it stays, and any number of waiters get it.
         """
-        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         place = keys.key(self.prefix(queue), "ANSWER", id)
+        reply: bytes | None = self._block(
+            place, lambda slice_s: encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"), timeout
+        )
+        return reply
+
+    def wait_room(self, queue: str, type: str, timeout: float) -> None:
+        """Blocks until there may be room for a call that was refused, at most for so long (or a slice)."""
+        place = room.place(self.prefix(queue), type)
+        self._block(place, lambda slice_s: room.wait(place, slice_s), timeout)
+
+    def _block(self, place: str, command: Callable[[float], bytes], timeout: float) -> Reply:
+        """A blocking command on a connection of its own; None if nothing came, or the broker is away for a while."""
+        slice_s = max(0.001, min(timeout, reach.patience(self.url, WAIT_SLICE_S)))
         exchange = self.exchange.at(place)
         try:
             wire = exchange.take()
@@ -85,8 +97,8 @@ class Broker:
             time.sleep(min(RECONNECT_S, timeout))
             return None
         try:
-            wire.send(encode("BLMOVE", place, place, "LEFT", "LEFT", f"{slice_s:.3f}"))
-            reply: bytes | None = wire.read(slice_s + LATE_S)
+            wire.send(command(slice_s))
+            reply = wire.read(slice_s + LATE_S)
         except ServerError as error:
             if error.code in reach.MOVED:
                 wire.close()

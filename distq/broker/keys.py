@@ -56,7 +56,9 @@ QUEUE_KEYS = {
     "DECLARERS": "declarers",  # ZSET "digest hold host" -> ms until which this host declares the set of that digest
     "ORPHANED": "orphaned",  # ZSET schedule that no living host declares -> ms when it is retired
     "CONFIRMED": "confirmed",  # STRING, written by each durable call so that there is something to wait for (TTL)
-    "META": "meta",  # HASH layout, fence, armed, apart, keeper, keeper_until, keeper_lease
+    "WANTED": "wanted",  # ZSET "most type" -> ms until which somebody waits for room (TTL); of "": in the queue
+    "REFUSED": "refused",  # HASH type -> "ms gone rate" when a call last found no room (TTL)
+    "META": "meta",  # HASH layout, fence, armed, apart, wanted, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
@@ -65,6 +67,7 @@ QUEUE_KEYS = {
     "TURNS": "turns:",  # + priority:flow, ZSET key of a lane -> its turn, of those that may have one
     "BLOCKED": "blocked:",  # + priority:flow, HASH "g" | ":key" -> the gate that it waits for; "": a time
     "WAITERS": "waiters:",  # + gate, SET of what waits for it, as in RESUMES
+    "ROOM": "room:",  # + type, ZSET marker: "there is room, ask again" (TTL)
     "BUCKET": "bucket:",  # + its name, the time at which it is full again, in us (TTL)
     "LANE": "lane:",  # + priority:lane, LIST of entries, ready when the lane's limit allows
     # one per worker, group, host or task

@@ -14,6 +14,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import msgpack
 
 from distq.broker import keys
+from distq.broker.room import Word, words
 from distq.broker.scripts import Argument, Reply, Script, encode_items, script
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.states import State
@@ -209,11 +210,12 @@ def enqueue_many(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) ->
     return b"*8\r\n%b$%d\r\n%b\r\n" % (front, len(packed), packed)
 
 
-def enqueue(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) -> Command[list[bytes]]:
-    """Adds messages; answers for each whether it is new, or which task it means."""
+def enqueue(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) -> Command[list[Word]]:
+    """Adds messages; answers for each whether it is new, or which task it means, or that
+    there is no room."""
     number = len(ids)
     data = enqueue_one(front, ids[0], messages[0]) if number == 1 else enqueue_many(front, ids, messages)
-    return Command(script("enqueue"), data, lambda reply: for_each(reply, number))
+    return Command(script("enqueue"), data, lambda reply: words(reply, number))
 
 
 def for_each(reply: Reply, number: int) -> list[bytes]:

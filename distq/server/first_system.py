@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
 from distq.broker.inspect import whole
-from distq.errors import BrokerError, ConfigurationError, UnknownSchedule
+from distq.errors import BrokerError, ConfigurationError, QueueFull, UnknownSchedule
 from distq.message import check_id, priority_number
 from distq.periodic import check_rhythm
 from distq.server import problems
@@ -134,7 +134,7 @@ async def enqueue(request: Request) -> Response:
         may_enqueue(request, 1)
         args, kwargs = ((), {}) if payload is None else site.app._arguments(payload)
         handle = await sender.adelay(*args, **kwargs)
-    except (Problem, TypeError, ValueError, BrokerError, ConfigurationError) as error:
+    except (Problem, TypeError, ValueError, BrokerError, QueueFull, ConfigurationError) as error:
         return refusal(error)
     return text(f"Task enqueued: {handle.id}")
 

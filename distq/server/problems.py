@@ -24,6 +24,7 @@ from distq.errors import (
     ConfigurationError,
     NotSerializable,
     PayloadTooLarge,
+    QueueFull,
     UnknownQueue,
     UnknownSchedule,
     UnknownTask,
@@ -54,29 +55,44 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] = []
+    ids: list[str] = []
+    """Of 429 for many tasks: those that are there, since there was room for them."""
 
 
 class Problem(Exception):
     """Ends a request with this answer."""
 
-    def __init__(self, status: int, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str = "",
+        headers: Mapping[str, str] | None = None,
+        ids: Sequence[str] = (),
+    ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.field, self.headers = status, detail, field, dict(headers or {})
+        self.ids = ids
 
     def answer(self) -> Response:
         """As a response."""
         errors = [(self.field, self.detail)] if self.field else []
-        return problem(self.status, self.detail, errors, self.headers)
+        return problem(self.status, self.detail, errors, self.headers, self.ids)
 
 
 def problem(
-    status: int, detail: str, errors: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    errors: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    ids: Sequence[str] = (),
 ) -> Response:
     """A problem as a response."""
     document: dict[str, Any] = {
         "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail,
         "errors": [{"field": field, "message": message} for field, message in errors[:MOST_ERRORS]],
-    }  # fmt: skip
+    } | ({"ids": list(ids)} if ids else {})  # fmt: skip
     return Response(json.dumps(document), status, headers, MEDIA_TYPE)
 
 
@@ -85,9 +101,9 @@ def unavailable(detail: str) -> Problem:
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def too_many(detail: str, seconds: float) -> Problem:
-    """429: not before so many seconds have passed."""
-    return Problem(429, detail, headers={"Retry-After": str(math.ceil(seconds))})
+def too_many(detail: str, seconds: float, ids: Sequence[str] = ()) -> Problem:
+    """429: not before so many seconds have passed. `ids`: of tasks that are there all the same."""
+    return Problem(429, detail, headers={"Retry-After": str(math.ceil(seconds))}, ids=ids)
 
 
 def of(error: Exception) -> Problem | None:
@@ -95,6 +111,8 @@ def of(error: Exception) -> Problem | None:
     match error:
         case Problem():
             return error
+        case QueueFull():
+            return too_many(str(error), error.retry_after, [handle.id for handle in error.handles])
         case BrokerFull():
             return unavailable("the broker is full")
         case BrokerUnavailable():

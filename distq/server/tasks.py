@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,10 +11,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from distq.broker import verbs
-from distq.errors import UnknownTask
+from distq.errors import QueueFull, UnknownTask
 from distq.facts import describe
 from distq.message import NEVER_SAID, Message, check_id, parse, untyped
 from distq.options import Call
+from distq.result import Handle
 from distq.sender import Sender
 from distq.server.calls import MOST_TASKS, NewTask, NewTasks, id_for, sender_of
 from distq.server.models import Cancelled, Created, ManyCreated, TaskDetails, WhyDetails
@@ -119,11 +121,23 @@ async def _create_each(request: Request, site: Site, tasks: list[NewTask], place
             raise at(error, f"{place}.{position}") from error
         senders.append(sender)
     may_enqueue(request, len(tasks))
-    made = await asyncio.gather(
-        *(sender.adelay(*task.args, **task.kwargs) for sender, task in zip(senders, tasks, strict=True))
+    made = await _all_or_full(
+        [sender.adelay(*task.args, **task.kwargs) for sender, task in zip(senders, tasks, strict=True)]
     )
     created = sum(handle.created for handle in made)
     return answer({"ids": [handle.id for handle in made], "number": len(made), "created": created}, 201)
+
+
+async def _all_or_full(calls: list[Awaitable[Handle[Any]]]) -> list[Handle[Any]]:
+    """The handles of all. Raises QueueFull with those for which there was room."""
+    made = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [one for one in made if isinstance(one, BaseException)]
+    handles = [one for one in made if not isinstance(one, BaseException)]
+    for error in errors:
+        if isinstance(error, QueueFull):
+            error.handles = handles
+        raise error
+    return handles
 
 
 # -- one task ----------------------------------------------------------------------------------------------------------
@@ -220,7 +234,7 @@ async def _send_again(site: Site, queue: str, id: str, raw: bytes, edits: Edits)
     args = args if edits.args is None else edits.args
     kwargs = kwargs if edits.kwargs is None else edits.kwargs
     like = site.app._sender(old.type, {"id": id, "priority": min(old.priority, 2)})
-    call = replace(like._call, queue=queue, headers=dict(headers), result_ttl_s=_ttl(old, like._call))
+    call = replace(like._call, queue=queue, bounds=(), headers=dict(headers), result_ttl_s=_ttl(old, like._call))
     sender: Sender[Any, Any] = Sender(site.app, untyped(old.type)[0], call, like._bind)
     return (await sender.adelay(*args, **kwargs)).created
 

@@ -95,6 +95,24 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_what_finds_no_room_is_told_when_to_come_again_and_what_is_there(web: Web) -> None:
+    calls = {"type": "narrow", "calls": [[1], [2], [3]]}
+    many = web.post(f"{TASKS}/bulk", calls)
+    assert (many.status, many.headers["retry-after"], len(many.json["ids"])) == (429, "1", 2)
+    assert [status(web, id) for id in many.json["ids"]] == ["queued"] * 2
+    one = web.post(TASKS, {"type": "narrow", "args": [4]})
+    assert (one.status, "ids" in one.json) == (429, False)
+    assert web.post("/enqueue", {"type": "narrow", "payload": 5}).status == 429
+
+
+def test_many_with_a_key_that_found_no_room_are_repeated_as_a_whole(web: Web) -> None:
+    many, key = {"type": "narrow", "calls": [[1], [2], [3]]}, {"Idempotency-Key": "narrow"}
+    first, again = [web.post(f"{TASKS}/bulk", many, key) for _ in range(2)]
+    assert (first.status, again.status) == (429, 429)
+    assert first.json["ids"] == again.json["ids"]
+    assert len(first.json["ids"]) == 2
+
+
 def test_what_does_not_fit_is_refused_with_the_name_of_the_field(web: Web, room: Room) -> None:
     for said, field in WRONG:
         answer = web.post(TASKS, said)

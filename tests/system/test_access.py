@@ -30,8 +30,8 @@ SCRIPTS = {
     "operator": {script.name for script in all_scripts()},
 }  # fmt: skip
 PLAIN = {
-    "producer": "evalsha script|load client|setname select smembers sadd hget blmove set wait waitaof role",
-    "worker": "bzpopmin info config|get exists zadd pexpire",
+    "producer": "evalsha script|load client|setname select smembers sadd hget blmove bzpopmin set wait waitaof role",
+    "worker": "info config|get exists zadd pexpire",
     "operator": "zrevrange zcount zcard hlen lrange hmget hgetall zrange scan unlink srem time ping",
 }
 

@@ -14,8 +14,9 @@ import pytest
 
 from distq import Distq, message, outcome
 from distq.codec import MAX_INT_BYTES
+from distq.durations import MAX_TTL_S
 from distq.errors import ConfigurationError, NotSerializable, PayloadTooLarge
-from distq.options import MAX_RETRIES, MAX_TTL_S
+from distq.options import MAX_RETRIES
 from distq.rate import MAX_BURST
 from distq.sender import BULK
 from tests.docs.pages import DOCS, rows, section

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distq import Distq
+from distq.durations import ttl_s
 from distq.errors import ConfigurationError, UnknownOption, UnknownQueue
 from distq.names import check_names
 from distq.options import (
@@ -22,7 +23,7 @@ from distq.options import (
     call,
     declaration,
     defaults,
-    ttl_s,
+    queue_defaults,
 )
 from distq.rate import Rate
 
@@ -34,7 +35,7 @@ def resolve(
     app: dict[str, Any] | None = None,
 ) -> Call:
     declared = declaration("job", task or {})
-    queues = {"default": defaults(queue or {}), "other": defaults({"priority": "low"})}
+    queues = {"default": queue_defaults(queue or {}, 1), "other": queue_defaults({"priority": "low"}, 1)}
     return call(declared, queues, defaults(app or {}).over(BUILT_IN), call_options)
 
 
@@ -180,7 +181,7 @@ def test_ttl_in_whole_seconds(value: object, ttl: int) -> None:
         ({"prioritty": "high"}, "@app.task has no option `prioritty` (did you mean `priority`?); there are: backoff, "),
         (
             {"xyz": 1},
-            "@app.task has no option `xyz`; there are: backoff, batch, debounce, debounce_max, durable, expires, ",
+            "@app.task has no option `xyz`; there are: backoff, batch, block_timeout, debounce, debounce_max, ",
         ),
         ({"priority": "hihg"}, "priority='hihg' is none of high, default, low (or 2, 1, 0) (did you mean `high`?)"),
         ({"priority": 3}, "priority=3 is none of high, default, low (or 2, 1, 0)"),

@@ -5,7 +5,7 @@
 -- KEYS prefix
 -- ARGV id, who, "" | "running" | "kill", a token of this call
 -- returns "cancelled" | "ordered" | "running" | "ended" | "unknown"
--- uses clock head limit wake flow shelves results unique endings cancelling
+-- uses clock head limit wake flow shelves results unique endings cancelling room
 local id, who, mode, call = unpack(ARGV)
 local entry = redis.call('HGET', GENERATIONS, id) or id
 local message = redis.call('HGET', TASKS, entry)
@@ -16,5 +16,6 @@ if not message then
   return 'unknown'
 end
 local word = cancel_task(entry, message, who, mode, call)
+give_room()
 if made then mark() end -- what waited for it may run now
 return word

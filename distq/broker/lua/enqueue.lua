@@ -1,15 +1,18 @@
 -- enqueue: none -> queued | scheduled, dead -> queued | scheduled, queued | scheduled -> cancelled
 -- Adds messages of one type. An id that is alive, or whose ending the same call has already seen (a resend), changes nothing.
 -- With `once` neither does one whose ending is still known. Messages that have a name (parts/unique.lua) may mean a task that
--- is there: it stays, or is replaced, or takes their arguments.
+-- is there: it stays, or is replaced, or takes their arguments. Where there are bounds, as many are added as there is room for,
+-- or what has waited longest ends for them.
 -- KEYS prefix
 -- ARGV type, priority name, options, then id and message (without its first two head fields) of one;
 --   or for any number of them a msgpack array: id, message, id, message, …
---   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit, flow;
+--   options: "" or a msgpack map: token (ids given by users), once, delay | due (ms), expires_in | expires (ms), limit, flow,
+--   bounds {{type | "", most, how}, …} (parts/bounds.lua);
 --   of names: unique, for (ms), replace, debounce, debounce_max (ms)
 -- returns one word for all messages, or one for each: "created" | "duplicate" | "first <id>", of the task that stands for
---   the call by its name; a resend with a token gets its first answer
--- uses clock head limit wake flow ready shelves results unique endings cancelling names
+--   the call by its name | "full"; a resend with a token gets its first answer. After words among which is "full": the
+--   bound's "how most pending retry_ms type"
+-- uses clock head limit wake flow ready shelves results unique endings cancelling names lanes room bounds
 
 -- The short way: messages without options, of a type without a lane, with ids of our own making. It is most of all
 -- calls, and takes half of the time because nothing else is set up (docs/decisions/0011).
@@ -160,6 +163,40 @@ for i, id in ipairs(given) do
     fields[#fields + 1], fields[#fields + 2] = entry, stamp .. messages[2 * i]
   end
 end
+
+local function takes_place(id) return names and names.place_of(id) end
+
+-- Only so many of those that need room find some.
+local function leave_out(fit)
+  local refused, number, kept = {}, #ids, 0
+  for j = 1, number do
+    local id, other = ids[j], takes_place(ids[j])
+    if not other then fit = fit - 1 end
+    if (other and refused[id_of(other)]) or (not other and fit < 0) then
+      refused[id] = true
+    else
+      kept = kept + 1
+      ids[kept], entries[kept], fields[2 * kept - 1], fields[2 * kept] = id, entries[j], fields[2 * j - 1], fields[2 * j]
+    end
+  end
+  for j = number, kept + 1, -1 do ids[j], entries[j], fields[2 * j], fields[2 * j - 1] = nil, nil, nil, nil end
+  for i, id in ipairs(given) do
+    if refused[id] or refused[string.match(words[i], '^first (.*)$') or ''] then words[i] = 'full' end
+  end
+  if names then names.leave_out(refused) end
+end
+
+local bounds, number_new = options.bounds, 0
+for _, id in ipairs(bounds and ids or {}) do
+  if not takes_place(id) then number_new = number_new + 1 end
+end
+if number_new > 0 then
+  local fit, by, pending = find_room(bounds, number_new, due <= now)
+  if by then
+    leave_out(fit)
+    words[#given + 1] = refuse(by, pending, number_new)
+  end
+end
 if #entries > 0 then
   redis.call('HSET', TASKS, unpack(fields))
   if token then
@@ -172,5 +209,6 @@ if #entries > 0 then
   count('enqueued', task, #entries)
 end
 if names then names.meet() end
+if bounds and #entries > 0 then keep_bounds(bounds) end
 mark()
 return words

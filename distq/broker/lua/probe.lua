@@ -11,7 +11,7 @@ local function fails(what, why) failed[#failed + 1], failed[#failed + 2] = what,
 -- On a key that is not there: what reads finds nothing, and what removes has nothing to remove.
 local HARMLESS = {
   {'TIME'}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'}, {'HEXISTS', key, 'f'}, {'HGET', key, 'f'},
-  {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
+  {'HGETALL', key}, {'HKEYS', key}, {'HLEN', key}, {'HMGET', key, 'f'}, {'HRANDFIELD', key, 2}, {'HSCAN', key, 0, 'COUNT', 10}, {'LINDEX', key, 0}, {'LLEN', key},
   {'LPOP', key, 2}, {'LPOS', key, 'x', 'COUNT', 0}, {'LRANGE', key, 0, -1}, {'LREM', key, 1, 'x'}, {'LTRIM', key, 0, 1},
   {'MGET', key, key},
   {'PEXPIRE', key, 1000}, {'PEXPIREAT', key, 1000}, {'PTTL', key}, {'SCARD', key}, {'SCAN', 0, 'COUNT', 1}, {'SDIFF', key, key}, {'SSCAN', key, 0, 'COUNT', 10},
@@ -42,9 +42,9 @@ end
 -- Keys that every script may touch, each read as what it should be.
 local OWN = {
   {'HLEN', TASKS, DEAD, GENERATIONS, LANES, LIMITS, FLOWS, FLOWING, FILLING, RUNNING, HELD, PAUSED, OVERRIDES, BUDGETS,
-    UNIQUES, NAMED, UNSTARTED, LEDGER, META},
+    UNIQUES, NAMED, UNSTARTED, LEDGER, REFUSED, META},
   {'ZCARD', DELAYED, DEADLINES, DEAD_LETTERS, SHELVES, WAITED, WAKE, WAKE_ALONE, LEASES, HOSTS, FIRES, DECLARERS,
-    ORPHANED, RESUMES},
+    ORPHANED, RESUMES, WANTED},
   {'SCARD', GROUPS, SCHEDULES, CODED, GHOSTS .. 'high', GHOSTS .. 'default', GHOSTS .. 'low', LANES_AT .. 'high',
     LANES_AT .. 'default', LANES_AT .. 'low'},
   {'LLEN', COMPLETED, QUEUE .. 'high', QUEUE .. 'default', QUEUE .. 'low', SUSPECTS .. 'high', SUSPECTS .. 'default',

@@ -3,7 +3,7 @@
 -- KEYS prefix
 -- ARGV "high" | "default" | "low" | "scheduled", who
 -- returns how many list entries were taken
--- uses clock head limit wake flow shelves unique endings
+-- uses clock head limit wake flow shelves unique endings room
 local level, who = ARGV[1], ARGV[2]
 local entries, taken
 
@@ -36,5 +36,6 @@ for _, entry in ipairs(entries) do
     redis.call('SREM', GHOSTS .. level, entry)
   end
 end
+give_room()
 mark()
 return #entries

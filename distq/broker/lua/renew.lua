@@ -5,7 +5,7 @@
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake flow shelves endings lanes
+-- uses clock keeper head limit wake flow shelves endings lanes room
 local LANES_SWEPT, GHOSTS_SWEPT = 10, 50
 
 -- Ghosts go when a worker takes from their list. Those of a type that no worker knows go here, from the front.
@@ -62,6 +62,7 @@ end
 trim_dead()
 sweep_shelves()
 sweep_lanes()
+give_room()
 mark()
 local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()
 if keeper == host then name_keeper(host, lease) end

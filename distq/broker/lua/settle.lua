@@ -5,7 +5,7 @@
 --   flying: 0, or the number of the step whose answer the child does not read: then all that the worker holds goes back
 --   but the `kept` entries that follow, unless the child has made another step since
 -- returns {"ok" | "gone" | "stale", late verdicts, number of the worker's last step}
--- uses clock head limit wake flow ready shelves unique endings settle
+-- uses clock head limit wake flow ready shelves unique endings settle room
 local worker, number, flying, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local state = redis.call('HMGET', WORKER .. worker, 'settled', 'step')
 if not state[1] then return {'gone', 0, 0} end
@@ -31,5 +31,6 @@ if step <= flying then
   end
   redis.call('HSET', WORKER .. worker, 'reserved', 0)
 end
+give_room()
 mark()
 return {'ok', late, step}

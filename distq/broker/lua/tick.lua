@@ -6,7 +6,7 @@
 -- ARGV host, lease ms
 -- returns {"keeper", now ms, next future time ms or -1, then per due schedule {name, tick, edition, turn, when, tz,
 --   jitter ms, missed}} | {"other", now, ms until which it is keeper}
--- uses clock keeper head limit wake flow ready shelves unique endings future
+-- uses clock keeper head limit wake flow ready shelves unique endings future room
 local DUE = 100
 local host, lease = ARGV[1], tonumber(ARGV[2])
 local keeper, till = living_keeper()
@@ -29,5 +29,6 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', FIRES, '-inf', now, 'LIMIT', 0
   end
 end
 advance(500)
+give_room()
 mark()
 return {'keeper', now, #due == 0 and tonumber(redis.call('HGET', META, 'armed')) or -1, unpack(due)}

@@ -22,6 +22,11 @@ def echo(value: Any = None, **more: Any) -> Any:
     return value if not more else {"value": value, **more}
 
 
+@app.task(max_pending=2)
+def narrow(number: int) -> int:
+    return number
+
+
 @app.task(queue="mail", retries=0)
 def fail(text: str, kind: str = "ValueError") -> str:
     if text == "well":

@@ -346,9 +346,10 @@ local function make_flows()
     local limit = limit_of(type)
     if limit then take_tokens(type, limit, 1) end
     if policy.r or policy.b or h.budgets then pour_all(buckets_of(policy, type, h)) end
-    if (policy.m or policy.mk or policy.o) and call('HEXISTS', HELD, entry) == 0 then
+    if (policy.m or policy.c or policy.mk or policy.o) and call('HEXISTS', HELD, entry) == 0 then
       local gates = {}
       if policy.m then gates[1] = type end
+      if policy.c then gates[#gates + 1] = '=' .. h.type end -- for parts/bounds.lua: nothing waits for it
       if policy.mk or policy.o then gates[#gates + 1] = type .. ' ' .. h.own end
       for _, gate in ipairs(gates) do call('HINCRBY', RUNNING, gate, 1) end
       call('HSET', HELD, entry, cmsgpack.pack(gates))
@@ -363,27 +364,39 @@ local function make_flows()
     if number > 0 then count_waiting(level, flow, -number) end
   end
 
-  -- Up to so many entries of a priority, from any lanes, as nobody will have them any more.
+  -- A lane that holds entries, and its key: that whose turn it is, or one that is blocked.
+  function F.any_lane(level, flow)
+    local key = call('ZRANGE', TURNS .. level .. ':' .. flow, 0, 0)[1]
+    for _, field in ipairs(key and {} or call('HRANDFIELD', BLOCKED .. level .. ':' .. flow, 2)) do
+      key = field ~= 'g' and string.sub(field, 2) or key
+    end
+    return key and lane_list(level, flow, key), key
+  end
+
+  -- Up to so many entries from the front of a lane, as nobody will have them any more.
+  function F.take_first(level, flow, key, most)
+    local entries = call('LPOP', lane_list(level, flow, key), most or 1)
+    if not entries then return end
+    count_waiting(level, flow, -#entries)
+    if call('EXISTS', lane_list(level, flow, key)) == 0 then
+      leave(level, flow, key)
+      call('HDEL', FILLING, lane_at(level, flow, key))
+      unblock(level, flow, ':' .. key)
+    elseif fills then
+      F.end_batch(level, flow, {key = key})
+    end
+    return entries
+  end
+
+  -- The same for a priority, from any lane.
   function F.take_any(level, most)
     local counts = call('HGETALL', FLOWING)
     for i = 1, #counts, 2 do
       local at, flow = string.match(counts[i], '^(%S+) (%S+)$')
-      local blocked = BLOCKED .. level .. ':' .. flow
-      local key = at == level and call('ZRANGE', TURNS .. level .. ':' .. flow, 0, 0)[1]
-      if at == level and not key then
-        local fields = call('HGETALL', blocked)
-        for j = 1, #fields, 2 do key = fields[j] ~= 'g' and string.sub(fields[j], 2) or key end
-      end
-      local entries = key and call('LPOP', lane_list(level, flow, key), most)
-      if entries then
-        count_waiting(level, flow, -#entries)
-        if call('EXISTS', lane_list(level, flow, key)) == 0 then
-          leave(level, flow, key)
-          call('HDEL', FILLING, lane_at(level, flow, key))
-          unblock(level, flow, ':' .. key)
-        end
-        return entries
-      end
+      local list, key
+      if at == level then list, key = F.any_lane(level, flow) end
+      local entries = list and F.take_first(level, flow, key, most)
+      if entries then return entries end
     end
   end
 

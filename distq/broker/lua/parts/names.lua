@@ -3,7 +3,7 @@
 local function make_names(options, stamp)
   local N, call = {}, redis.call
   local taken, is_new, once = {}, {}, {} -- by this call: name -> {entry, head}, entry -> true, name -> id, for a time
-  local changes, ends = {}, {}
+  local changes, ends, ended_by = {}, {}, {}
 
   local function first_for_a_time(name, id)
     local first = once[name] or call('GET', ONCE .. name)
@@ -29,8 +29,30 @@ local function make_names(options, stamp)
       replaces = true -- the arguments of another version
     end
     if first and not replaces then return id_of(first) end
-    if first then ends[#ends + 1] = {first, id} end
+    if first then ends[#ends + 1], ended_by[id] = {first, id}, first end
     taken[name], is_new[entry] = {entry, h}, true
+  end
+
+  -- The entry whose place a new one takes, since it ends for it. What runs does not, and has none.
+  function N.place_of(id)
+    local entry = ended_by[id]
+    return entry and (is_new[entry] or not who_runs(entry)) and entry
+  end
+
+  -- For these (id -> true) there is no room, and they do nothing to others.
+  function N.leave_out(refused)
+    for name, new in pairs(taken) do
+      if refused[id_of(new[1])] then taken[name] = nil end
+    end
+    for name, id in pairs(once) do
+      if refused[id] then once[name] = nil end
+    end
+    for i = #ends, 1, -1 do
+      if refused[ends[i][2]] then table.remove(ends, i) end
+    end
+    for i = #changes, 1, -1 do
+      if is_new[changes[i][1]] and refused[id_of(changes[i][1])] then table.remove(changes, i) end
+    end
   end
 
   -- Of the tasks that are written now.
