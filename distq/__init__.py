@@ -10,11 +10,11 @@ def send_email(to: str, subject: str) -> None: ...
 send_email.delay("a@example.com", subject="Hi")
 """
 
+import typing
+
 from distq.app import Distq
 from distq.batch import Batch, BatchFailed
-from distq.budget import Budget
 from distq.context import Context, current
-from distq.controls import Limit, Pause, TypeLimits
 from distq.errors import (
     AlreadyEnqueued,
     BrokerError,
@@ -47,9 +47,13 @@ from distq.middleware import Middleware, Outgoing
 from distq.options import RetryRule
 from distq.outcome import Cancelled, Interrupted, RateLimited, Reject, Retry, Snooze, SoftTimeLimit, TimeLimit
 from distq.result import Handle
-from distq.schedules import Schedule
 from distq.task import Task
-from distq.why import Gate, Why
+
+if typing.TYPE_CHECKING:
+    from distq.budget import Budget
+    from distq.controls import Limit, Pause, TypeLimits
+    from distq.schedules import Schedule
+    from distq.why import Gate, Why
 
 __version__ = "0.1.0"
 
@@ -107,3 +111,27 @@ __all__ = [
     "Why",
     "current",
 ]
+
+_LATER = {
+    "Budget": "distq.budget",
+    "Gate": "distq.why",
+    "Limit": "distq.controls",
+    "Pause": "distq.controls",
+    "Schedule": "distq.schedules",
+    "TypeLimits": "distq.controls",
+    "Why": "distq.why",
+}
+"""Imported when first asked for: not every worker has a use for them, and each process of a host would pay."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'distq' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 (here alone: it is no public name)
+
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

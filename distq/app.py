@@ -8,14 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Required, TypeVar, Unpack, cast, overload
 
-from distq import controls, message
+from distq import message
 from distq.batch import Batch
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
-from distq.budget import Budget
-from distq.budget import declare as declare_budget
 from distq.codec import Codec
-from distq.controls import LiveLimits, Pause
 from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, DuplicateTask
 from distq.flow import Key
@@ -37,18 +34,20 @@ from distq.options import (
     defaults,
     queue_defaults,
 )
-from distq.periodic import ScheduleOptions, check_rhythm
 from distq.result import Handle
-from distq.schedules import PeriodicDecorator, Schedules
 from distq.sender import Sender
 from distq.task import BatchTask, Task
-from distq.why import Why, why
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
 
     from distq.broker.aio import AsyncBroker
+    from distq.budget import Budget
+    from distq.controls import LiveLimits, Pause
+    from distq.periodic import ScheduleOptions
+    from distq.schedules import PeriodicDecorator, Schedules
     from distq.server.site import ServerConfig
+    from distq.why import Why
 
     Message = MutableMapping[str, Any]
     ASGIApplication = Callable[
@@ -138,8 +137,6 @@ class Distq:
         """Types that this process leaves to workers elsewhere."""
         self.codec = Codec()
         self.lifecycle = Lifecycle()
-        self.schedules = Schedules(self)
-        self.limits = LiveLimits(self)
 
     # -- declaring ---------------------------------------------------------------------------------------------------
 
@@ -173,8 +170,9 @@ class Distq:
         there: "once" in place of all, "skip", "all"). Raises ConfigurationError at once for anything that is wrong.
         """
 
-        check_names(options, ScheduleOptions.__annotations__, "@app.periodic")
-        check_rhythm(when, options)
+        from distq.periodic import check_options  # noqa: PLC0415 (for those who have schedules)
+
+        check_options(when, options)
 
         def declare(function: Any) -> Any:
             task = function if isinstance(function, Task) else self.task(function)
@@ -203,7 +201,9 @@ class Distq:
         `amounts`: `"500/m"`, and with a unit `"200_000 tokens/m burst 5000"`. `per`: each key, of a parameter or what a
         function makes of the arguments, has a budget of its own. All that share it are in one queue.
         """
-        return declare_budget(self, name, amounts, per, queue)
+        from distq.budget import declare  # noqa: PLC0415 (for those who have budgets)
+
+        return declare(self, name, amounts, per, queue)
 
     def _declare(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any, Any]:
         name = getattr(function, "__name__", "task")
@@ -326,19 +326,41 @@ class Distq:
     ) -> bool:
         """Hands out nothing more of a queue, a type, or a key of a type, until it is resumed; what runs goes on. With
         `queue` and `type`: of that type in that queue. `by`: who, as `why` shows it. False: it was paused already."""
+        from distq import controls  # noqa: PLC0415 (for those who pause)
+
         return controls.pause(self, queue, type, key, by)
 
     def resume(self, *, queue: str | None = None, type: str | None = None, key: str | None = None) -> bool:
         """Ends a pause. False: there was none."""
+        from distq import controls  # noqa: PLC0415 (for those who pause)
+
         return controls.resume(self, queue, type, key)
 
     def pauses(self) -> list[Pause]:
         """What is paused, by whom and since when."""
+        from distq import controls  # noqa: PLC0415 (for those who pause)
+
         return controls.pauses(self)
 
     def why(self, id: str) -> Why:
         """Why this task is not running, or what has become of it: each gate that keeps it back, with its numbers."""
+        from distq.why import why  # noqa: PLC0415 (for those who ask)
+
         return why(self, id)
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What ticks: declared by code or created at run time; to be looked at and changed while everything runs."""
+        from distq.schedules import Schedules  # noqa: PLC0415 (for those who have them)
+
+        return Schedules(self)
+
+    @cached_property
+    def limits(self) -> LiveLimits:
+        """Limits of types: as declared, and as they were changed while everything runs."""
+        from distq.controls import LiveLimits  # noqa: PLC0415 (for those who change them)
+
+        return LiveLimits(self)
 
     # -- the broker --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from distq.broker.schedules import Definition
 from distq.cron import timing
 from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, did_you_mean
+from distq.names import check_names
 from distq.options import Priority
 from distq.sender import Sender
 
@@ -103,6 +104,12 @@ def without_tick(data: bytes) -> bytes:
 def whole(sent: bytes) -> bytes:
     """What `without_tick` gave, as a whole message again."""
     return bytes(16) + sent + bytes(8)
+
+
+def check_options(when: str, said: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError for what `@app.periodic` cannot take."""
+    check_names(said, ScheduleOptions.__annotations__, "@app.periodic")
+    check_rhythm(when, said)
 
 
 def check_rhythm(when: str, said: Mapping[str, Any]) -> Rhythm:

@@ -9,6 +9,7 @@ two releases with different scripts can share one broker.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -38,10 +39,22 @@ class Script:
     """One verb: its Lua text, its SHA-1, and what its contract says."""
 
     name: str
-    text: str
+    packed: bytes
+    """The text, which is needed again only when a server has lost it: a host would hold 1 MiB of such texts. It is not
+    read anew then, since an upgrade may have changed the files."""
     sha: str
     moves: str
     """The contract's first line, without the name: `active -> completed | queued`."""
+
+    @classmethod
+    def of(cls, name: str, text: str, moves: str) -> Script:
+        """One with this text."""
+        return cls(name, zlib.compress(text.encode(), 1), digest(text), moves)
+
+    @property
+    def text(self) -> str:
+        """What the server gets."""
+        return zlib.decompress(self.packed).decode()
 
     def command(self, prefix: bytes, *args: Argument) -> bytes:
         """The call by its SHA-1, as bytes for the wire."""
@@ -93,7 +106,7 @@ def script(name: str) -> Script:
         pieces = [("\n".join([*parts, source]), [])]
     text = "\n".join(_name_keys(piece, named) + piece for piece, named in pieces)
     moves = source.splitlines()[0].removeprefix(f"-- {name}: ")
-    return Script(name, text, digest(text), moves)
+    return Script.of(name, text, moves)
 
 
 @cache
@@ -103,7 +116,7 @@ def each(name: str) -> Script:
     single = script(name)
     before, after = (_LUA / "parts" / "each.lua").read_text("utf-8").split("-- the script\n")
     text = before + single.text + after
-    return Script(name, text, digest(text), single.moves)
+    return Script.of(name, text, single.moves)
 
 
 def _keys_in(text: str) -> list[str]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distq.broker import keys
-from distq.broker.inspect import applications
 from distq.broker.scripts import Reply, encode
 from distq.message import family
 from distq.supervisor.service import Service, Site
@@ -23,6 +22,8 @@ LOOK_S = 60.0
 
 def served(url: str, app: str, queues: Sequence[str]) -> list[str]:
     """These queues, and further partitions that there are of them. Raises BrokerUnavailable."""
+    from distq.broker.inspect import applications  # noqa: PLC0415 (needed once)
+
     return [*queues, *_further(queues, applications(url, TIMEOUT_S).get(app, ()))]
 
 

@@ -163,7 +163,7 @@ class _Template:
             "types": self._types,
             "names": self._names,
             "crews": self._crews,
-            "schedules": self._app.schedules.declared(self._queues),
+            "schedules": self._app.schedules.declared(self._queues) if "schedules" in vars(self._app) else {},
             "left": left_to_others(self._app, self._shared.config),
         }
 

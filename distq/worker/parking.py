@@ -8,7 +8,6 @@ import msgpack
 
 from distq.amounts import Terms
 from distq.broker.verdicts import verdict
-from distq.budget import key_said
 from distq.context import Context
 from distq.flow import budget_key
 from distq.outcome import RateLimited, Verdict
@@ -25,6 +24,8 @@ def snoozed(context: Context, type: str, decided: Verdict) -> bytes:
 def _parked(context: Context, limited: RateLimited) -> bytes:
     """The budget and its key, as the scripts read them; nothing if none can be."""
     terms = limited.terms
+    from distq.budget import key_said  # noqa: PLC0415 (for those who have budgets)
+
     try:
         if terms.queue != context.queue:
             raise ValueError(f"it is in queue {terms.queue!r}, and the task in {context.queue!r}")

@@ -6,7 +6,6 @@ Compare ratios: absolute numbers are those of this machine at this moment.
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import statistics
 import time
@@ -68,7 +67,7 @@ def enqueueing(url: str, server: redis.Redis) -> None:
     prefix = keys.prefix("measure", "default")
     verb = script("enqueue")
     long_text = verb.text.replace("if ARGV[3] == '' and", "if false and")
-    without = Script("enqueue", long_text, hashlib.sha1(long_text.encode(), usedforsecurity=False).hexdigest(), "")
+    without = Script.of("enqueue", long_text, "")
     message = head("add", 1, 600) + BODY
     registered = server.register_script(verb.text)
     push = encode("RPUSH", "list", b"x" * 32)

@@ -110,9 +110,13 @@ def test_a_keeper_that_stands_still_is_replaced_within_seconds(
     eventually(lambda: len(ticks(journal, "quick")) > before + 6, "another one fires")
     assert time.monotonic() - begun < 25
     held.send_all(signal.SIGCONT)
+    eventually(
+        lambda: (found := sorted(ticks(journal, "quick"))) == all_between(found, 500),
+        "each tick's task has run, also one that the host held that stood still",
+    )
     end(hosts)
     found = ticks(journal, "quick")
-    assert sorted(found) == all_between(found, 500)
+    assert len(found) == len(set(found))
 
 
 def test_a_schedule_of_run_time_outlives_all_hosts(start: Start, journal: Journal) -> None:
