@@ -75,7 +75,7 @@ THIRD_PARTY = {"distq", "hiredis", "msgpack"}
 BASIS = ("contextvars", "dataclasses", "datetime", "heapq", "logging", "pathlib", "random", "struct", "urllib.parse")
 STANDARD = {
     "array", "decimal", "difflib", "importlib", "numbers", "platform", "select", "selectors", "socket", "sysconfig",
-    "typing", "uuid", "zoneinfo",
+    "typing", "uuid", "zlib",
 }  # fmt: skip
 """What distq needs of the standard library beyond its basis and what that loads."""
 INSTALLATION = {"cython_runtime", "sitecustomize", "usercustomize"}
