@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Required, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from distq import message
-from distq.batch import Batch
 from distq.broker.address import mask, resolve_url
 from distq.broker.broker import Broker
 from distq.codec import Codec
@@ -36,7 +35,7 @@ from distq.options import (
 )
 from distq.result import Handle
 from distq.sender import Sender
-from distq.task import BatchTask, Task
+from distq.task import BatchDecorator, BatchOptions, BatchTask, Task, TaskDecorator
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -65,32 +64,6 @@ MAX_PAYLOAD = 1 << 20
 MAX_TIMEOUT_S = 60
 """For so long after its end a task is recognized when its call is sent again."""
 _MISSING: Any = object()
-
-
-class TaskDecorator(Protocol):
-    """What `@app.task(...)` gives: keeps the signature, knows `async def`."""
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-
-
-class BatchOptions(TaskOptions, total=False):
-    """Options of `@app.task(batch=…, …)`."""
-
-    batch: Required[Batch]
-
-
-class BatchDecorator(Protocol):
-    """What `@app.task(batch=…)` gives: the handler takes a list, `delay` one item."""
-
-    @overload
-    def __call__(
-        self, function: Callable[[list[T]], Coroutine[Any, Any, R]], /
-    ) -> BatchTask[T, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[[list[T]], R], /) -> BatchTask[T, R]: ...
 
 
 class Distq:

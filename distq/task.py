@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeGuard, TypeVar, Unpack, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Required,
+    TypeGuard,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 import msgpack
 
-from distq.batch import check_takes_a_list, fits, item_of
+from distq.batch import Batch, check_takes_a_list, fits, item_of
 from distq.errors import ConfigurationError
-from distq.options import CallOptions, Declaration, Defaults, RetryRule, Told, call
+from distq.options import CallOptions, Declaration, Defaults, RetryRule, TaskOptions, Told, call
 from distq.result import Handle
 from distq.sender import Sender
 from distq.spreading import sender
@@ -256,3 +268,29 @@ def binder(signature: inspect.Signature, name: str) -> Callable[[tuple[Any, ...]
             raise TypeError(f"{name}(): {error}") from None
 
     return bind
+
+
+class TaskDecorator(Protocol):
+    """What `@app.task(...)` gives: keeps the signature, knows `async def`."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+
+
+class BatchOptions(TaskOptions, total=False):
+    """Options of `@app.task(batch=…, …)`."""
+
+    batch: Required[Batch]
+
+
+class BatchDecorator(Protocol):
+    """What `@app.task(batch=…)` gives: the handler takes a list, `delay` one item."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[T]], Coroutine[Any, Any, R]], /
+    ) -> BatchTask[T, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[[list[T]], R], /) -> BatchTask[T, R]: ...
