@@ -50,7 +50,7 @@ from distq.result import Handle
 from distq.task import Task
 
 if typing.TYPE_CHECKING:
-    from distq.budget import Budget
+    from distq.budget import Budget, BudgetState
     from distq.controls import Limit, Pause, TypeLimits
     from distq.schedules import Schedule
     from distq.why import Gate, Why
@@ -67,6 +67,7 @@ __all__ = [
     "BrokerUnavailable",
     "Budget",
     "BudgetExhausted",
+    "BudgetState",
     "Cancelled",
     "ConfigurationError",
     "Context",
@@ -114,6 +115,7 @@ __all__ = [
 
 _LATER = {
     "Budget": "distq.budget",
+    "BudgetState": "distq.budget",
     "Gate": "distq.why",
     "Limit": "distq.controls",
     "Pause": "distq.controls",

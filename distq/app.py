@@ -295,13 +295,20 @@ class Distq:
     # -- while everything runs ---------------------------------------------------------------------------------------
 
     def pause(
-        self, *, queue: str | None = None, type: str | None = None, key: str | None = None, by: str | None = None
+        self,
+        *,
+        queue: str | None = None,
+        type: str | None = None,
+        key: str | None = None,
+        by: str | None = None,
+        reason: str | None = None,
     ) -> bool:
         """Hands out nothing more of a queue, a type, or a key of a type, until it is resumed; what runs goes on. With
-        `queue` and `type`: of that type in that queue. `by`: who, as `why` shows it. False: it was paused already."""
+        `queue` and `type`: of that type in that queue. `by`, `reason`: who and why, for others. False: it was
+        paused already."""
         from distq import controls  # noqa: PLC0415 (for those who pause)
 
-        return controls.pause(self, queue, type, key, by)
+        return controls.pause(self, queue, type, key, by, reason)
 
     def resume(self, *, queue: str | None = None, type: str | None = None, key: str | None = None) -> bool:
         """Ends a pause. False: there was none."""

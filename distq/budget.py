@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from distq import message
@@ -19,6 +21,28 @@ from distq.outcome import MAX_DELAY_S
 
 if TYPE_CHECKING:
     from distq.app import Distq
+
+
+@dataclass(frozen=True)
+class Left:
+    """One amount of a budget, and how much of it is there now."""
+
+    rate: str
+    unit: str
+    """Empty: calls."""
+    left: float
+
+
+@dataclass(frozen=True)
+class BudgetState:
+    """What is left of a budget, of one of its keys if it has some."""
+
+    name: str
+    queue: str
+    key: str
+    amounts: tuple[Left, ...]
+    parked_until: datetime | None
+    """By the broker's clock; in UTC."""
 
 
 class Budget:
@@ -66,6 +90,18 @@ class Budget:
     async def apark(self, retry_after: Duration, *, key: object = None) -> None:
         """`park` for asyncio."""
         await self._app.async_broker.run(self._parking(retry_after, key))
+
+    def state(self, *, key: object = None) -> BudgetState:
+        """What is left of it, as this program has declared it, and until when it is parked."""
+        from distq.controls import moment  # noqa: PLC0415 (for those who ask)
+
+        terms, said = self.terms, key_said(self.terms, key)
+        waits, till = budgets.look(self._app.broker, terms.queue, self.name, said, len(terms.amounts))
+        left = [
+            Left(amount.rate.short, amount.unit, max(0.0, amount.rate.burst - ms * 1000 / amount.rate.interval_us))
+            for amount, ms in zip(terms.amounts, waits, strict=True)
+        ]
+        return BudgetState(self.name, terms.queue, said.strip(NO_KEY), tuple(left), moment(till) if till else None)
 
     def _wish(self, key: object, cost: Any) -> Command[float]:
         costs = self.terms.costs(self.terms.by_unit(cost))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from distq.app import Distq
 
 MOST_WHO = 200
+MOST_REASON = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -40,6 +41,7 @@ class Pause:
     by: str
     since: datetime
     """By the broker's clock; in UTC."""
+    reason: str = ""
 
     @property
     def what(self) -> str:
@@ -80,11 +82,11 @@ def _check_key(app: Distq, type: str, key: object) -> None:
         )
 
 
-def pause(app: Distq, queue: str | None, type: str | None, key: str | None, by: str | None) -> bool:
+def pause(app: Distq, queue: str | None, type: str | None, key: str | None, by: str | None, reason: str | None) -> bool:
     """See `Distq.pause`."""
-    what, who = _What.of(app, queue, type, key), check_who(by)
+    what, who, why = _What.of(app, queue, type, key), check_who(by), _check_reason(reason)
     places = every_place(app, what.queue)
-    done = [controls.pause(app.broker, place, what.kind, what.type, what.key, who) for place in places]
+    done = [controls.pause(app.broker, place, what.kind, what.type, what.key, who, why) for place in places]
     return any(done)
 
 
@@ -108,15 +110,19 @@ def pauses(app: Distq) -> list[Pause]:
 def _pauses_in(app: Distq, queue: str, place: str) -> Iterator[Pause]:
     stopped, paused = controls.pauses(app.broker, place)
     if stopped:
-        yield Pause(queue, None, None, *_note(stopped))
+        yield Pause(queue, None, None, *_note(stopped), _reason(stopped))
     for name, note in paused.items():
         type, space, key = name.partition(" ")
-        yield Pause(queue, type, key if space else None, *_note(note))
+        yield Pause(queue, type, key if space else None, *_note(note), _reason(note))
 
 
 def _note(said: Mapping[str, Any]) -> tuple[str, datetime]:
     """Who, and when."""
     return str(said.get("by", "")), moment(said.get("at"))
+
+
+def _reason(said: Mapping[str, Any]) -> str:
+    return str(said.get("why", ""))
 
 
 def moment(ms: object) -> datetime:
@@ -132,6 +138,14 @@ def check_who(by: object) -> str:
     if not isinstance(by, str) or not 0 < len(by) <= MOST_WHO or _CONTROL.search(by):
         raise ConfigurationError(f"by={by!r:.80}: say who, in at most {MOST_WHO} characters")
     return by
+
+
+def _check_reason(reason: object) -> str:
+    if reason is None:
+        return ""
+    if not isinstance(reason, str) or len(reason) > MOST_REASON or _CONTROL.search(reason):
+        raise ConfigurationError(f"reason={reason!r:.80}: say why, in one line of at most {MOST_REASON} characters")
+    return reason
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------

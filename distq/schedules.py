@@ -236,10 +236,11 @@ class Schedules:
 
         return self._change(name, change)
 
-    def trigger(self, name: str) -> Handle[Any]:
-        """Enqueues its task now, whatever its next tick is, also while it is paused."""
+    def trigger(self, name: str, *, id: str | None = None) -> Handle[Any]:
+        """Enqueues its task now, whatever its next tick is, also while it is paused. `id`: of that task; with one
+        that is known already there is no second one."""
         now_ms, record = self._find(name)
-        broker, id = self._app.broker, message.new_id(record.queue)
+        broker, id = self._app.broker, message.new_id(record.queue) if id is None else message.check_id(id)
         by_hand = Fire(name, 0, "", 0, [(id, now_ms, 0)])
         if broker.run(schedules.fire(broker.prefix(record.queue), "", [by_hand])).words != ["fired"]:
             raise self._unknown(name)

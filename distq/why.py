@@ -210,8 +210,9 @@ def _paused(known: _Known) -> Iterator[Gate]:
         if note:
             at = whole(note.get("at"))
             gate = {"stopped": "queue_paused", "paused": "type_paused", "paused_key": "key_paused"}[name]
-            by = str(note.get("by", ""))
-            yield Gate(gate, f"{what} is paused by {by} since {clock(at)}", {"by": by, "since_ms": at})
+            by, reason = str(note.get("by", "")), str(note.get("why", ""))
+            text = f"{what} is paused by {by} since {clock(at)}{f': {reason}' if reason else ''}"
+            yield Gate(gate, text, {"by": by, "since_ms": at, "reason": reason})
 
 
 def _nobody(known: _Known) -> Iterator[Gate]:

@@ -43,9 +43,9 @@ def _command(name: str, prefix: str, *args: Argument) -> Command[Reply]:
     return Command(verb, verb.command(prefix.encode(), *args), lambda reply: reply)
 
 
-def pausing(prefix: str, what: str, type: str, key: str, who: str) -> Command[Reply]:
+def pausing(prefix: str, what: str, type: str, key: str, who: str, why: str = "") -> Command[Reply]:
     """The call of `pause`."""
-    return _command("pause", prefix, what, type, key, who, os.urandom(8).hex())
+    return _command("pause", prefix, what, type, key, who, os.urandom(8).hex(), why)
 
 
 def resuming(prefix: str, what: str, type: str, key: str) -> Command[Reply]:
@@ -64,9 +64,9 @@ def looking_again(prefix: str, level: str, lane: str, cursor: Argument = "0") ->
     return _command("look_again", prefix, level, lane, cursor)
 
 
-def pause(broker: Broker, queue: str, what: str, type: str, key: str, who: str) -> bool:
+def pause(broker: Broker, queue: str, what: str, type: str, key: str, who: str, why: str) -> bool:
     """Pauses a queue (`what` is "queue"), a "type" in it, or a "key" of a type; False: it was paused already."""
-    return bool(broker.run(pausing(broker.open(queue), what, type, key, who)) == b"paused")
+    return bool(broker.run(pausing(broker.open(queue), what, type, key, who, why)) == b"paused")
 
 
 def resume(broker: Broker, queue: str, what: str, type: str, key: str) -> bool:

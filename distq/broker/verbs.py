@@ -374,9 +374,10 @@ def _parse_look(reply: Reply) -> Look:
     return Look(state.decode(), result, message, due_ms, _word(worker))
 
 
-def cancel(prefix: str, id: str, who: str, mode: Literal["", "running", "kill"] = "") -> Command[str]:
-    """ "cancelled", or why not: "running", "ended", "unknown". With a mode also what runs: "ordered"."""
-    return _command("cancel", prefix, _word, id, who, mode, os.urandom(8).hex())
+def cancel(prefix: str, id: str, who: str, mode: Literal["", "running", "kill"] = "", token: str = "") -> Command[str]:
+    """ "cancelled", or why not: "running", "ended", "unknown". With a mode also what runs: "ordered". `token`: that of
+    a call that is made again."""
+    return _command("cancel", prefix, _word, id, who, mode, token or os.urandom(8).hex())
 
 
 def replay(prefix: str, ids: Sequence[str], every_ms: float = 0, first_ms: float = 0) -> Command[list[str]]:

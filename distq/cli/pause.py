@@ -18,9 +18,12 @@ Type = typer.Option(
 )  # fmt: skip
 Key = typer.Option(None, "--key", metavar="KEY", help="This key of --type, such as a tenant.")
 By = typer.Option(None, "--by", metavar="WHO", help="Who does it. [default: user@host]")
+Reason = typer.Option(None, "--reason", metavar="TEXT", help="Why, for those who find it paused.")
 
 PAUSE_EXAMPLES = output.examples(
-    "distq pause --queue mail", "distq pause --type email", "distq pause --type email --key tenant-7 --by ann"
+    "distq pause --queue mail --reason 'the provider is down'",
+    "distq pause --type email",
+    "distq pause --type email --key tenant-7 --by ann",
 )
 RESUME_EXAMPLES = output.examples("distq resume --queue mail", "distq resume --type email --key tenant-7")
 PAUSED_EXAMPLES = output.examples("distq paused", "distq paused --json")
@@ -31,6 +34,7 @@ def pause(
     type: str = Type,
     key: str = Key,
     by: str = By,
+    reason: str = Reason,
     as_json: bool = output.Json,
     app: str = target.App,
     broker: str = target.Broker,
@@ -42,7 +46,7 @@ def pause(
     """
     what = _given(queue, type, key)
     found = target.find_app(app, broker, name)
-    done = found.pause(**what, by=values.given(by, "--by"))
+    done = found.pause(**what, by=values.given(by, "--by"), reason=values.given(reason, "--reason"))
     _told(as_json, done, what, "paused", "was paused already")
 
 
@@ -73,10 +77,10 @@ def paused(
     else:
         rows = [
             (one.queue, one.type or "all", "all" if one.key is None else one.key, one.by,
-             output.moment(one.since.timestamp() * 1000))
+             output.moment(one.since.timestamp() * 1000), one.reason)
             for one in found
         ]  # fmt: skip
-        output.table("", ("queue", "type", "key", "by", "since"), rows)
+        output.table("", ("queue", "type", "key", "by", "since", "reason"), rows)
 
 
 def _given(queue: str | None, type: str | None, key: str | None) -> dict[str, str | None]:

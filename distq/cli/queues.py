@@ -44,7 +44,8 @@ def queues(
     output.table(f"{found.name} at {found.broker.masked_url}", ("queue", *columns), rows, numbers=columns)
     for pause in found.pauses():
         since = output.moment(pause.since.timestamp() * 1000)
-        typer.echo(output.clean(f"paused: {pause.what}, by {pause.by} since {since}"))
+        reason = f": {pause.reason}" if pause.reason else ""
+        typer.echo(output.clean(f"paused: {pause.what}, by {pause.by} since {since}{reason}"))
 
 
 def purge(

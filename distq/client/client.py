@@ -9,11 +9,22 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from distq.client.handle import RemoteHandle
+from distq.client.operator import Operator
 from distq.client.transport import Asking, Blocking, Place, Reply
-from distq.errors import BrokerUnavailable, ConfigurationError, DistqError, PayloadTooLarge, UnknownQueue
+from distq.errors import (
+    AlreadyEnqueued,
+    BrokerUnavailable,
+    ConfigurationError,
+    DistqError,
+    PayloadTooLarge,
+    UnknownQueue,
+    UnknownSchedule,
+    UnknownTask,
+)
 
 Ask = tuple[str, str, Any, tuple[int, ...], float]
 """Method, path, body, statuses that are answers, seconds that the server may take to answer on purpose."""
@@ -38,6 +49,10 @@ class Client:
         self._headers = {"X-API-Key": key} if key else {}
         self._blocking = Blocking(self._place)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Asking] = WeakKeyDictionary()
+        self.api = Operator(self.ask)
+        """Looking after queues, limits, schedules, workers …"""
+        self.aapi = Operator(self.aask)
+        """The same for asyncio."""
 
     def enqueue(self, type: str, payload: Any = _MISSING, **options: Any) -> RemoteHandle:
         """Enqueues a task by its type, as `app.enqueue`: a mapping as `payload` becomes keyword arguments, anything
@@ -50,10 +65,11 @@ class Client:
 
     def enqueue_many(self, type: str, calls: Calls, **options: Any) -> list[RemoteHandle]:
         """Enqueues many calls of one type, each a tuple of positional or a mapping of keyword arguments."""
-        made: list[RemoteHandle] = []
+        answers = []
         for start in range(0, len(calls), MOST_AT_ONCE):
-            made += self._all(self.ask(*self._many(type, calls[start : start + MOST_AT_ONCE], options), key=_once({})))
-        return made
+            some = self._many(type, calls[start : start + MOST_AT_ONCE], options)
+            answers.append(self.ask(*some, key=_once({})))
+        return self._all(answers)
 
     def result(self, id: str) -> RemoteHandle:
         """The handle of the task with this id."""
@@ -65,11 +81,11 @@ class Client:
 
     async def aenqueue_many(self, type: str, calls: Calls, **options: Any) -> list[RemoteHandle]:
         """`enqueue_many` for asyncio."""
-        made: list[RemoteHandle] = []
+        answers = []
         for start in range(0, len(calls), MOST_AT_ONCE):
             some = self._many(type, calls[start : start + MOST_AT_ONCE], options)
-            made += self._all(await self.aask(*some, key=_once({})))
-        return made
+            answers.append(await self.aask(*some, key=_once({})))
+        return self._all(answers)
 
     def close(self) -> None:
         """Ends the connections that threads have used."""
@@ -96,7 +112,7 @@ class Client:
                 time.sleep(turns.after(error))
                 continue
             if reply.status not in (429, 503):
-                return _understood(reply, expected)
+                return _understood(reply, expected, path)
             time.sleep(turns.after(reply))
 
     async def aask(
@@ -115,7 +131,7 @@ class Client:
                 await asyncio.sleep(turns.after(error))
                 continue
             if reply.status not in (429, 503):
-                return _understood(reply, expected)
+                return _understood(reply, expected, path)
             await asyncio.sleep(turns.after(reply))
 
     def _form(self, body: Any, key: str | None) -> tuple[dict[str, str], bytes | None]:
@@ -130,18 +146,25 @@ class Client:
         arguments: dict[str, Any] = {} if payload is _MISSING else {"args": [payload]}
         if isinstance(payload, Mapping):
             arguments = {"kwargs": dict(payload)}
-        return "POST", "/api/v1/tasks", {"type": type, **arguments, **options}, (200, 201), 0.0
+        return "POST", "/api/v1/tasks", {"type": type, **arguments, **options}, (200, 201, 409), 0.0
 
     def _many(self, type: str, calls: Calls, options: dict[str, Any]) -> Ask:
         plain = [dict(call) if isinstance(call, Mapping) else list(call) for call in calls]
-        return "POST", "/api/v1/tasks/bulk", {"type": type, "calls": plain, **options}, (201,), 0.0
+        return "POST", "/api/v1/tasks/bulk", {"type": type, "calls": plain, **options}, (201, 409), 0.0
 
     def _made(self, answer: tuple[int, Any]) -> RemoteHandle:
-        told = answer[1]
+        status, told = answer
+        if status == 409:
+            return self._all([answer])[0]
         return RemoteHandle(self, told["id"], told["queue"], told["created"])
 
-    def _all(self, answer: tuple[int, Any]) -> list[RemoteHandle]:
-        return [RemoteHandle(self, id) for id in answer[1]["ids"]]
+    def _all(self, answers: Sequence[tuple[int, Any]]) -> list[RemoteHandle]:
+        """The tasks of all calls. Raises AlreadyEnqueued if one was refused because it has its task already."""
+        handles = [RemoteHandle(self, id) for _, told in answers for id in told["ids"]]
+        for status, told in answers:
+            if status == 409:
+                raise AlreadyEnqueued(told["detail"], told["refused"], handles)
+        return handles
 
 
 class _Turns:
@@ -173,7 +196,7 @@ def _once(options: Mapping[str, Any]) -> str | None:
     return None if options.get("id") is not None else uuid.uuid4().hex
 
 
-def _understood(reply: Reply, expected: tuple[int, ...]) -> tuple[int, Any]:
+def _understood(reply: Reply, expected: tuple[int, ...], path: str) -> tuple[int, Any]:
     """The answer, if it is one of those. Raises the error that the calls of distq raise for the same."""
     told = reply.json()
     if reply.status in expected:
@@ -190,7 +213,15 @@ def _understood(reply: Reply, expected: tuple[int, ...]) -> tuple[int, Any]:
         raise UnknownQueue(said)
     if reply.status in (400, 401, 403):
         raise ConfigurationError(said or f"the server says {reply.status}")
+    _, _, _, noun, name, *_ = [*path.partition("?")[0].split("/"), "", "", ""]
+    if reply.status == 404 and noun == "tasks":
+        raise UnknownTask(said, id=unquote(name))
+    if reply.status == 404 and noun in _UNKNOWN:
+        raise _UNKNOWN[noun](said)
     raise DistqError(f"the server says {reply.status}: {said}")
+
+
+_UNKNOWN = {"queues": UnknownQueue, "schedules": UnknownSchedule}
 
 
 def _text(value: object) -> str:

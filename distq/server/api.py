@@ -14,7 +14,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from distq.errors import DistqError
-from distq.server import dead, first_system, problems, queues, results, schedules, search, stats, tasks, workers
+from distq.server import (
+    dead,
+    first_system,
+    problems,
+    queues,
+    results,
+    schedules,
+    search,
+    stats,
+    switches,
+    tasks,
+    workers,
+)
 from distq.server.access import read_keys
 from distq.server.calls import NewTask, NewTasks
 from distq.server.guard import FIRST_SYSTEM, Guard, own_path
@@ -27,7 +39,8 @@ if TYPE_CHECKING:
 
 BODIES: tuple[type[BaseModel], ...] = (
     NewTask, NewTasks, ProblemDetails, tasks.How, tasks.Edits, queues.Purge, dead.Chosen, dead.Replay,
-    schedules.NewSchedule, schedules.Changes,
+    schedules.NewSchedule, schedules.Changes, queues.Why, switches.What, switches.NewPause, switches.NewLimits,
+    switches.Park,
 )  # fmt: skip
 """Models that routes name, but the framework does not see."""
 
@@ -92,6 +105,9 @@ ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (results.router, "/api/v1"),
     (queues.router, "/api/v1"),
     (dead.router, "/api/v1"),
+    (switches.pauses, "/api/v1"),
+    (switches.limits, "/api/v1"),
+    (switches.budgets, "/api/v1"),
     (schedules.router, "/api/v1"),
     (workers.router, "/api/v1"),
     (stats.router, "/api/v1"),

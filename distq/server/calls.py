@@ -20,14 +20,22 @@ from distq.task import Task
 MOST_CALLS = 10_000
 MOST_TASKS = 1_000
 MOST_KEY = 255
+MOST_HEADERS = 100
 MOST_SENDERS = 1_000
-_OF_ONE_CALL = frozenset({"id", "once", "eta"})
+_OF_ONE_CALL = frozenset({"id", "once", "eta", "headers"})
 
 Duration = Annotated[
     Annotated[StrictInt, Field(ge=0, le=31_536_000)]
     | Annotated[StrictFloat, Field(ge=0, le=31_536_000)]
     | Annotated[StrictStr, Field(max_length=20, pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d|w)?\s*$")],
     Field(description="Seconds, or text such as 10s, 5m, 2d.", examples=[10, "5m"]),
+]
+_DATE = r"^[0-9]{4}-"
+Moment = Annotated[StrictStr, Field(max_length=40, pattern=_DATE, description="ISO 8601, with a zone.")]
+Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200)]
+Unique = Annotated[
+    StrictBool | Parameter | Annotated[list[Parameter], Field(min_length=1, max_length=20)],
+    Field(description="By which parameters calls are the same one; true: by all; false: this one is not."),
 ]
 Priority = Annotated[
     Annotated[StrictInt, Field(ge=0, le=2)] | Literal["low", "default", "high"],
@@ -43,19 +51,31 @@ class Options(Strict):
     priority: Priority | None = None
     delay: Duration | None = None
     eta: Annotated[StrictStr, Field(max_length=40, description="ISO 8601, with a zone.")] | None = None
-    expires: Duration | None = None
+    expires: Duration | Moment | None = None
     retries: Annotated[StrictInt, Field(ge=0, le=MAX_RETRIES)] | None = None
     result_ttl: Duration | None = None
     soft_time_limit: Duration | None = None
     time_limit: Duration | None = None
     durable: StrictBool | None = None
+    headers: Annotated[dict[str, Any], Field(max_length=MOST_HEADERS)] | None = None
+    unique: Unique | None = None
+    unique_until: Literal["done", "start"] | None = None
+    unique_for: Duration | None = None
+    on_duplicate: Literal["return", "raise", "replace"] | None = None
+    throttle: Duration | None = None
+    debounce: Duration | None = None
+    debounce_max: Duration | None = None
 
     def said(self) -> dict[str, Any]:
         """Those that are given, as `task.options()` takes them."""
         found = {name: getattr(self, name) for name in self.model_fields_set & OPTIONS}
         found = {name: value for name, value in found.items() if value is not None}
+        if isinstance(found.get("unique"), list):
+            found["unique"] = tuple(found["unique"])
         if "eta" in found:
-            found["eta"] = _moment(found["eta"])
+            found["eta"] = _moment("eta", found["eta"])
+        if isinstance(found.get("expires"), str) and re.match(_DATE, found["expires"]):
+            found["expires"] = _moment("expires", found["expires"])
         return found
 
 
@@ -109,8 +129,14 @@ def id_for(request: Request, said: str | None) -> dict[str, Any]:
     return {"id": f"once-{hashlib.sha256(told).hexdigest()[:40]}", "once": True}
 
 
-def _moment(text: str) -> datetime:
+def token_of(request: Request) -> str:
+    """What a request that is sent again with the same Idempotency-Key is known by, for verbs that remember it; empty:
+    there is none."""
+    return str(id_for(request, None).get("id", ""))
+
+
+def _moment(name: str, text: str) -> datetime:
     try:
         return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     except ValueError:
-        raise Problem(400, f"eta {text!r:.60} is no time: give ISO 8601 with a zone", field="eta") from None
+        raise Problem(400, f"{name} {text!r:.60} is no time: give ISO 8601 with a zone", field=name) from None

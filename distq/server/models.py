@@ -232,3 +232,78 @@ class Schedules(BaseModel):
     """All that are in the broker."""
 
     schedules: list[ScheduleDetails]
+
+
+class Changed(BaseModel):
+    """Whether anything is other than before."""
+
+    changed: bool
+
+
+class PauseDetails(BaseModel):
+    """What is paused: a queue, a type in it, or a key of that type. `since` is ISO 8601."""
+
+    queue: str
+    type: str | None
+    key: str | None
+    by: str
+    since: str
+    reason: str
+
+
+class Pauses(BaseModel):
+    """All of them."""
+
+    pauses: list[PauseDetails]
+
+
+class Limit(BaseModel):
+    """What limits a type; null: nothing."""
+
+    rate: str | None
+    max_running: int | None
+    rate_per_key: str | None
+    max_running_per_key: int | None
+
+
+class TypeLimits(BaseModel):
+    """The limits of one type in one queue: those that hold, those of the code, and who has set others, if `is_set`."""
+
+    type: str
+    queue: str
+    now: Limit
+    declared: Limit
+    is_set: bool
+    by: str
+    since: str | None
+
+
+class Limits(BaseModel):
+    """Types that are limited."""
+
+    limits: list[TypeLimits]
+
+
+class AmountLeft(BaseModel):
+    """One amount of a budget, in calls or in a unit; `left`: how much is there now, null where no key is named."""
+
+    rate: str
+    unit: str
+    left: float | None
+
+
+class BudgetDetails(BaseModel):
+    """A budget, or one of its keys. `parked_until` is ISO 8601."""
+
+    name: str
+    queue: str
+    has_keys: bool
+    key: str | None
+    amounts: list[AmountLeft]
+    parked_until: str | None
+
+
+class Budgets(BaseModel):
+    """All that the application declares."""
+
+    budgets: list[BudgetDetails]

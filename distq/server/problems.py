@@ -36,7 +36,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 MOST_ERRORS = 20
 
-_OPTION = re.compile(r"(\w+)=")
+_OPTION = re.compile(r"(?:task \S+: )?(\w+)(?==| ')")
 _ARGUMENT = re.compile(r"argument:? '(\w+)'")
 
 
@@ -56,7 +56,10 @@ class ProblemDetails(BaseModel):
     detail: str
     errors: list[FieldError] = []
     ids: list[str] = []
-    """Of 429 for many tasks: those that are there, since there was room for them."""
+    """Of many tasks with 429: those for which there was room. With 409, `on_duplicate="raise"`: those that are there
+    for the calls, in their order."""
+    refused: str = ""
+    """Of these the first one that was there before."""
 
 
 class Problem(Exception):
@@ -70,15 +73,16 @@ class Problem(Exception):
         field: str = "",
         headers: Mapping[str, str] | None = None,
         ids: Sequence[str] = (),
+        refused: str = "",
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.field, self.headers = status, detail, field, dict(headers or {})
-        self.ids = ids
+        self.more = {name: value for name, value in (("ids", list(ids)), ("refused", refused)) if value}
 
     def answer(self) -> Response:
         """As a response."""
         errors = [(self.field, self.detail)] if self.field else []
-        return problem(self.status, self.detail, errors, self.headers, self.ids)
+        return problem(self.status, self.detail, errors, self.headers, self.more)
 
 
 def problem(
@@ -86,14 +90,14 @@ def problem(
     detail: str,
     errors: Sequence[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
-    ids: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem as a response."""
     document: dict[str, Any] = {
         "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail,
         "errors": [{"field": field, "message": message} for field, message in errors[:MOST_ERRORS]],
-    } | ({"ids": list(ids)} if ids else {})  # fmt: skip
-    return Response(json.dumps(document), status, headers, MEDIA_TYPE)
+    }  # fmt: skip
+    return Response(json.dumps(document | dict(more or {})), status, headers, MEDIA_TYPE)
 
 
 def unavailable(detail: str) -> Problem:
@@ -124,7 +128,8 @@ def of(error: Exception) -> Problem | None:
         case UnknownQueue():
             return Problem(400, str(error), field="queue")
         case AlreadyEnqueued():
-            return Problem(409, str(error))
+            ids = [handle.id for handle in error.handles]
+            return Problem(409, str(error), ids=ids, refused=error.id)
         case UnknownTask() | UnknownSchedule():
             return Problem(404, str(error))
         case ConfigurationError():

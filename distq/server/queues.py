@@ -10,9 +10,10 @@ from starlette.responses import Response
 from distq.broker import inspect
 from distq.errors import UnknownQueue
 from distq.facts import depths, places
-from distq.server.models import Depths, Purged, Queues
+from distq.server.models import Changed, Depths, Purged, Queues
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, Strict, accepts, answer, body_of, needs, problems, site_of
+from distq.server.switches import Reason, who
 
 router = APIRouter(prefix="/queues", tags=["queues"])
 
@@ -55,8 +56,34 @@ def purge(request: Request, queue: str) -> Response:
     if said.dry_run:
         found = depths(site.app, names)
         return answer({"number": sum(getattr(found, level) for level in levels), "dry_run": True})
-    taken = sum(inspect.purge(site.app.broker, name, level) for level in levels for name in names)
+    taken = sum(inspect.purge(site.app.broker, name, level, who(request)) for level in levels for name in names)
     return answer({"number": taken, "dry_run": False})
+
+
+class Why(Strict):
+    """Why it is paused, for those who find it so."""
+
+    reason: Reason | None = None
+
+
+@router.post(
+    "/{queue:path}/pause",
+    responses={200: {"model": Changed}, **WRITES, **problems(404)},
+    openapi_extra=accepts(Why, required=False),
+)
+def pause(request: Request, queue: str) -> Response:
+    """Hands out nothing more of a queue, with all its partitions, until it is resumed. What runs goes on."""
+    site, said = site_of(request), body_of(request, Why)
+    _places(site, queue)
+    return answer({"changed": site.app.pause(queue=queue, by=who(request), reason=said.reason)})
+
+
+@router.post("/{queue:path}/resume", responses={200: {"model": Changed}, **WRITES, **problems(404)})
+def resume(request: Request, queue: str) -> Response:
+    """Ends its pause."""
+    site = site_of(request)
+    _places(site, queue)
+    return answer({"changed": site.app.resume(queue=queue)})
 
 
 def _told(site: Site, queue: str, names: list[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from distq.periodic import MAX_NAME as MAX_SCHEDULE
 from distq.schedules import Schedule
-from distq.server.calls import Duration, Priority, Type
+from distq.server.calls import Duration, Priority, Type, token_of
 from distq.server.models import Created, ScheduleDetails, Schedules
 from distq.server.site import (
     READS,
@@ -127,10 +127,10 @@ def reset(request: Request, name: str) -> Response:
 
 @router.post("/{name:path}/trigger", responses={200: {"model": Created}, **WRITES, **problems(404, 429)})
 def trigger(request: Request, name: str) -> Response:
-    """Enqueues its task now. The next tick stays what it is."""
+    """Enqueues its task now, once for each Idempotency-Key. The next tick stays what it is."""
     site = site_of(request)
     may_enqueue(request, 1)
-    handle = site.app.schedules.trigger(name)
+    handle = site.app.schedules.trigger(name, id=token_of(request) or None)
     return answer({"id": handle.id, "queue": handle.queue, "created": True})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,13 +10,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from distq.broker import verbs
-from distq.errors import QueueFull, UnknownTask
+from distq.errors import AlreadyEnqueued, QueueFull, UnknownTask
 from distq.facts import describe
 from distq.message import NEVER_SAID, Message, check_id, parse, untyped
 from distq.options import Call
 from distq.result import Handle
 from distq.sender import Sender
-from distq.server.calls import MOST_TASKS, NewTask, NewTasks, id_for, sender_of
+from distq.server.calls import MOST_TASKS, NewTask, NewTasks, id_for, sender_of, token_of
 from distq.server.models import Cancelled, Created, ManyCreated, TaskDetails, WhyDetails
 from distq.server.problems import Problem, of
 from distq.server.site import (
@@ -28,11 +27,13 @@ from distq.server.site import (
     accepts,
     answer,
     body_of,
-    key_of,
     may_enqueue,
+    needs,
     problems,
     site_of,
 )
+from distq.server.switches import who
+from distq.task import Task
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -121,23 +122,37 @@ async def _create_each(request: Request, site: Site, tasks: list[NewTask], place
             raise at(error, f"{place}.{position}") from error
         senders.append(sender)
     may_enqueue(request, len(tasks))
-    made = await _all_or_full(
-        [sender.adelay(*task.args, **task.kwargs) for sender, task in zip(senders, tasks, strict=True)]
+    made = await asyncio.gather(
+        *(_sent(sender, task) for sender, task in zip(senders, tasks, strict=True)), return_exceptions=True
     )
-    created = sum(handle.created for handle in made)
-    return answer({"ids": [handle.id for handle in made], "number": len(made), "created": created}, 201)
+    handles, refused = _all_or_full(made)
+    if refused is not None:
+        raise AlreadyEnqueued(str(refused), refused.id, handles)
+    created = sum(handle.created for handle in handles)
+    return answer({"ids": [handle.id for handle in handles], "number": len(handles), "created": created}, 201)
 
 
-async def _all_or_full(calls: list[Awaitable[Handle[Any]]]) -> list[Handle[Any]]:
-    """The handles of all. Raises QueueFull with those for which there was room."""
-    made = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [one for one in made if isinstance(one, BaseException)]
-    handles = [one for one in made if not isinstance(one, BaseException)]
-    for error in errors:
+Sent = tuple[Handle[Any], AlreadyEnqueued | None]
+
+
+async def _sent(sender: Task[Any, Any, Any] | Sender[Any, Any], task: NewTask) -> Sent:
+    """The task of a call, and whether that is an error because it was there already."""
+    try:
+        return await sender.adelay(*task.args, **task.kwargs), None
+    except AlreadyEnqueued as error:
+        return error.handles[0], error
+
+
+def _all_or_full(made: list[Sent | BaseException]) -> tuple[list[Handle[Any]], AlreadyEnqueued | None]:
+    """The handles of all, and the first one that was refused. Raises QueueFull with those for which there was room."""
+    sent = [one for one in made if not isinstance(one, BaseException)]
+    handles = [handle for handle, _ in sent]
+    for error in made:
         if isinstance(error, QueueFull):
             error.handles = handles
-        raise error
-    return handles
+        if isinstance(error, BaseException):
+            raise error
+    return handles, next((error for _, error in sent if error is not None), None)
 
 
 # -- one task ----------------------------------------------------------------------------------------------------------
@@ -181,9 +196,8 @@ async def cancel(request: Request, id: str) -> Response:
     if look.state == "unknown":
         raise unknown(id)
     broker = site.app.async_broker
-    who = f"API key {key_of(request).name}"
     mode = "kill" if how.kill else "running" if how.running else ""
-    word = await broker.run(verbs.cancel(broker.prefix(queue), id, who, mode))  # type: ignore[arg-type]
+    word = await broker.run(verbs.cancel(broker.prefix(queue), id, who(request), mode, token_of(request)))  # type: ignore[arg-type]
     if word in ("cancelled", "ordered"):
         return answer({"id": id, "outcome": word})
     if word == "unknown":
@@ -233,14 +247,31 @@ async def _send_again(site: Site, queue: str, id: str, raw: bytes, edits: Edits)
         raise Problem(409, f"the message of task {id} cannot be read") from None
     args = args if edits.args is None else edits.args
     kwargs = kwargs if edits.kwargs is None else edits.kwargs
-    like = site.app._sender(old.type, {"id": id, "priority": min(old.priority, 2)})
-    call = replace(like._call, queue=queue, bounds=(), headers=dict(headers), result_ttl_s=_ttl(old, like._call))
+    like = site.app._sender(old.type, {"id": id})
+    call = replace(
+        like._call, queue=queue, priority=min(old.priority, 2), bounds=(), headers=dict(headers),
+        result_ttl_s=_ttl(old, like._call),
+    )  # fmt: skip
     sender: Sender[Any, Any] = Sender(site.app, untyped(old.type)[0], call, like._bind)
     return (await sender.adelay(*args, **kwargs)).created
 
 
 def _ttl(old: Message, call: Call) -> int | None:
     return call.result_ttl_s if old.result_ttl_s == NEVER_SAID else old.result_ttl_s
+
+
+@router.delete("/{id:path}", status_code=204, responses={**WRITES, **problems(404, 409)})
+async def delete(request: Request, id: str) -> Response:
+    """Deletes a dead task for good. Needs a key of level admin. 409: it is not dead; what waits can be cancelled."""
+    needs(request, "admin")
+    site = site_of(request)
+    queue, look = await find(site, id)
+    if look.state == "unknown":
+        raise unknown(id)
+    broker = site.app.async_broker
+    if not await broker.run(verbs.purge_dead(broker.prefix(queue), [id])):
+        raise Problem(409, f"task {id} is not dead: only dead ones are deleted")
+    return Response(status_code=204)
 
 
 async def find(site: Site, id: str) -> tuple[str, verbs.Look]:

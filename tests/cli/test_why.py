@@ -40,12 +40,12 @@ def test_what_comes_from_the_broker_does_nothing_to_the_terminal(distq: Shell, s
 def test_pause_paused_and_resume(distq: Shell, shop: Room) -> None:
     shop.enqueue()
     assert distq("paused", code=0).out == "nothing is paused\n"
-    assert distq("pause", "--queue", "default", code=0).out == "queue default: paused\n"
+    assert distq("pause", "--queue", "default", "--reason", "no mail", code=0).out == "queue default: paused\n"
     assert distq("pause", "-Q", "default", code=0).out == "queue default: was paused already\n"
     assert distq("pause", "--type", "email", "--key", "7", "--by", "ann", "--json", code=0).json["changed"] is True
     lines = distq("paused", code=0).out.splitlines()
-    assert lines[0].split() == ["queue", "type", "key", "by", "since"]
-    assert re.fullmatch(r"default +all +all +\S.*@\S+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[1])
+    assert lines[0].split() == ["queue", "type", "key", "by", "since", "reason"]
+    assert re.fullmatch(r"default +all +all +\S.*@\S+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +no mail", lines[1])
     assert re.fullmatch(r"default +email +7 +ann +\d{4}-.*", lines[2])
     assert [one["key"] for one in distq("paused", "--json", code=0).json] == [None, "7"]
     last = distq("queues", code=0).out.splitlines()[-2:]

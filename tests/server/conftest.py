@@ -83,6 +83,7 @@ def standing(server: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def web(standing: Web, room: Room) -> Web:
     """That one, asked with a key of level admin, and an empty broker."""
+    standing.reconnect()
     return standing
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distq import (
+    AlreadyEnqueued,
     BrokerUnavailable,
     ConfigurationError,
     PayloadTooLarge,
@@ -20,10 +23,13 @@ from distq import (
     TaskCancelled,
     TaskFailed,
     UnknownQueue,
+    UnknownSchedule,
     UnknownTask,
 )
 from distq.client import Client
+from distq.client.operator import Operator
 from tests.server.conftest import ADMIN, READ, Work
+from tests.server.test_document import DOCUMENT
 from tests.support.eventually import eventually
 from tests.support.proxy import CutReply, Proxy
 from tests.support.room import Room
@@ -139,3 +145,81 @@ def test_a_lost_answer_makes_no_second_task(web: Web, room: Room) -> None:
         client.close()
     entries = [entry.decode() for entry in room.redis.lrange(room.key("QUEUE", "default"), 0, -1)]
     assert entries == [first.id, *(handle.id for handle in many), last]
+
+
+def test_what_is_there_already_is_the_error_that_delay_raises(client: Client) -> None:
+    first = client.enqueue("strict", "ann")
+    with pytest.raises(AlreadyEnqueued) as caught:
+        client.enqueue("strict", "ann")
+    assert caught.value.id == first.id
+
+    async def main() -> None:
+        try:
+            await client.aenqueue_many("strict", [("bob",), ("ann",)])
+        finally:
+            await client.aclose()
+
+    with pytest.raises(AlreadyEnqueued) as caught:
+        asyncio.run(main())
+    assert caught.value.id == caught.value.handles[1].id == first.id
+    assert caught.value.handles[0].status() == "queued"
+
+
+def test_the_client_knows_every_operation_of_the_document() -> None:
+    """Each of its methods asks for another one, and none is missing but what its calls and handles do."""
+    asked: list[tuple[str, str]] = []
+
+    def ask(method: str, path: str, *_: Any, **__: Any) -> tuple[int, Any]:
+        asked.append((method.lower(), path.partition("?")[0]))
+        return 200, None
+
+    api = Operator(ask)
+    names = [name for name in vars(Operator) if not name.startswith("_")]
+    for name in names:
+        method = getattr(api, name)
+        wanted = [one.name for one in signature(method).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        method(*({"order": "{order}"}.get(one, "x") for one in wanted if one != "type" or name != "limits"))
+    known = {
+        (method, re.sub(r"\{\w+\}", "x", path))
+        for path, found in DOCUMENT["paths"].items()
+        for method in found
+        if path.startswith("/api/v1/")
+    }
+    own = {
+        ("post", "/api/v1/tasks"), ("post", "/api/v1/tasks/bulk"), ("post", "/api/v1/tasks/x/cancel"),
+        ("get", "/api/v1/results/x"), ("get", "/api/v1/events"),
+        ("post", "/api/v1/queues/x/pause"), ("post", "/api/v1/queues/x/resume"),
+    }  # fmt: skip
+    told = {(method, path.replace("%7Border%7D", "x")) for method, path in asked}
+    assert len(told) == len(names)
+    assert told == known - own
+
+
+def test_a_system_is_looked_after_for_threads_and_for_asyncio(client: Client, work: Work) -> None:
+    work()
+    api = client.api
+    id = client.enqueue("fail", "no").id
+    eventually(lambda: api.task(id)["status"] == "dead", "it is dead")
+    assert api.dead(type="fail")["dead"][0]["id"] == id
+    assert api.retry(id, args=["well"])["created"]
+    assert api.pause(type="add", reason="no")["changed"]
+    assert api.why(client.enqueue("add", 1).id)["gates"][0]["name"] == "type_paused"
+    with pytest.raises(UnknownTask):
+        api.why("nobody")
+    with pytest.raises(UnknownSchedule):
+        api.trigger_schedule("nobody")
+    with pytest.raises(UnknownQueue):
+        api.queue("nope")
+    with pytest.raises(ConfigurationError, match="rate"):
+        api.set_limits("geo", rate="fast")
+
+    async def main() -> list[Any]:
+        made = await client.aapi.create_schedule("s/1", "@every 5m", "add", args=[1], jitter=timedelta(seconds=3))
+        found = [made["jitter"], (await client.aapi.pauses())["pauses"][0]["reason"]]
+        await client.aapi.delete_schedule("s/1")
+        with pytest.raises(UnknownSchedule):
+            await client.aapi.schedule("s/1")
+        await client.aclose()
+        return found
+
+    assert asyncio.run(main()) == [3.0, "no"]

@@ -23,7 +23,7 @@ from tests.support.web import Web
 
 DOCUMENT = openapi(build(app, ServerConfig()))
 ENDLESS = {"/api/v1/events"}
-BARE = {"{order}", "pause", "resume", "reset", "trigger"}
+BARE = ("{order}", "reset", "trigger", "schedules/{name}/pause", "schedules/{name}/resume", "queues/{queue}/resume")
 """They take no body."""
 EXAMPLES = int(os.environ.get("DISTQ_EXAMPLES", "0"))
 
@@ -39,7 +39,7 @@ def test_the_document_describes_every_answer() -> None:
         assert found["description"], (path, method)
         if path.startswith("/api/"):
             assert {"400", "401", "403", "500", "503"} <= set(found["responses"]), (path, method)
-        if method == "post" and path.startswith("/api/") and path.rpartition("/")[2] not in BARE:
+        if method == "post" and path.startswith("/api/") and not path.endswith(BARE):
             assert found["requestBody"]["content"].keys() == {"application/json"}, path
     text = str(DOCUMENT)
     for name in {part.split("'")[0] for part in text.split("#/components/schemas/")[1:]}:

@@ -147,6 +147,12 @@ def test_dead_letters_are_deleted_by_an_admin(web: Web, work: Work) -> None:
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
+def one_that_waits(web: Web) -> str:
+    """A new task, if nobody takes it; empty: it has been taken."""
+    id = web.task("add", 1)
+    return id if web.get(f"/api/v1/results/{id}?wait=0.2").status == 202 else ""
+
+
 def test_hosts_are_shown_with_what_they_hold_and_told_what_to_do(web: Web, work: Work, tmp_path: Path) -> None:
     host, gate = work(2), tmp_path / "gate"
     id = web.task("hold", str(gate))
@@ -162,8 +168,7 @@ def test_hosts_are_shown_with_what_they_hold_and_told_what_to_do(web: Web, work:
     gate.touch()
     assert web.post(f"{place}/quiet").json == {"host": found[0]["host"], "order": "quiet"}
     host.await_log("SIGTSTP: finishing what runs")
-    waiting = web.task("add", 1)
-    assert web.get(f"/api/v1/results/{waiting}?wait=0.2").status == 202
+    waiting = eventually(lambda: one_that_waits(web), "its processes have heard it")
     web.post(f"{place}/resume")
     assert web.get(f"/api/v1/results/{waiting}?wait=10").json["result"] == 1
     web.post(f"{place}/stop")

@@ -26,7 +26,9 @@ def test_a_schedule_is_made_looked_at_changed_paused_and_deleted(web: Web) -> No
     assert web.post(f"{place}/resume").json["state"] == "active"
     id = web.post(f"{place}/trigger").json["id"]
     assert web.get(f"/api/v1/tasks/{id}").json["kwargs"] == {"b": 2}
-    assert [tick["outcome"] for tick in web.get(place).json["history"]] == ["triggered"]
+    once = {"Idempotency-Key": "now"}
+    assert len({web.post(f"{place}/trigger", headers=once).json["id"] for _ in range(2)}) == 1
+    assert [tick["outcome"] for tick in web.get(place).json["history"]] == ["triggered"] * 2
     assert web.as_(OPERATE).ask("DELETE", place).status == 403
     assert web.ask("DELETE", place).status == 204
     assert web.get(place).status == web.ask("DELETE", place).status == web.post(f"{place}/pause").status == 404

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import READ, Serve, Work
+from tests.server.conftest import OPERATE, READ, Serve, Work
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy, Refuse
 from tests.support.room import Room
@@ -50,6 +50,10 @@ def test_options_are_those_of_a_call(web: Web) -> None:
     assert shown["headers"] == {"retries": 7, "soft_time_limit": 4.0, "time_limit": 5.0}
     assert 0 < shown["due_at_ms"] - shown["enqueued_at_ms"] <= 3_601_000
     assert web.post(TASKS, {"type": "add", "args": [1], "eta": "2099-01-01T00:00:00Z"}).status == 201
+    more = {"id": "with", "headers": {"trace": "x7"}, "expires": "2099-01-01T00:00:00+02:00", "durable": False}
+    assert web.post(TASKS, {"type": "add", "args": [1], **more}).status == 201
+    shown = web.get(f"{TASKS}/with").json
+    assert (shown["headers"], shown["expires_at_ms"]) == ({"trace": "x7"}, 4_070_901_600_000)
 
 
 def test_a_unique_task_is_created_once(web: Web) -> None:
@@ -63,6 +67,49 @@ def test_a_unique_task_is_created_once(web: Web) -> None:
     refused = web.post(TASKS, {"type": "strict", "args": ["ann"]})
     assert refused.status == 409
     assert "is there already" in refused.json["detail"]
+
+
+def test_calls_say_by_what_they_are_unique(web: Web) -> None:
+    def made(**options: Any) -> tuple[int, str]:
+        answer = web.post(TASKS, {"type": "add", "args": [1, options.pop("b", 2)], **options})
+        return answer.status, answer.json.get("id", answer.json.get("refused"))
+
+    one: dict[str, Any] = {"unique": ["a", "b"], "unique_until": "start"}
+    first = made(**one)[1]
+    assert made(**one) == (200, first)
+    assert made(**one, b=3)[0] == made(unique=False)[0] == 201
+    assert made(**one, on_duplicate="raise") == (409, first)
+    assert made(unique="a", throttle="1h")[0] == 201
+    assert made(unique="a", throttle="1h")[0] == 200
+    later = made(unique=True, debounce="1h", debounce_max="2h", b=9)[1]
+    assert made(unique=True, debounce="1h", debounce_max="2h", b=9) == (200, later)
+    assert status(web, later) == "scheduled"
+    for number, headers in enumerate(({}, {"Idempotency-Key": "many"})):
+        many = {"type": "add", "calls": [[1, 4 + number], [1, 2]], **one, "on_duplicate": "raise"}
+        refused = web.post(f"{TASKS}/bulk", many, headers)
+        assert refused.status == 409
+        assert (len(refused.json["ids"]), refused.json["ids"][1], refused.json["refused"]) == (2, first, first)
+        assert status(web, refused.json["ids"][0]) == "queued"
+
+
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"unique": "c"}, "unique"),
+    ({"unique": []}, "unique"),
+    ({"unique": 1}, "unique"),
+    ({"debounce": -1}, "debounce"),
+    ({"unique_until": "noon"}, "unique_until"),
+    ({"unique": "a", "throttle": 1, "debounce": 1}, "throttle"),
+    ({"headers": [1]}, "headers"),
+    ({"expires": "2099-13-01"}, "expires"),
+    ({"expires": "2099-01-01"}, "expires"),
+]
+
+
+def test_options_that_do_not_fit_are_named(web: Web) -> None:
+    for wrong, field in UNFIT:
+        answer = web.post(TASKS, {"type": "add", "args": [1], **wrong})
+        assert answer.status == 400, (wrong, answer)
+        assert any(name.startswith(field) for name in answer.fields), (wrong, answer)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -294,6 +341,8 @@ def test_a_running_task_is_cancelled_on_demand(web: Web, work: Work, tmp_path: P
     assert web.post(f"{TASKS}/{id}/cancel", {"running": True}).json["outcome"] == "ordered"
     assert result(web, id)["status"] == "cancelled"
     assert web.post(f"{TASKS}/{id}/cancel").status == 409
+    waits, once = web.post(TASKS, {"type": "add", "args": [1], "delay": "1h"}).json["id"], {"Idempotency-Key": "c1"}
+    assert [web.post(f"{TASKS}/{waits}/cancel", headers=once).json["outcome"] for _ in range(2)] == ["cancelled"] * 2
     assert web.post(f"{TASKS}/nobody/cancel").status == 404
     assert web.post(f"{TASKS}/{id}/cancel", {"running": 1}).fields == ["running"]
 
@@ -311,6 +360,27 @@ def test_a_dead_task_is_run_again_as_it_was_or_with_other_arguments(web: Web, wo
     assert result(web, id)["result"] == "done"
     assert web.post(f"{TASKS}/{id}/retry").status == 409
     assert web.post(f"{TASKS}/nobody/retry").status == 404
+
+
+def test_what_runs_in_order_is_run_again_in_order(web: Web, work: Work) -> None:
+    work()
+    id = web.task("turn", "ann", "no")
+    assert result(web, id)["status"] == "dead"
+    again = web.post(f"{TASKS}/{id}/retry", {"args": ["ann"]})
+    assert again.status == 200, again
+    assert result(web, id)["result"] == "ann"
+
+
+def test_a_dead_task_is_deleted_by_an_admin(web: Web, work: Work) -> None:
+    work()
+    id = web.task("fail", "no")
+    assert result(web, id)["status"] == "dead"
+    assert web.as_(OPERATE).ask("DELETE", f"{TASKS}/{id}").status == 403
+    assert web.ask("DELETE", f"{TASKS}/{id}").status == 204
+    assert web.ask("DELETE", f"{TASKS}/{id}").status == web.get(f"{TASKS}/{id}").status == 404
+    waits = web.post(TASKS, {"type": "add", "args": [1], "delay": "1h"}).json["id"]
+    assert web.ask("DELETE", f"{TASKS}/{waits}").status == 409
+    assert status(web, waits) == "scheduled"
 
 
 # -- the broker's bad days ---------------------------------------------------------------------------------------------

@@ -52,6 +52,10 @@ class Web:
         self._others.append(Web(self.port, key, self._root))
         return self._others[-1]
 
+    def reconnect(self) -> None:
+        """The next request has a connection of its own: a server closes one that has been idle for long."""
+        self._connection.close()
+
     def close(self) -> None:
         for web in (self, *self._others):
             web._connection.close()

@@ -58,3 +58,19 @@ def strict(user: str) -> str:
 
 @app.task(result_ttl=0)
 def silent() -> None: ...
+
+
+maps = app.budget("maps", "60/m burst 10", "1000 bytes/m")
+model = app.budget("model", "60/m burst 10", per="user")
+
+
+@app.task(rate=["50/s", "5/s per user"], limits=[model])
+def geo(user: str) -> str:
+    return user
+
+
+@app.task(ordered="user", retries=0)
+def turn(user: str, text: str = "") -> str:
+    if text:
+        raise ValueError(text)
+    return user
