@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint dev bench bench-peers chaos clean
+.PHONY: demo test lint dev bench bench-peers chaos node clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "             distq beside other task queues, installed below .bench; writes docs/benchmarks"
 	@echo "make chaos   a storm of faults of hosts, network and broker, and an account of every task; three minutes"
 	@echo "             make chaos CHAOS='--minutes 30 --seed 1 --server PROGRAM --out FILE'"
+	@echo "make node    packs the package for Node.js into dist; needs node and npm"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("distq needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -47,6 +48,10 @@ bench-peers: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+node: $(READY)
+	@mkdir -p dist
+	cd sdk/node && npm pack --silent --pack-destination ../../dist
 
 clean:
 	rm -rf $(VENV) .distq demo-output

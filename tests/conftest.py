@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
 from distq.embedded import EmbeddedBroker
+from tests.support import nodejs
 from tests.support.room import Room
 from tests.support.rules import check_no_leaks, check_rules
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", metavar="PROGRAM", help="the broker to test with, if not the first one found")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """What needs Node.js is left out where there is none, and the end of the run says so."""
+    return True if collection_path == nodejs.TESTS and nodejs.lacks() else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if why := nodejs.lacks():
+        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+        terminalreporter.line(f"sdk/node, and whether it agrees with Python: {why} (docs/guide/node.md)", red=True)
 
 
 @pytest.fixture(scope="session")

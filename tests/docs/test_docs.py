@@ -41,6 +41,11 @@ def test_the_picture_of_the_states_is_made_from_their_table() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_vectors_for_other_languages_are_made_from_the_code() -> None:
+    done = run("docs/vectors.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", WITH_SNIPPETS, ids=name)
 def test_snippets_do_what_they_say(page: Path) -> None:
     done = run("docs/check.py", str(page))
