@@ -16,8 +16,7 @@ import typer
 from distq.bench.bottleneck import Found, judge
 from distq.broker.address import resolve_url
 from distq.broker.connect import Wire
-from distq.cli import output, values
-from distq.cli.run import MOST_PROCESSES
+from distq.cli import output, settings, values
 from distq.cli.target import TIMEOUT_S
 from distq.embedded import EmbeddedBroker
 from distq.errors import BrokerError
@@ -59,7 +58,7 @@ def bench(
     and takes away all that it has put there, also after Ctrl-C.
     """
     count = values.whole(tasks, "--tasks", LEAST_TASKS, MOST_TASKS)
-    number = values.whole(processes, "--processes", 1, MOST_PROCESSES)
+    number = settings.processes(processes)
     values.given(broker, "--broker")
     try:
         _answer_signals(_stop)

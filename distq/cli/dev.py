@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from distq.broker.address import mask, resolve_url
-from distq.cli import output, values
+from distq.cli import output, settings, values
 from distq.cli import run as running
+from distq.cli.groups import grouped
 from distq.cli.host import PortUnavailable
-from distq.cli.run import worker_config
 from distq.embedded import EmbeddedBroker, is_free
 from distq.errors import ConfigurationError
 from distq.logs import check_level
@@ -33,8 +34,23 @@ EXAMPLES = output.examples(
 )
 
 
+@dataclass(frozen=True)
+class OwnBroker:
+    """The broker that is started when none is given."""
+
+    data: Path = typer.Option(
+        DATA, "--data", metavar="FOLDER", help="Where the embedded broker keeps its data for the next start."
+    )
+    ephemeral: bool = typer.Option(False, "--ephemeral", help="Keep no data.")
+    port: str | None = typer.Option(
+        None, "--port", metavar="PORT",
+        help="Port of 127.0.0.1 by which other programs reach the embedded broker. [default: 6379, if it is free]",
+    )  # fmt: skip
+
+
+@grouped
 def dev(
-    target: str = running.Target,
+    target: str = settings.Target,
     processes: str = typer.Option(
         "2", "--processes", "-p", "--concurrency", "-c", metavar="N", help="Worker processes."
     ),
@@ -45,27 +61,21 @@ def dev(
         envvar="DISTQ_BROKER",
         help="Start no broker, use this one.",
     ),
-    data: Path = typer.Option(
-        DATA, "--data", metavar="FOLDER", help="Where the embedded broker keeps its data for the next start."
-    ),
-    ephemeral: bool = typer.Option(False, "--ephemeral", help="Keep no data."),
-    port: str = typer.Option(
-        None,
-        "--port",
-        metavar="PORT",
-        help="Port of 127.0.0.1 by which other programs reach the embedded broker. [default: 6379, if it is free]",
-    ),
+    *,
+    own: OwnBroker,
     reload: bool = typer.Option(
         True, "--reload/--no-reload", help="Load the application afresh when a Python file changes."
     ),
-    metrics_port: str = running.MetricsPort,
-    log_level: str = running.LogLevel,
+    metrics_port: str = settings.MetricsPort,
+    log_level: str = settings.LogLevel,
 ) -> None:
     """Run a broker and a worker for development.
 
     Nothing else needs to be installed or started. Ctrl-C: the worker finishes what runs, then the broker ends.
     """
-    worker_config(target=target, processes=processes, metrics_port=metrics_port)
+    settings.application(target)
+    settings.processes(processes)
+    settings.port_of_metrics(metrics_port)
     check_level(log_level)
     if reload:
         running.can_reload("use --no-reload")
@@ -74,7 +84,7 @@ def dev(
             url = resolve_url(broker)
             typer.echo(f"Broker at {mask(url)} (given by --broker or $DISTQ_BROKER: none is started)")
         else:
-            url = _start_broker(stack, None if ephemeral else data, port)
+            url = _start_broker(stack, None if own.ephemeral else own.data, own.port)
         command = [sys.executable, "-m", "distq", "run", target, "-p", processes]
         command += ["--log-level", log_level, "--grace", GRACE, "--tag", "*"]
         command += ["--reload"] if reload else []

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 import typer
 
 from distq.app import Distq
 from distq.broker.inspect import DeadFilter, DeadLetter
-from distq.cli import complete, output, target, values
+from distq.cli import complete, output, values
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.cli.tasks import show
 from distq.errors import ConfigurationError
 from distq.facts import depths, every_place, find_dead, newest_first, purge_dead, replay_dead
@@ -21,18 +23,59 @@ app = typer.Typer(
 )
 app.callback()(output.help_if_alone)
 
-Ids = typer.Argument(None, metavar="ID", show_default=False, help="These, by their ids.")
-Type = typer.Option(None, "--type", metavar="TYPE", autocompletion=complete.types, help="Only this type.")
-Error = typer.Option(None, "--error", metavar="TEXT", help="Only errors whose class or message contains this.")
-OlderThan = typer.Option(
-    None, "--older-than", metavar="TIME", help="Only those that died at least so long ago: 2h, 7d."
-)
-All = typer.Option(False, "--all", help="All of them.")
 DryRun = typer.Option(False, "--dry-run", help="Say which, change nothing.")
 Yes = typer.Option(False, "--yes", "-y", help="Do not ask.")
 
 SAMPLE = 20
 """So many rows of a dry run are shown."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which dead tasks are meant; all, if nothing is given."""
+
+    type: str | None = typer.Option(
+        None, "--type", metavar="TYPE", autocompletion=complete.types, help="Only this type."
+    )
+    error: str | None = typer.Option(
+        None, "--error", metavar="TEXT", help="Only errors whose class or message contains this."
+    )
+    older_than: str | None = typer.Option(
+        None, "--older-than", metavar="TIME", help="Only those that died at least so long ago: 2h, 7d."
+    )
+
+    def checked(self, ids: Sequence[str] = ()) -> DeadFilter:
+        """As the broker's reader takes it."""
+        return DeadFilter(
+            frozenset(ids),
+            values.given(self.type, "--type") or "",
+            values.given(self.error, "--error") or "",
+            0.0 if self.older_than is None else values.seconds(self.older_than, "--older-than"),
+        )
+
+
+@dataclass(frozen=True)
+class Chosen(Filter):
+    """What an action is about; it never means everything by accident."""
+
+    ids: list[str] | None = typer.Argument(None, metavar="ID", show_default=False, help="These, by their ids.")
+    all: bool = typer.Option(False, "--all", help="All of them.")
+
+    def wanted(self) -> DeadFilter:
+        """Checked."""
+        wanted = self.checked(self.ids or ())
+        if wanted.is_empty and not self.all:
+            raise ConfigurationError("which dead tasks? give ids, --type, --error or --older-than, or --all")
+        if self.all and not wanted.is_empty:
+            raise ConfigurationError("--all means all of them: leave it out, or the other conditions")
+        return wanted
+
+    def complain_about_missing(self, letters: list[DeadLetter]) -> None:
+        """An id that is not among the dead is an error, after all the others are done."""
+        missing = set(self.ids or ()) - {letter.id for letter in letters}
+        if missing:
+            output.complain(f"error: not among the dead: {', '.join(sorted(missing))}")
+            raise typer.Exit(1)
 
 
 @app.command(
@@ -41,19 +84,17 @@ SAMPLE = 20
         "distq dlq list", "distq dlq list --type email --error timeout", "distq dlq list --older-than 1d --json"
     ),
 )
+@grouped
 def list_dead(
-    type: str = Type,
-    error: str = Error,
-    older_than: str = OlderThan,
+    *,
+    which: Filter,
     limit: str = typer.Option("50", "--limit", metavar="N", help="At most this many."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """List dead letters, the newest first."""
-    wanted, most = _filter((), type, error, older_than), values.whole(limit, "--limit", 1, 1_000_000)
-    found = target.find_app(app, broker, name)
+    wanted, most = which.checked(), values.whole(limit, "--limit", 1, 1_000_000)
+    found = place.find()
     letters = list(islice(newest_first(found, wanted), most + 1))
     if as_json:
         output.print_json([asdict(letter) for letter in letters[:most]])
@@ -73,32 +114,28 @@ app.command("show", epilog=output.examples("distq dlq show order-17", "distq dlq
         "distq dlq replay --all",
     ),
 )
+@grouped
 def replay(
-    ids: list[str] = Ids,
-    type: str = Type,
-    error: str = Error,
-    older_than: str = OlderThan,
-    all: bool = All,
+    *,
+    chosen: Chosen,
     rate: str = typer.Option(
         None, "--rate", metavar="RATE", help="One after the other, such as 10/s. [default: at once]"
     ),
     dry_run: bool = DryRun,
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """Run dead tasks again, with a fresh budget of attempts."""
-    wanted = _chosen(ids, type, error, older_than, all)
+    wanted = chosen.wanted()
     every_ms = 0.0 if rate is None else Rate.parse(rate).interval_us / 1000
-    found = target.find_app(app, broker, name)
+    found = place.find()
     letters = find_dead(found, wanted)
     if dry_run:
         _would(as_json, "replay", letters)
     else:
         count = replay_dead(found, letters, every_ms)
         output.told(as_json, {"replayed": count}, f"replayed {output.number(count, 'task')}")
-    _complain_about_missing(ids, letters)
+    chosen.complain_about_missing(letters)
 
 
 @app.command(
@@ -109,22 +146,18 @@ def replay(
         "distq dlq purge --all --dry-run",
     ),
 )
+@grouped
 def purge(
-    ids: list[str] = Ids,
-    type: str = Type,
-    error: str = Error,
-    older_than: str = OlderThan,
-    all: bool = All,
+    *,
+    chosen: Chosen,
     dry_run: bool = DryRun,
     yes: bool = Yes,
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """Delete dead tasks for good."""
-    wanted = _chosen(ids, type, error, older_than, all)
-    found = target.find_app(app, broker, name)
+    wanted = chosen.wanted()
+    found = place.find()
     letters = find_dead(found, wanted)
     if dry_run:
         _would(as_json, "delete", letters)
@@ -133,31 +166,7 @@ def purge(
             output.ask(yes, as_json, f"Delete {output.number(len(letters), 'dead task')} for good?")
         count = purge_dead(found, letters)
         output.told(as_json, {"deleted": count}, f"deleted {output.number(count, 'task')}")
-    _complain_about_missing(ids, letters)
-
-
-# -- which ----------------------------------------------------------------------------------------------------------
-
-
-def _filter(ids: Sequence[str], type: str | None, error: str | None, older_than: str | None) -> DeadFilter:
-    return DeadFilter(
-        frozenset(ids),
-        values.given(type, "--type") or "",
-        values.given(error, "--error") or "",
-        0.0 if older_than is None else values.seconds(older_than, "--older-than"),
-    )
-
-
-def _chosen(
-    ids: list[str] | None, type: str | None, error: str | None, older_than: str | None, all: bool
-) -> DeadFilter:
-    """What an action is about; it never means everything by accident."""
-    wanted = _filter(ids or (), type, error, older_than)
-    if wanted.is_empty and not all:
-        raise ConfigurationError("which dead tasks? give ids, --type, --error or --older-than, or --all")
-    if all and not wanted.is_empty:
-        raise ConfigurationError("--all means all of them: leave it out, or the other conditions")
-    return wanted
+    chosen.complain_about_missing(letters)
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------
@@ -195,10 +204,3 @@ def _would(as_json: bool, verb: str, letters: list[DeadLetter]) -> None:
             typer.echo(f"… and {len(letters) - SAMPLE:,} more")
     data = {f"would_{verb}": len(letters), "ids": [letter.id for letter in letters]}
     output.told(as_json, data, f"would {verb} {output.number(len(letters), 'task')}")
-
-
-def _complain_about_missing(ids: list[str] | None, letters: list[DeadLetter]) -> None:
-    missing = set(ids or ()) - {letter.id for letter in letters}
-    if missing:
-        output.complain(f"error: not among the dead: {', '.join(sorted(missing))}")
-        raise typer.Exit(1)

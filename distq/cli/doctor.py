@@ -21,7 +21,9 @@ from distq.broker.checkup import Declared, check_queue
 from distq.broker.connect import Wire
 from distq.broker.health import Finding, examine, fitness
 from distq.broker.inspect import applications
-from distq.cli import output, run, target
+from distq.cli import output, target
+from distq.cli.groups import grouped
+from distq.cli.settings import Size
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError, LoadError
 from distq.message import family, untyped
@@ -42,13 +44,13 @@ Section = tuple[str, list[Finding]]
 Target = typer.Argument(None, metavar="[MODULE:APP]", envvar="DISTQ_APP", show_default=False, help="The application.")
 
 
+@grouped
 def doctor(
     app: str = Target,
     broker: str = target.Broker,
     name: str = target.Name,
-    processes: str = run.Processes,
-    threads: str = run.Threads,
-    coroutines: str = run.Coroutines,
+    *,
+    size: Size,
     as_json: bool = output.Json,
 ) -> None:
     """Say what is wrong with a set-up, and how to mend it.
@@ -58,7 +60,7 @@ def doctor(
 
     The exit code is 0 if there is no problem, 1 if there is one. Warnings and notes are none.
     """
-    config = run.worker_config(target=app or "none", processes=processes, threads=threads, coroutines=coroutines)
+    config = WorkerConfig(app=app or "none", **size.settings())
     sections = list(_sections(app, broker, name, config))
     if as_json:
         output.print_json([{"about": about, **finding._asdict()} for about, found in sections for finding in found])

@@ -7,7 +7,9 @@ from typing import Any
 
 import typer
 
-from distq.cli import complete, output, target, values
+from distq.cli import complete, output, values
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.controls import Limit, TypeLimits
 from distq.errors import ConfigurationError
 
@@ -24,11 +26,10 @@ Queue = typer.Option(
 
 
 @app.command("list", epilog=output.examples("distq limits list", "distq limits list --json"))
-def list_limits(
-    as_json: bool = output.Json, app: str = target.App, broker: str = target.Broker, name: str = target.Name
-) -> None:
+@grouped
+def list_limits(as_json: bool = output.Json, *, place: Place) -> None:
     """List what limits the types: what holds, and what was declared before somebody set it."""
-    found = target.find_app(app, broker, name).limits.list()
+    found = place.find().limits.list()
     if as_json:
         output.print_json([_plain(one) for one in found])
     elif not found:
@@ -47,6 +48,7 @@ def list_limits(
         "distq limits set report --max-running none",
     ),
 )
+@grouped
 def set_limits(
     type: str = Type,
     rate: list[str] = typer.Option(
@@ -58,9 +60,8 @@ def set_limits(
     queue: str = Queue,
     by: str = typer.Option(None, "--by", metavar="WHO", help="Who does it. [default: user@host]"),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Set limits of a type, at once and without a deployment.
 
@@ -69,23 +70,19 @@ def set_limits(
     """
     if not rate and not max_running:
         raise ConfigurationError(f"say what limits {type!r:.80}: --rate 20/s or --max-running 3")
-    found = target.find_app(app, broker, name)
-    place = values.given(queue, "--queue")
-    found.limits.set(type, rate=rate or None, max_running=max_running or None, queue=place, by=values.given(by, "--by"))
+    found = place.find()
+    found.limits.set(
+        type, rate=rate or None, max_running=max_running or None, queue=values.given(queue, "--queue"),
+        by=values.given(by, "--by"),
+    )  # fmt: skip
     _show(as_json, [one for one in found.limits.list() if one.type == type])
 
 
 @app.command("clear", epilog=output.examples("distq limits clear email"))
-def clear(
-    type: str = Type,
-    queue: str = Queue,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def clear(type: str = Type, queue: str = Queue, as_json: bool = output.Json, *, place: Place) -> None:
     """Let the declared limits of a type hold again."""
-    found = target.find_app(app, broker, name)
+    found = place.find()
     done = found.limits.clear(type, queue=values.given(queue, "--queue"))
     if not done and not as_json:
         output.complain(f"note: nothing was set for {type}")

@@ -6,7 +6,9 @@ from dataclasses import asdict
 
 import typer
 
-from distq.cli import complete, output, target, values
+from distq.cli import complete, output, values
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.errors import ConfigurationError
 
 Queue = typer.Option(
@@ -29,6 +31,7 @@ RESUME_EXAMPLES = output.examples("distq resume --queue mail", "distq resume --t
 PAUSED_EXAMPLES = output.examples("distq paused", "distq paused --json")
 
 
+@grouped
 def pause(
     queue: str = Queue,
     type: str = Type,
@@ -36,40 +39,38 @@ def pause(
     by: str = By,
     reason: str = Reason,
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Pause a queue, a type or a key of it: no more of it starts.
 
     What runs goes on, and what is enqueued or becomes due waits until it is resumed, also over restarts.
     """
     what = _given(queue, type, key)
-    found = target.find_app(app, broker, name)
+    found = place.find()
     done = found.pause(**what, by=values.given(by, "--by"), reason=values.given(reason, "--reason"))
     _told(as_json, done, what, "paused", "was paused already")
 
 
+@grouped
 def resume(
     queue: str = Queue,
     type: str = Type,
     key: str = Key,
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Resume what was paused."""
     what = _given(queue, type, key)
-    done = target.find_app(app, broker, name).resume(**what)
+    done = place.find().resume(**what)
     _told(as_json, done, what, "resumed", "was not paused")
 
 
-def paused(
-    as_json: bool = output.Json, app: str = target.App, broker: str = target.Broker, name: str = target.Name
-) -> None:
+@grouped
+def paused(as_json: bool = output.Json, *, place: Place) -> None:
     """List what is paused, by whom and since when."""
-    found = target.find_app(app, broker, name).pauses()
+    found = place.find().pauses()
     if as_json:
         output.print_json([asdict(one) for one in found])
     elif not found:

@@ -6,7 +6,9 @@ import typer
 
 from distq import facts
 from distq.broker import inspect
-from distq.cli import complete, output, person, target, values
+from distq.cli import complete, output, person, values
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.errors import ConfigurationError
 
 LEVELS = ("high", "default", "low", "scheduled")
@@ -23,15 +25,15 @@ PURGE_EXAMPLES = output.examples(
 )
 
 
+@grouped
 def queues(
     each: bool = typer.Option(False, "--partitions", help="Show each partition of a queue, not their sum."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Show how many tasks are where, per queue."""
-    found = target.find_app(app, broker, name)
+    found = place.find()
     every = facts.places(found)
     if each:
         every = {name: [name] for names in every.values() for name in names}
@@ -48,6 +50,7 @@ def queues(
         typer.echo(output.clean(f"paused: {pause.what}, by {pause.by} since {since}{reason}"))
 
 
+@grouped
 def purge(
     queue: str = typer.Argument(..., metavar="QUEUE", autocompletion=complete.queues),
     priority: str = typer.Option(
@@ -61,16 +64,15 @@ def purge(
     dry_run: bool = typer.Option(False, "--dry-run", help="Say how many, cancel none."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Cancel all waiting tasks of a queue.
 
     What runs is left alone. `bulk/3` is one partition of bulk. For dead letters there is `distq dlq purge`.
     """
     levels = _levels(priority, scheduled)
-    found = target.find_app(app, broker, name)
+    found = place.find()
     (names,) = facts.places(found, queue).values()
     depth = facts.depths(found, names)
     count = sum(getattr(depth, level) for level in levels)

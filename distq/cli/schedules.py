@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import typer
 
-from distq.cli import complete, output, target, values
-from distq.cli.tasks import check_declared, choose_queue, read_payload
+from distq.cli import complete, output, values
+from distq.cli.calls import Payload, aim, read_payload, wrong_arguments
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.cron import shown
 from distq.durations import format_duration
 from distq.errors import ConfigurationError
-from distq.message import check_type
 from distq.schedules import PastTick, Schedule
 
 app = typer.Typer(help="Look at schedules, create and change them.", invoke_without_command=True, rich_markup_mode=None)
 app.callback()(output.help_if_alone)
 
 Name = typer.Argument(..., metavar="SCHEDULE", autocompletion=complete.schedules, help="Its name.")
-Zone = typer.Option(None, "--tz", metavar="ZONE", help="The time zone, such as Europe/Berlin. [default: UTC]")
-Jitter = typer.Option(None, "--jitter", metavar="TIME", help="Each task starts up to so much later, by chance.")
-Overlap = typer.Option(
-    None, "--overlap", metavar="WHAT", autocompletion=complete.overlaps,
-    help="While the task of the last tick is not done: queue one more, skip, or replace it. [default: queue]",
-)  # fmt: skip
-Missed = typer.Option(
-    None, "--missed", metavar="WHAT", autocompletion=complete.missed,
-    help="Ticks while no worker host was there: once in place of all, skip, or all. [default: once]",
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When a schedule ticks, beside its expression."""
+
+    tz: str | None = typer.Option(
+        None, "--tz", metavar="ZONE", help="The time zone, such as Europe/Berlin. [default: UTC]"
+    )
+    jitter: str | None = typer.Option(
+        None, "--jitter", metavar="TIME", help="Each task starts up to so much later, by chance."
+    )
+    overlap: str | None = typer.Option(
+        None, "--overlap", metavar="WHAT", autocompletion=complete.overlaps,
+        help="While the task of the last tick is not done: queue one more, skip, or replace it. [default: queue]",
+    )  # fmt: skip
+    missed: str | None = typer.Option(
+        None, "--missed", metavar="WHAT", autocompletion=complete.missed,
+        help="Ticks while no worker host was there: once in place of all, skip, or all. [default: once]",
+    )  # fmt: skip
+
+    def options(self) -> dict[str, Any]:
+        """Checked; only those that were given."""
+        said = {
+            "tz": values.given(self.tz, "--tz"),
+            "jitter": None if self.jitter is None else values.seconds(self.jitter, "--jitter"),
+            "overlap": self.overlap,
+            "missed": self.missed,
+        }
+        return {option: value for option, value in said.items() if value is not None}
 
 
 @app.command("list", epilog=output.examples("distq schedules list", "distq schedules list --json | jq '.[].name'"))
-def list_schedules(
-    as_json: bool = output.Json, app: str = target.App, broker: str = target.Broker, name: str = target.Name
-) -> None:
+@grouped
+def list_schedules(as_json: bool = output.Json, *, place: Place) -> None:
     """List all schedules, with their next five ticks."""
-    found = target.find_app(app, broker, name).schedules.list()
+    found = place.find().schedules.list()
     if as_json:
         output.print_json([_plain(schedule) for schedule in found])
     elif not found:
@@ -48,15 +68,10 @@ def list_schedules(
 
 
 @app.command("show", epilog=output.examples("distq schedules show report"))
-def show(
-    schedule: str = Name,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def show(schedule: str = Name, as_json: bool = output.Json, *, place: Place) -> None:
     """Show a schedule, its next ticks and its last ones."""
-    schedules = target.find_app(app, broker, name).schedules
+    schedules = place.find().schedules
     found, history = schedules.get(schedule), schedules.history(schedule)
     if as_json:
         output.print_json({**_plain(found), "history": [tick._asdict() for tick in history]})
@@ -71,20 +86,14 @@ def show(
         """distq schedules create report-de '0 7 * * mon-fri' report '{"country": "de"}' --tz Europe/Berlin""",
     ),
 )
+@grouped
 def create(
     schedule: str = typer.Argument(..., metavar="SCHEDULE", help="The name that it gets."),
     when: str = typer.Argument(..., metavar="WHEN", help="'@every 5m', '@daily', '*/5 * * * *' (six: seconds first)."),
     type: str = typer.Argument(..., metavar="TYPE", autocompletion=complete.types, help="The task that it calls."),
-    payload: str = typer.Argument(
-        None,
-        metavar="JSON",
-        show_default=False,
-        help="An object becomes keyword arguments, anything else the one argument; - reads it from standard input.",
-    ),
-    tz: str = Zone,
-    jitter: str = Jitter,
-    overlap: str = Overlap,
-    missed: str = Missed,
+    payload: str = Payload,
+    *,
+    rhythm: Rhythm,
     queue: str = typer.Option(
         None, "--queue", "-Q", metavar="QUEUE", autocompletion=complete.queues, help="The queue of its tasks."
     ),
@@ -92,67 +101,44 @@ def create(
         None, "--priority", metavar="PRIORITY", autocompletion=complete.priorities, help="high, default or low."
     ),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """Create a schedule that outlives all worker hosts."""
-    options = _options(tz, jitter, overlap, missed) | _arguments(payload)
+    options = rhythm.options() | _arguments(payload)
     if priority is not None:
         options["priority"] = values.priority(priority)
-    found = target.find_app(app, broker, name, may_be_new=True)
-    notes: list[str] = []
-    if app:
-        check_declared(found, type, app)
-        if queue is not None:
-            options["queue"] = values.given(queue, "--queue")
-    else:
-        options["queue"] = choose_queue(found, check_type(type), values.given(queue, "--queue"), notes)
-    try:
+    if queue is not None:
+        options["queue"] = values.given(queue, "--queue")
+    found = place.find(may_be_new=True)
+    notes = aim(found, place, type, options)
+    with wrong_arguments():
         made = found.schedules.create(schedule, when, type, **options)
-    except TypeError as error:
-        raise ConfigurationError(str(error)) from None
     for note in notes:
         output.complain(f"note: {note}")
     _told(as_json, made, f"created {made.name}: next {_next(made, 1)}")
 
 
 @app.command("pause", epilog=output.examples("distq schedules pause report"))
-def pause(
-    schedule: str = Name,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def pause(schedule: str = Name, as_json: bool = output.Json, *, place: Place) -> None:
     """Let a schedule not tick until it is resumed."""
-    done = target.find_app(app, broker, name).schedules.pause(schedule)
+    done = place.find().schedules.pause(schedule)
     _told(as_json, done, f"paused {done.name}")
 
 
 @app.command("resume", epilog=output.examples("distq schedules resume report"))
-def resume(
-    schedule: str = Name,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def resume(schedule: str = Name, as_json: bool = output.Json, *, place: Place) -> None:
     """Let a paused schedule tick again, from its next tick on."""
-    done = target.find_app(app, broker, name).schedules.resume(schedule)
+    done = place.find().schedules.resume(schedule)
     _told(as_json, done, f"resumed {done.name}: next {_next(done, 1)}")
 
 
 @app.command("trigger", epilog=output.examples("distq schedules trigger report"))
-def trigger(
-    schedule: str = Name,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def trigger(schedule: str = Name, as_json: bool = output.Json, *, place: Place) -> None:
     """Call the task of a schedule now; prints its id. The next tick stays what it is."""
-    handle = target.find_app(app, broker, name).schedules.trigger(schedule)
+    handle = place.find().schedules.trigger(schedule)
     output.told(as_json, {"id": handle.id, "queue": handle.queue}, handle.id)
 
 
@@ -164,47 +150,42 @@ def trigger(
         "distq schedules edit report --reset",
     ),
 )
+@grouped
 def edit(
     schedule: str = Name,
     when: str = typer.Option(None, "--when", metavar="WHEN", help="When it ticks."),
     payload: str = typer.Option(None, "--payload", metavar="JSON", help="The arguments of the task."),
-    tz: str = Zone,
-    jitter: str = Jitter,
-    overlap: str = Overlap,
-    missed: str = Missed,
+    *,
+    rhythm: Rhythm,
     reset: bool = typer.Option(False, "--reset", help="What the code says holds again; it is not paused any more."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """Change a schedule. One of the code stays changed until --reset, also when the code changes."""
-    changes = _options(tz, jitter, overlap, missed)
+    changes = rhythm.options()
     if when is not None:
         changes["when"] = when
     if payload is not None:
         changes |= {"args": (), "kwargs": {}} | _arguments(payload)
     if reset == bool(changes):
         raise ConfigurationError("say what is to be changed: --when, --payload, --tz …; or --reset alone")
-    schedules = target.find_app(app, broker, name).schedules
-    try:
+    schedules = place.find().schedules
+    with wrong_arguments():
         done = schedules.reset(schedule) if reset else schedules.edit(schedule, **changes)
-    except TypeError as error:
-        raise ConfigurationError(str(error)) from None
     _told(as_json, done, f"{'reset' if reset else 'changed'} {done.name}: {_when(done)}, next {_next(done, 1)}")
 
 
 @app.command("delete", epilog=output.examples("distq schedules delete report --yes"))
+@grouped
 def delete(
     schedule: str = Name,
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Delete a schedule that was created at run time, or whose code is gone."""
-    schedules = target.find_app(app, broker, name).schedules
+    schedules = place.find().schedules
     found = schedules.get(schedule)
     output.ask(yes, as_json, f"Delete schedule {found.name} ({found.when}, {found.type})?")
     schedules.delete(schedule)
@@ -212,16 +193,6 @@ def delete(
 
 
 # -- what was given -------------------------------------------------------------------------------------------------
-
-
-def _options(tz: str | None, jitter: str | None, overlap: str | None, missed: str | None) -> dict[str, Any]:
-    said = {
-        "tz": values.given(tz, "--tz"),
-        "jitter": None if jitter is None else values.seconds(jitter, "--jitter"),
-        "overlap": overlap,
-        "missed": missed,
-    }
-    return {option: value for option, value in said.items() if value is not None}
 
 
 def _arguments(payload: str | None) -> dict[str, Any]:

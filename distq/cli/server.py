@@ -7,11 +7,12 @@ from importlib.util import find_spec
 
 import typer
 
-from distq.cli import output, run, values
+from distq.cli import output, run, settings, values
+from distq.cli.groups import grouped
 from distq.cli.host import PortUnavailable
+from distq.cli.settings import Log
 from distq.cli.target import load_quietly
 from distq.errors import ConfigurationError
-from distq.logs import configure
 
 EXAMPLES = output.examples(
     "distq server myapp:app",
@@ -46,29 +47,29 @@ Redact = typer.Option(
 )
 
 
+@grouped
 def server(
-    target: str = run.Target,
+    target: str = settings.Target,
     host: str = Host,
     port: str = Port,
     keys: str = KeysFile,
     redact: str = Redact,
     unknown_types: bool = UnknownTypes,
     broker: str = run.BrokerUrl,
-    log_level: str = run.LogLevel,
-    log_format: str = run.LogFormat,
+    *,
+    log: Log,
 ) -> None:
     """Serve the HTTP API of an application.
 
     API keys come from $DISTQ_API_KEYS, --keys, and $API_KEY. Without any, only this machine is served.
     """
-    if not target:
-        raise ConfigurationError("which application? give it as module:app, e.g. myapp:app, or set $DISTQ_APP")
+    settings.application(target)
     check_installed()
     from distq.server.access import read_keys  # noqa: PLC0415 (the web framework takes half a second)
     from distq.server.serve import bind, is_loopback, serve  # noqa: PLC0415
     from distq.server.site import ServerConfig  # noqa: PLC0415
 
-    configure(log_level, log_format)
+    log.configure()
     number = values.whole(port, "--port", 0, 65535)
     known = read_keys(os.environ, values.given(keys, "--keys"))
     names = frozenset(name.strip().lower() for name in (redact or "").split(",") if name.strip())

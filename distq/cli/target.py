@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import dataclass
 
 import typer
 
@@ -32,6 +33,19 @@ Name = typer.Option(
 )
 
 TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command acts."""
+
+    app: str | None = App
+    broker: str | None = Broker
+    name: str | None = Name
+
+    def find(self, *, may_be_new: bool = False) -> Distq:
+        """The application there."""
+        return find_app(self.app, self.broker, self.name, may_be_new=may_be_new)
 
 
 def find_app(app: str | None, broker: str | None, name: str | None, *, may_be_new: bool = False) -> Distq:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import typer
 
 from distq.app import Distq
-from distq.cli import complete, full, output, person, target, values
-from distq.errors import (
-    BrokerError,
-    ConfigurationError,
-    NotSerializable,
-    ResultNotKept,
-    ResultTimeout,
-    TaskError,
-    TaskFailed,
-    UnknownTask,
-    did_you_mean,
-)
-from distq.facts import describe, every_place
-from distq.message import check_type
+from distq.cli import complete, full, output, person, values
+from distq.cli.calls import Payload, aim, read_payload, wrong_arguments
+from distq.cli.groups import grouped
+from distq.cli.target import Place
+from distq.errors import BrokerError, ResultNotKept, ResultTimeout, TaskError, TaskFailed, UnknownTask
+from distq.facts import describe
 from distq.result import Handle
 
 app = typer.Typer(help="Look at single tasks.", invoke_without_command=True, rich_markup_mode=None)
@@ -47,43 +38,50 @@ SHOW_EXAMPLES = output.examples("distq tasks show default.b5a0c41e6d0f8f2c9a37",
 Id = typer.Argument(..., metavar="ID")
 
 
+@dataclass(frozen=True)
+class How:
+    """The options of a call."""
+
+    priority: str | None = typer.Option(
+        None, "--priority", metavar="PRIORITY", autocompletion=complete.priorities,
+        help="high, default or low (or 2, 1, 0). [default: as declared]",
+    )  # fmt: skip
+    queue: str | None = typer.Option(
+        None, "--queue", "-Q", metavar="QUEUE", autocompletion=complete.queues,
+        help="The queue. [default: as declared; without --app the one where this type was seen, or default]",
+    )  # fmt: skip
+    delay: str | None = typer.Option(None, "--delay", metavar="TIME", help="Start after this long: 10s, 5m, 2d.")
+    expires: str | None = typer.Option(None, "--expires", metavar="TIME", help="Do not start later than this from now.")
+    id: str | None = typer.Option(
+        None, "--id", metavar="ID", help="Your own id: a second call with that of a live task changes nothing."
+    )
+    retries: str | None = typer.Option(
+        None, "--retries", metavar="N", help="How often it is tried again after an error. [default: as declared]"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Checked; only those that were given."""
+        said = {
+            "priority": None if self.priority is None else values.priority(self.priority),
+            "queue": values.given(self.queue, "--queue"),
+            "delay": None if self.delay is None else values.seconds(self.delay, "--delay"),
+            "expires": None if self.expires is None else values.above_0(self.expires, "--expires"),
+            "id": values.given(self.id, "--id"),
+            "retries": None if self.retries is None else values.whole(self.retries, "--retries", 0, 1000),
+        }
+        return {option: value for option, value in said.items() if value is not None}
+
+
+@grouped
 def enqueue(
     type: str = typer.Argument(..., metavar="TYPE", autocompletion=complete.types),
-    payload: str = typer.Argument(
-        None,
-        metavar="JSON",
-        show_default=False,
-        help="An object becomes keyword arguments, anything else the one argument; - reads it from standard input.",
-    ),
-    priority: str = typer.Option(
-        None,
-        "--priority",
-        metavar="PRIORITY",
-        autocompletion=complete.priorities,
-        help="high, default or low (or 2, 1, 0). [default: as declared]",
-    ),
-    queue: str = typer.Option(
-        None,
-        "--queue",
-        "-Q",
-        metavar="QUEUE",
-        autocompletion=complete.queues,
-        help="The queue. [default: as declared; without --app the one where this type was seen, or default]",
-    ),
-    delay: str = typer.Option(None, "--delay", metavar="TIME", help="Start after this long: 10s, 5m, 2d."),
-    expires: str = typer.Option(None, "--expires", metavar="TIME", help="Do not start later than this from now."),
-    id: str = typer.Option(
-        None, "--id", metavar="ID", help="Your own id: a second call with that of a live task changes nothing."
-    ),
-    retries: str = typer.Option(
-        None, "--retries", metavar="N", help="How often it is tried again after an error. [default: as declared]"
-    ),
+    payload: str = Payload,
+    *,
+    how: How,
     wait: bool = typer.Option(False, "--wait", help="Wait for the result and print it."),
     timeout: str = typer.Option("60s", "--timeout", metavar="TIME", help="How long --wait waits."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    place: Place,
 ) -> None:
     """Enqueue a task by its type; prints its id.
 
@@ -92,18 +90,11 @@ def enqueue(
     With --wait the exit code is 0 if it completed, 1 if it failed, 6 if it has not ended in time.
     """
     wait_s = values.seconds(timeout, "--timeout")
-    options = _options(priority=priority, queue=queue, delay=delay, expires=expires, id=id, retries=retries)
-    arguments = read_payload(payload)
-    found = target.find_app(app, broker, name, may_be_new=True)
-    notes: list[str] = []
-    if app:
-        check_declared(found, type, app)
-    else:
-        options["queue"] = choose_queue(found, check_type(type), queue, notes)
-    try:
+    options, arguments = how.options(), read_payload(payload)
+    found = place.find(may_be_new=True)
+    notes = aim(found, place, type, options)
+    with wrong_arguments():
         handle = found.enqueue(type, *arguments, **options)
-    except TypeError as error:
-        raise ConfigurationError(str(error)) from None
     for note in notes:
         output.complain(f"note: {note}")
     if wait:
@@ -114,46 +105,37 @@ def enqueue(
             output.complain(f"note: {handle.id} was there already and is {handle.status()}; nothing was changed")
 
 
-def check_declared(found: Distq, type: str, app: str) -> None:
-    """With the code at hand, a type that it does not declare is a slip."""
-    if type not in found.tasks:
-        raise ConfigurationError(
-            f"{app} declares no type {type!r}{did_you_mean(type, found.tasks)}; "
-            f"there are: {', '.join(sorted(found.tasks)) or 'none'}; to enqueue it all the same, leave --app out"
-        )
-
-
+@grouped
 def result(
     id: str = Id,
     wait: str = typer.Option("0s", "--wait", metavar="TIME", help="Wait this long for it."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Print the result of a task, as JSON.
 
     The exit code is 0 if it completed, 1 if it failed or is unknown, 6 if it has not ended yet.
     """
     wait_s = values.seconds(wait, "--wait")
-    found = target.find_app(app, broker, name)
+    found = place.find()
     _print_result(found, found.result(id), wait_s, as_json)
 
 
+@grouped
 def cancel(
     ids: list[str] = typer.Argument(..., metavar="ID"),
     running: bool = typer.Option(False, "--running", help="Also those that run: their handlers are interrupted."),
     kill: bool = typer.Option(False, "--kill", help="Also those that run: their processes are ended."),
     as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    place: Place,
 ) -> None:
     """Cancel tasks that wait; with --running those that run, too.
 
     The exit code is 1 if one of them runs already (without these), has ended, or is unknown.
     """
-    found = target.find_app(app, broker, name)
+    found = place.find()
     outcomes, by = [], person.asks("cli")
     for handle in [found.result(id) for id in ids]:
         done = handle.cancel(running=running, kill=kill, by=by)
@@ -171,18 +153,13 @@ def cancel(
 
 
 @app.command("show", epilog=SHOW_EXAMPLES)
-def show(
-    id: str = Id,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def show(id: str = Id, as_json: bool = output.Json, *, place: Place) -> None:
     """Show all that is known of a task.
 
     Its state, arguments, attempts and result.
     """
-    found = target.find_app(app, broker, name)
+    found = place.find()
     facts = describe(found, id)
     if facts["status"] == "unknown":
         raise UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
@@ -245,66 +222,3 @@ def _details(error: TaskError) -> dict[str, Any]:
     if isinstance(error, TaskFailed):
         details |= {"type": error.type, "message": error.message, "traceback": error.traceback}
     return details
-
-
-# -- what to send ---------------------------------------------------------------------------------------------------
-
-
-def _options(
-    *,
-    priority: str | None,
-    queue: str | None,
-    delay: str | None,
-    expires: str | None,
-    id: str | None,
-    retries: str | None,
-) -> Any:
-    """The options of the call, checked; only those that were given."""
-    said = {
-        "priority": None if priority is None else values.priority(priority),
-        "queue": values.given(queue, "--queue"),
-        "delay": None if delay is None else values.seconds(delay, "--delay"),
-        "expires": None if expires is None else values.above_0(expires, "--expires"),
-        "id": values.given(id, "--id"),
-        "retries": None if retries is None else values.whole(retries, "--retries", 0, 1000),
-    }
-    return {key: value for key, value in said.items() if value is not None}
-
-
-def read_payload(text: str | None) -> tuple[Any, ...]:
-    """What stands as JSON on the command line, or on standard input: none or one value."""
-    if text is None:
-        return ()
-    if text == "-":
-        text = sys.stdin.read()
-    try:
-        return (json.loads(text),)
-    except RecursionError:
-        raise NotSerializable("the payload is nested too deeply") from None
-    except ValueError as error:
-        text_itself = f"'{json.dumps(text)}'"
-        quotes = f"; a text as the argument is {text_itself}" if len(text) < 40 and text[:1] not in "{[" else ""
-        quotes = quotes or ("; put it in single quotes for the shell" if len(text) < 80 else "")
-        raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
-
-
-def choose_queue(found: Distq, type: str, queue: str | None, notes: list[str]) -> str:
-    """The queue for a task whose declaration is not here: the given one, or where such tasks have gone before."""
-    known = complete.types_of(found, every_place(found))
-    there = complete.announced(found, found.queues)
-    if type not in known:
-        hint = did_you_mean(type, known)
-        notes.append(f"nobody on this broker has heard of type {type}{hint}; it waits for a worker that has")
-    elif there and type not in there:
-        notes.append(
-            f"no worker that runs now knows type {type}{did_you_mean(type, there)}; it waits for one that does"
-        )
-    if queue is not None:
-        if queue not in found.queues:
-            notes.append(f"{found.name} had no queue {queue} so far{did_you_mean(queue, found.queues)}")
-            found.queue(queue)
-        return queue
-    seen = sorted(known.get(type, ()))
-    if len(seen) > 1 and "default" not in seen:
-        raise ConfigurationError(f"type {type} is in several queues: {', '.join(seen)}; choose with --queue")
-    return "default" if not seen or "default" in seen else seen[0]

@@ -6,25 +6,22 @@ from dataclasses import asdict
 
 import typer
 
-from distq.cli import output, target
+from distq.cli import output
+from distq.cli.groups import grouped
+from distq.cli.target import Place
 from distq.durations import format_duration
 from distq.why import Why
 
 EXAMPLES = output.examples("distq why default.b5a0c41e6d0f8f2c9a37", "distq why order-17 --json | jq '.gates[].name'")
 
 
-def why(
-    id: str = typer.Argument(..., metavar="ID"),
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
-) -> None:
+@grouped
+def why(id: str = typer.Argument(..., metavar="ID"), as_json: bool = output.Json, *, place: Place) -> None:
     """Say why a task is not running, gate by gate.
 
     The exit code is 1 if the id is unknown.
     """
-    found = target.find_app(app, broker, name).why(id)
+    found = place.find().why(id)
     if as_json:
         output.print_json(asdict(found))
     else:
