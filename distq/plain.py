@@ -12,23 +12,29 @@ from typing import Any
 
 MOST_DIGITS = 4000
 """Python refuses to write a longer integer in decimal."""
+MOST_DEPTH = 100
+"""Of what is in one another. Messages may be deeper than Python recurses, and nobody looks there."""
+DEEPER = "…"
 
 
-def plain(value: Any) -> Any:
-    """A value in what JSON knows: also for classes that the application has made known."""
+def plain(value: Any, left: int = MOST_DEPTH) -> Any:
+    """A value in what JSON knows: also for classes that the application has made known. `left`: how much deeper it
+    goes; what is below is `DEEPER`."""
     if value is None or isinstance(value, bool):
         return value
+    if left < 0:
+        return DEEPER
     for kinds, simpler in _SIMPLER:
         if isinstance(value, kinds):
-            return simpler(value)
+            return simpler(value, left - 1)
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name), left - 1) for field in fields(value)}
     dump = getattr(value, "model_dump", None)
-    return plain(dump()) if callable(dump) else str(value)
+    return plain(dump(), left - 1) if callable(dump) else str(value)
 
 
-def _plain_key(key: object) -> str:
-    simple = plain(key)
+def _plain_key(key: object, left: int) -> str:
+    simple = plain(key, left)
     return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
 
 
@@ -42,15 +48,15 @@ def _plain_float(value: float) -> float | str:
     )
 
 
-_SIMPLER: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Enum, lambda value: plain(value.value)),
-    (str, str),
-    (int, _plain_int),
-    (float, _plain_float),
-    (Mapping, lambda value: {_plain_key(key): plain(item) for key, item in value.items()}),
-    ((set, frozenset), lambda value: sorted((plain(item) for item in value), key=repr)),
-    ((list, tuple), lambda value: [plain(item) for item in value]),
-    ((bytes, bytearray), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
-    ((date, datetime, time_of_day), lambda value: value.isoformat()),
+_SIMPLER: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
+    (Enum, lambda value, left: plain(value.value, left)),
+    (str, lambda value, left: str(value)),
+    (int, lambda value, left: _plain_int(value)),
+    (float, lambda value, left: _plain_float(value)),
+    (Mapping, lambda value, left: {_plain_key(key, left): plain(item, left) for key, item in value.items()}),
+    ((set, frozenset), lambda value, left: sorted((plain(item, left) for item in value), key=repr)),
+    ((list, tuple), lambda value, left: [plain(item, left) for item in value]),
+    ((bytes, bytearray), lambda value, left: bytes(value).decode("utf-8", "backslashreplace")),
+    ((date, datetime, time_of_day), lambda value, left: value.isoformat()),
 )
 """How values of other kinds are written; the first that fits wins."""

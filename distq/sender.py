@@ -70,7 +70,7 @@ class Sender(Generic[P, R]):
         self._seen: list[Link] = []
         self._chain: EnqueueCall | None = None
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """See `Task.delay`."""
         return self.send(args, kwargs)
 
@@ -84,7 +84,7 @@ class Sender(Generic[P, R]):
             return self._send(args, kwargs, self._call.headers)
         return cast("Handle[R]", self._chain(self._outgoing(args, kwargs)))
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """See `Task.adelay`."""
         self._fit(args, kwargs)
         chain = enqueue_chain(self._app.middleware, self._asend_outgoing)

@@ -7,7 +7,6 @@ fails in the caller's stack.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,6 +32,7 @@ from distq.options import CallOptions, Declaration, Defaults, RetryRule, TaskOpt
 from distq.result import Handle
 from distq.sender import Sender
 from distq.spreading import sender
+from distq.time_limits import MAX_LIMIT_S
 from distq.unique import Unique
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Task(Generic[P, R, C]):
         self._bind = self._binder()
         self._plain: Sender[P, R] | None = None
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> C:
         """Runs the function here and now."""
         return self.function(*args, **kwargs)
 
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Enqueues a call; when this returns, the broker has it. One round trip.
 
         Raises TypeError for arguments that do not fit the function, NotSerializable or PayloadTooLarge for ones that
@@ -76,7 +76,7 @@ class Task(Generic[P, R, C]):
         """
         return (self._plain or self._make_plain()).send(args, kwargs)
 
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """`delay` for asyncio. Calls made in the same turn of the event loop share one round trip."""
         return await (self._plain or self._make_plain()).adelay(*args, **kwargs)
 
@@ -222,7 +222,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def _is_time(said: Any) -> TypeGuard[float]:
     """Whether this, from the wire, can be a limit."""
-    return isinstance(said, int | float) and 0 < said < math.inf
+    return isinstance(said, int | float) and 0 < said <= MAX_LIMIT_S
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
 from distq.broker.inspect import whole
+from distq.cron import LONGEST
 from distq.errors import BrokerError, ConfigurationError, QueueFull, UnknownSchedule
 from distq.message import check_id, priority_number
 from distq.periodic import check_rhythm
@@ -167,6 +168,8 @@ def schedule(request: Request) -> Response:
 def _rhythm(spec: str) -> tuple[str, str | None]:
     """When and zone of a `spec`, which may be written as the first system's library takes it."""
     when, tz = spec.strip(), None
+    if len(when) > LONGEST:
+        raise Problem(400, f"Invalid cron spec: it has more than {LONGEST} characters")
     if match := _ZONE.match(when):
         tz, when = match[1], match[2]
     if match := _EVERY.match(when):

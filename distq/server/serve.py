@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from distq.server.api import build, guarded
 from distq.server.guard import LOOPBACK
 from distq.server.site import ServerConfig
-from distq.server.wire import Bounded
+from distq.server.wire import LOOK_S, Bounded, Unread
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -71,14 +71,21 @@ def run(application: ASGIApp, listening: socket.socket, at_exit: Callable[[], No
             server_header=False,
             access_log=False,
             log_config=None,
-            log_level="warning",
+            log_level="error",  # its warnings tell of every odd request of anybody
             limit_concurrency=_most_connections(),
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
             backlog=BACKLOG,
+            timeout_notify=LOOK_S,
         )
     )
     server.at_exit = at_exit
+    unread = Unread()
+
+    async def look() -> None:
+        unread.look(list(server.server_state.connections))
+
+    server.config.callback_notify = look
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them once more at its end: that must do nothing
         signal.signal(number, lambda number, frame: None)
     server.run(sockets=[listening])

@@ -1,18 +1,51 @@
 """The HTTP protocol of the server, with bounds that uvicorn's own does not have: for the head of a request, in time and
-in bytes. The body has its own, in `guard`."""
+in bytes, and for the time in which a client takes nothing of its answer. The body has its own, in `guard`."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 5.0
 HEAD_BYTES = 65536
+MOST_WAITING = 32
+"""Requests of a connection behind the one that is answered."""
+LOOK_S = 15
+MOST_LOOKS = 4
+"""So often in a row a client may have taken nothing of what is there for it."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Connection(Protocol):
+    """One of those that the server has."""
+
+    transport: Any
+
+
+class Unread:
+    """Cuts off clients that do not read: closing alone would wait for them for ever."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Connection, tuple[int, int]] = {}
+
+    def look(self, connections: Iterable[Connection]) -> None:
+        """To be called every `LOOK_S` seconds."""
+        now: dict[Connection, tuple[int, int]] = {}
+        for one in connections:
+            size = one.transport.get_write_buffer_size()
+            before, looks = self._seen.get(one, (0, 0))
+            if not size:
+                continue
+            if size == before and looks + 1 >= MOST_LOOKS:
+                one.transport.abort()
+            else:
+                now[one] = size, looks + 1 if size == before else 0
+        self._seen = now
 
 
 class Bounded(HttpToolsProtocol):
@@ -40,7 +73,10 @@ class Bounded(HttpToolsProtocol):
                 self._cut_off(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """A request begins, also behind another one on the same connection."""
+        """A request begins, also behind another one on the same connection. Raises ValueError, which ends it, if too
+        many wait: thousands fit into what is read at once, and nobody else would be served before all are parsed."""
+        if len(self.pipeline) >= MOST_WAITING:
+            raise ValueError("too many requests at once on one connection")
         super().on_message_begin()
         self._begin_head()
 
@@ -48,6 +84,9 @@ class Bounded(HttpToolsProtocol):
         """Its head is there."""
         self._end_head()
         super().on_headers_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever wants another protocol gets an answer in this one."""
 
     def _begin_head(self) -> None:
         if self._too_late is None:

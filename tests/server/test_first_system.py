@@ -56,6 +56,11 @@ WRONG = [
     ("GET", "/result?id=default.00000000000000000000", b"", 404, "Result not found\n"),
     ("GET", "/result?id=nobody-knows-it", b"", 404, "Result not found\n"),
     ("POST", "/result?id=x", b"", 405, "Method not allowed\n"),
+    ("DELETE", "/schedule", b"", 405, "Method not allowed\n"),
+    ("POST", "/schedule", b"", 400, None),
+    ("POST", "/schedule", b"7", 400, None),
+    ("POST", "/enqueue", b'{"type":"add","payload":"%b"}' % (b"x" * (1 << 20)), 413, None),
+    ("POST", "/schedule", b'{"spec":"@daily","type":"echo","payload":"%b"}' % (b"x" * (1 << 20)), 413, None),
 ]
 
 
@@ -85,6 +90,7 @@ def test_a_schedule_is_made_once_however_often_it_is_asked_for(web: Web, work: W
     eventually(lambda: web.get("/api/v1/stats").json["totals"]["completed"] >= 2, "it ticks")
 
 
+LONG = "9" * 4000
 SPECS = {
     "@every 1h30m": ("@every 5400s", ""),
     "@every 1m0.5s": ("@every 60s", ""),
@@ -100,7 +106,17 @@ def test_specs_are_read_as_the_first_system_read_them(web: Web) -> None:
         assert web.post("/schedule", {"spec": spec, "type": "echo", "payload": spec}).status == 200, spec
     found = web.get("/api/v1/schedules").json["schedules"]
     assert {one["args"][0]: (one["when"], one["tz"]) for one in found} == SPECS
-    for spec in ("", "often", "61 * * * *", "@every", "@every 1x", "TZ=Mars/Olympus @daily", "0 0 30 2 *"):
+    for spec in (
+        "",
+        "often",
+        "61 * * * *",
+        "@every",
+        "@every 1x",
+        "TZ=Mars/Olympus @daily",
+        "0 0 30 2 *",
+        LONG,
+        f"@every {LONG}h",
+    ):
         answer = web.post("/schedule", {"spec": spec, "type": "echo"})
         assert (answer.status, answer.text[:19]) == (400, "Invalid cron spec: "), answer
     for wrong in (
@@ -122,7 +138,9 @@ def test_without_a_valid_key_there_is_nothing(web: Web) -> None:
 
 
 def test_without_a_broker_it_is_an_error_of_the_server(serve: Serve, room: Room) -> None:
+    said = {"spec": "@daily", "type": "add", "payload": 1}
     with Proxy(room.url) as proxy, proxy.fault(Refuse()):
-        answer = serve(broker=proxy.url).ask("POST", "/enqueue", raw=b'{"type":"add","payload":1}')
-    assert answer.status == 500
-    assert "redis://" not in answer.text
+        web = serve(broker=proxy.url)
+        for answer in (web.post("/enqueue", said), web.post("/schedule", said), web.get("/result?id=x")):
+            assert (answer.status, answer.headers["content-type"]) == (500, "text/plain; charset=utf-8")
+            assert "redis://" not in answer.text

@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from distq.server.api import ROUTERS
 from distq.server.guard import HEALTH
+from distq.server.wire import MOST_LOOKS, Unread
 from tests.server.conftest import ADMIN, KEYS, OPERATE, READ, Serve
 from tests.support.eventually import eventually
 from tests.support.host import Host
@@ -328,6 +329,49 @@ def test_slow_clients_are_cut_off_and_cost_nobody_else_anything(web: Web) -> Non
         assert time.monotonic() - began < 20
     if linux:
         assert memory_kb(web.host.process.pid) - before < 20 * 1024
+
+
+def test_a_flood_of_requests_on_one_connection_is_ended(web: Web) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    with web.wire() as wire:
+        wire.sendall(one * 20)
+        wire.settimeout(10)
+        found = b""
+        while found.count(b"HTTP/1.1 200") < 20:
+            found += wire.recv(65536)
+    with ExitStack() as stack:
+        wires = [stack.enter_context(web.wire()) for _ in range(20)]
+        for wire in wires:
+            with suppress(ConnectionError):
+                wire.sendall(one * 5000)
+        assert web.get("/api/v1/queues").status == 200
+        for wire in wires:
+            with suppress(ConnectionError):
+                while wire.recv(65536):
+                    pass
+
+
+class Stuck:
+    """A connection, as far as who does not read is concerned."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.transport, self._sizes, self.is_gone = self, list(sizes), False
+
+    def get_write_buffer_size(self) -> int:
+        return self._sizes.pop(0)
+
+    def abort(self) -> None:
+        self.is_gone = True
+
+
+def test_who_takes_nothing_of_an_answer_for_a_minute_is_cut_off() -> None:
+    unread, stuck, slow, quick = Unread(), Stuck(*[9] * 9), Stuck(9, 9, 9, 8, 8, 8, 7), Stuck(9, 0, 9, 9, 9, 0, 9)
+    for _ in range(MOST_LOOKS):
+        unread.look([stuck, slow, quick])
+        assert not stuck.is_gone
+    for _ in range(3):
+        unread.look([stuck, slow, quick])
+    assert (stuck.is_gone, slow.is_gone, quick.is_gone) == (True, False, False)
 
 
 # -- what answers show -------------------------------------------------------------------------------------------------

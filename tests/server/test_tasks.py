@@ -190,6 +190,21 @@ JSON: list[tuple[bytes, str]] = [
 ]
 
 
+def test_what_is_very_deep_is_cut_short_where_it_is_shown(web: Web, work: Work) -> None:
+    raw = b'{"type":"echo","args":[' + b"[" * 400 + b"]" * 400 + b"]}"
+    id = web.ask("POST", TASKS, raw=raw, headers={"Content-Type": "application/json"}).json["id"]
+    work()
+    assert web.get(f"/api/v1/results/{id}?wait=20").text.count("[") == 101
+    assert web.get(f"{TASKS}/{id}").status == 200
+
+
+def test_an_argument_may_have_any_name(web: Web, work: Work) -> None:
+    work()
+    more = {"self": 1, "args": 2, "kwargs": 3, "__class__": 4, "": 5}
+    id = web.post(TASKS, {"type": "echo", "kwargs": {"value": 0, **more}}).json["id"]
+    assert result(web, id)["result"] == {"value": 0, **more}
+
+
 def test_json_is_read_strictly(web: Web, room: Room) -> None:
     for raw, field in JSON:
         answer = web.ask("POST", TASKS, raw=raw, headers={"Content-Type": "application/json"})

@@ -320,6 +320,7 @@ def test_time_limits_are_resolved_like_other_options() -> None:
     assert own.limits_of({}) == (None, 0.5)
     assert own.limits_of({"time_limit": 7, "soft_time_limit": 2.5}) == (2.5, 7)
     assert own.limits_of({"time_limit": "x", "soft_time_limit": -1}) == (None, 0.5), "from the wire"
+    assert own.limits_of({"time_limit": 1e300, "soft_time_limit": 10**400}) == (None, 0.5)
 
 
 @pytest.mark.parametrize(
