@@ -231,7 +231,7 @@ MESSAGES: Mapping[str, Case] = {
     ),
 }  # fmt: skip
 
-KEYED = {"crawl": "key", "sync": "unique", "index": "key unique"}
+KEYED = {"crawl": "key", "sync": "unique_key", "index": "key unique_key"}
 """Types whose first argument is the key or the name, which another program gives as an option."""
 
 RECORD = {"outcome": "raised", "type": "ValueError", "message": "no: ü", "traceback": "Traceback …", "attempt": 4}

@@ -66,38 +66,35 @@ export interface CallOptions extends Abortable {
   timeLimit?: Duration;
   /** At most one live task of this id. */
   id?: string;
-}
-
-export interface ClientCallOptions extends CallOptions {
-  /** Does not start later than so long from now. */
-  expires?: Duration;
-  durable?: boolean;
-}
-
-export interface ProducerCallOptions extends CallOptions {
   /** Does not start later than so long from now, or than this time. */
   expires?: Duration | Date;
-  /** With `id`: that of a task that has ended counts, too, as long as its result is kept. */
-  once?: boolean;
   /** Small data that the handler sees as `current().headers`. */
   headers?: Kwargs;
-  /** Dead after so many deaths of its process; 1: never started twice. */
-  maxDeliveries?: number;
-  /** Of the task's arguments. */
-  version?: number;
-  /** Of a type with limits per key: whose call this is. */
-  key?: string | number | bigint;
-  /**
-   * Of calls with the same name there is one task at a time. Python's `unique="user"` has the argument's text as
-   * name.
-   */
-  unique?: string | number | bigint;
   uniqueUntil?: "done" | "start";
   uniqueFor?: Duration;
   onDuplicate?: "return" | "raise" | "replace";
   throttle?: Duration;
   debounce?: Duration;
   debounceMax?: Duration;
+}
+
+export interface ClientCallOptions extends CallOptions {
+  durable?: boolean;
+  /** Which parameters make calls the same; true: all; false: this one is not. */
+  unique?: string | string[] | boolean;
+}
+
+export interface ProducerCallOptions extends CallOptions {
+  /** With `id`: that of a task that has ended counts, too, as long as its result is kept. */
+  once?: boolean;
+  /** Dead after so many deaths of its process; 1: never started twice. */
+  maxDeliveries?: number;
+  /** Of the task's arguments. */
+  version?: number;
+  /** Of a type with limits per key: whose call this is. */
+  key?: string | number | bigint;
+  /** Calls with the same one have one task. Where the task says `unique="user"`, it is the value of that argument. */
+  uniqueKey?: string | number | bigint;
 }
 
 export interface ProducerOptions {
@@ -144,8 +141,37 @@ export interface ClientOptions {
   maxBody?: number;
 }
 
+export type LiveEvent =
+  | { event: "stats"; data: { at_ms: number; totals: Record<string, number>; difference: number; queues: Depths[] } }
+  /** The broker, or the server, is not there. */
+  | { event: "away"; data: { reason?: string } };
+
+/** Calls through `distq server`. */
+export class Client {
+  constructor(url: string, options?: ClientOptions);
+  /** Looking after queues, limits, schedules, workers … */
+  readonly api: Operator;
+  enqueue<T = unknown>(
+    type: string,
+    args?: readonly unknown[],
+    kwargs?: Kwargs,
+    options?: ClientCallOptions,
+  ): Promise<Handle<T>>;
+  enqueueMany<T = unknown>(
+    type: string,
+    calls: Iterable<Call>,
+    options?: Omit<ClientCallOptions, "id">,
+  ): Promise<Handle<T>[]>;
+  handle<T = unknown>(id: string): Handle<T>;
+  result<T = unknown>(id: string, options?: Waiting): Promise<T>;
+  events(options?: Abortable): AsyncGenerator<LiveEvent, void>;
+}
+
 /** An answer of the server, as /api/openapi.json describes it. */
 export type Answer = Record<string, any>;
+export type Created = { id: string; queue: string; created: boolean };
+export type Replayed = { number: number; dry_run: boolean; complete: boolean };
+export type Changed = { changed: boolean };
 
 export interface Choice {
   ids?: string[];
@@ -157,11 +183,33 @@ export interface Choice {
   dryRun?: boolean;
 }
 
-export interface Replayed {
-  number: number;
-  dry_run: boolean;
-  complete: boolean;
+export interface Page {
+  limit?: number;
+  cursor?: string | null;
 }
+
+export interface TaskSearch {
+  state?: State;
+  type?: string;
+  queue?: string;
+}
+
+export interface DeadSearch {
+  type?: string;
+  /** Part of the error's class or message. */
+  error?: string;
+  olderThan?: Duration;
+  queue?: string;
+}
+
+/** A queue, a type, or a key of a type. */
+export interface Place {
+  queue?: string;
+  type?: string;
+  key?: string;
+}
+
+export type FoundTask = { id: string; state: State; queue: string } & Answer;
 
 export interface DeadLetter {
   id: string;
@@ -187,9 +235,7 @@ export interface Depths {
   workers: number;
 }
 
-export interface ScheduleChanges {
-  /** "@every 5m", "@daily", "0 7 * * mon-fri". */
-  when?: string;
+export interface Rhythm {
   args?: unknown[];
   kwargs?: Kwargs;
   tz?: string;
@@ -198,15 +244,10 @@ export interface ScheduleChanges {
   missed?: "once" | "skip" | "all";
 }
 
-export interface NewSchedule extends ScheduleChanges {
-  when: string;
-  type: string;
-  queue?: string;
-  priority?: Priority;
-}
-
-export interface Schedule extends Required<ScheduleChanges> {
+export interface Schedule extends Required<Rhythm> {
   name: string;
+  /** "@every 5m", "@daily", "0 7 * * mon-fri". */
+  when: string;
   type: string;
   queue: string;
   state: "active" | "paused" | "orphaned";
@@ -215,56 +256,58 @@ export interface Schedule extends Required<ScheduleChanges> {
   history?: Answer[];
 }
 
-export type LiveEvent =
-  | { event: "stats"; data: { at_ms: number; totals: Record<string, number>; difference: number; queues: Depths[] } }
-  /** The broker, or the server, is not there. */
-  | { event: "away"; data: { reason?: string } };
-
-/** Calls through `distq server`. */
-export class Client {
-  constructor(url: string, options?: ClientOptions);
-  enqueue<T = unknown>(
-    type: string,
-    args?: readonly unknown[],
-    kwargs?: Kwargs,
-    options?: ClientCallOptions,
-  ): Promise<Handle<T>>;
-  enqueueMany<T = unknown>(
-    type: string,
-    calls: Iterable<Call>,
-    options?: Omit<ClientCallOptions, "id">,
-  ): Promise<Handle<T>[]>;
-  handle<T = unknown>(id: string): Handle<T>;
-  result<T = unknown>(id: string, options?: Waiting): Promise<T>;
+/** What people ask of a server beside calls; what it returns is what the server answers. */
+export interface Operator {
+  tasks(options?: TaskSearch & Page & Abortable): Promise<{ tasks: FoundTask[]; next: string | null }>;
+  everyTask(options?: TaskSearch & Abortable): AsyncGenerator<FoundTask, void>;
   task(id: string, options?: Abortable): Promise<Answer>;
   why(id: string, options?: Abortable): Promise<Answer>;
-  retry<T = unknown>(id: string, options?: Abortable & { args?: unknown[]; kwargs?: Kwargs }): Promise<Handle<T>>;
-  tasks(
-    options?: Abortable & { state?: State; type?: string; queue?: string },
-  ): AsyncGenerator<{ id: string; state: State; queue: string } & Answer, void>;
-  queues(options?: Abortable): Promise<Depths[]>;
+  retry(id: string, options?: { args?: unknown[]; kwargs?: Kwargs } & Abortable): Promise<Created>;
+  delete(id: string, options?: Abortable): Promise<void>;
+  queues(options?: Abortable): Promise<{ queues: Depths[] }>;
   queue(name: string, options?: Abortable): Promise<Depths>;
   purge(
     queue: string,
-    options?: Abortable & { place?: "high" | "default" | "low" | "scheduled"; dryRun?: boolean },
+    options?: { place?: "high" | "default" | "low" | "scheduled"; dryRun?: boolean } & Abortable,
   ): Promise<{ number: number; dry_run: boolean }>;
-  deadLetters(
-    options?: Abortable & { type?: string; error?: string; olderThan?: Duration; queue?: string },
-  ): AsyncGenerator<DeadLetter, void>;
-  deadGroups(options?: Abortable & { queue?: string }): Promise<{ groups: Answer[]; complete: boolean }>;
-  replay(which: Choice & Abortable & { rate?: string }): Promise<Replayed>;
-  purgeDead(which: Choice & Abortable): Promise<Replayed>;
-  workers(options?: Abortable): Promise<Answer[]>;
-  stats(options?: Abortable): Promise<Answer>;
-  events(options?: Abortable): AsyncGenerator<LiveEvent, void>;
-  schedule(name: string, options: NewSchedule & Abortable): Promise<Schedule>;
-  schedules(options?: Abortable): Promise<Schedule[]>;
-  getSchedule(name: string, options?: Abortable): Promise<Schedule>;
-  editSchedule(name: string, changes: ScheduleChanges & Abortable): Promise<Schedule>;
+  pauses(options?: Abortable): Promise<{ pauses: Answer[] }>;
+  pause(options: Place & { reason?: string } & Abortable): Promise<Changed>;
+  resume(options: Place & Abortable): Promise<Changed>;
+  limits(type?: string, options?: Abortable): Promise<{ limits: Answer[] }>;
+  setLimits(
+    type: string,
+    options: {
+      rate?: string | string[];
+      maxRunning?: number | string | (number | string)[];
+      queue?: string;
+    } & Abortable,
+  ): Promise<{ limits: Answer[] }>;
+  clearLimits(type: string, options?: { queue?: string } & Abortable): Promise<{ limits: Answer[] }>;
+  budgets(options?: Abortable): Promise<{ budgets: Answer[] }>;
+  budget(name: string, options?: { key?: string } & Abortable): Promise<Answer>;
+  park(budget: string, retryAfter: Duration, options?: { key?: string } & Abortable): Promise<Answer>;
+  dead(options?: DeadSearch & Page & Abortable): Promise<{ dead: DeadLetter[]; next: string | null }>;
+  everyDead(options?: DeadSearch & Abortable): AsyncGenerator<DeadLetter, void>;
+  deadGroups(options?: { queue?: string } & Abortable): Promise<{ groups: Answer[]; complete: boolean }>;
+  replay(options: Choice & { rate?: string } & Abortable): Promise<Replayed>;
+  purgeDead(options: Choice & Abortable): Promise<Replayed>;
+  schedules(options?: Abortable): Promise<{ schedules: Schedule[] }>;
+  schedule(name: string, options?: Abortable): Promise<Schedule>;
+  createSchedule(
+    name: string,
+    when: string,
+    type: string,
+    options?: Rhythm & { queue?: string; priority?: Priority } & Abortable,
+  ): Promise<Schedule>;
+  editSchedule(name: string, changes: Rhythm & { when?: string } & Abortable): Promise<Schedule>;
   pauseSchedule(name: string, options?: Abortable): Promise<Schedule>;
   resumeSchedule(name: string, options?: Abortable): Promise<Schedule>;
-  triggerSchedule<T = unknown>(name: string, options?: Abortable): Promise<Handle<T>>;
+  resetSchedule(name: string, options?: Abortable): Promise<Schedule>;
+  triggerSchedule(name: string, options?: Abortable): Promise<Created>;
   deleteSchedule(name: string, options?: Abortable): Promise<void>;
+  workers(options?: Abortable): Promise<{ hosts: Answer[] }>;
+  tell(host: string, order: "quiet" | "resume" | "stop", options?: Abortable): Promise<Answer>;
+  stats(options?: Abortable): Promise<Answer>;
 }
 
 /** A value of a Python type that JavaScript lacks. */
@@ -306,6 +349,8 @@ export class NotSerializable extends DistqError {}
 export class PayloadTooLarge extends DistqError {}
 /** A queue that the application has not declared. */
 export class UnknownQueue extends DistqError {}
+/** No schedule of this name. */
+export class UnknownSchedule extends DistqError {}
 /** Bytes that are no value of distq. */
 export class DecodeError extends DistqError {}
 /** `onDuplicate: "raise"`: there is a task already for such a call. */

@@ -9,6 +9,7 @@
  *     ├── NotSerializable        a value cannot travel; names its path
  *     ├── PayloadTooLarge        above the limit; nothing was sent
  *     ├── UnknownQueue           a queue that the application has not declared
+ *     ├── UnknownSchedule        no schedule of this name
  *     ├── AlreadyEnqueued        onDuplicate: "raise": there is a task already for such a call
  *     ├── DecodeError            bytes that are no value of distq
  *     ├── BrokerError
@@ -41,6 +42,7 @@ export class InvalidArguments extends DistqError {}
 export class NotSerializable extends DistqError {}
 export class PayloadTooLarge extends DistqError {}
 export class UnknownQueue extends DistqError {}
+export class UnknownSchedule extends DistqError {}
 export class DecodeError extends DistqError {}
 
 export class AlreadyEnqueued extends DistqError {

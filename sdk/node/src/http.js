@@ -9,7 +9,8 @@ import {
   NotSerializable,
   PayloadTooLarge,
   UnknownQueue,
-  AlreadyEnqueued,
+  UnknownSchedule,
+  UnknownTask,
   shown,
 } from "./errors.js";
 import { sleep } from "./sleep.js";
@@ -54,7 +55,8 @@ export class Http {
         await sleep(turns.afterLoss(error, isRepeatable), signal);
         continue;
       }
-      if (!LATER.includes(reply.status) || (reply.status === 503 && !isRepeatable)) return understood(reply, expected);
+      if (!LATER.includes(reply.status) || (reply.status === 503 && !isRepeatable))
+        return understood(reply, expected, path);
       await sleep(turns.afterReply(reply), signal);
     }
   }
@@ -141,7 +143,7 @@ async function documentOf(response) {
 }
 
 /** The answer, if it is one of those; else the error that it means. */
-function understood({ status, document }, expected) {
+function understood({ status, document }, expected, path) {
   const isObject = typeof document === "object" && document !== null;
   if (expected.includes(status)) {
     if (isObject || status === 204) return { status, document };
@@ -151,16 +153,19 @@ function understood({ status, document }, expected) {
   const field = String(errors[0]?.field ?? "");
   const detail = isObject ? String(document.detail ?? "") : "";
   const said = field && !detail.includes(field) ? `${field}: ${errors[0].message}` : detail;
-  throw Object.assign(errorOf(status, field, said), { status, errors });
+  throw Object.assign(errorOf(status, field, said, path), { status, errors });
 }
 
-function errorOf(status, field, said) {
+function errorOf(status, field, said, path) {
   if (status === 413) return new PayloadTooLarge(said || "the server takes no such large request");
   if (status === 400 && /(^|\.)(args|kwargs|calls)(\.|$)/.test(field)) return new InvalidArguments(said);
   if (status === 400 && field === "queue") return new UnknownQueue(said);
   if ([400, 401, 403].includes(status)) return new ConfigurationError(said || `the server says ${status}`);
-  if (status === 409 && / is there already /.test(said))
-    return new AlreadyEnqueued(said, /task (\S+) is there/.exec(said)?.[1]);
+  const [, , , noun, name = ""] = path.split("?")[0].split("/");
+  if (status === 404 && noun === "tasks") return new UnknownTask(said, decodeURIComponent(name));
+  if (status === 404 && noun === "queues") return new UnknownQueue(said);
+  if (status === 404 && noun === "schedules") return new UnknownSchedule(said);
+  if (LATER.includes(status)) return new BrokerUnavailable(said || `the server says ${status}`);
   const hint = status >= 300 && status < 400 ? ": give the address that it redirects to" : "";
   return new DistqError(`the server says ${status}${said ? `: ${said}` : hint}`);
 }

@@ -24,6 +24,7 @@ export {
   TaskFailed,
   UnknownOption,
   UnknownQueue,
+  UnknownSchedule,
   UnknownTask,
 } from "./errors.js";
 export { Producer } from "./producer.js";

@@ -141,9 +141,9 @@ export function checkKey(value) {
  * here.
  */
 export function checkName(value) {
-  const name = textOf(value, "unique");
+  const name = textOf(value, "uniqueKey");
   if (Buffer.byteLength(name) > MAX_KEY || name.startsWith("#")) {
-    throw new ConfigurationError(`unique: ${shown(name)}: use at most ${MAX_KEY} bytes that do not begin with #`);
+    throw new ConfigurationError(`uniqueKey: ${shown(name)}: use at most ${MAX_KEY} bytes that do not begin with #`);
   }
   return name;
 }

@@ -26,7 +26,7 @@ export const OPTIONS = [
   "maxDeliveries",
   "version",
   "key",
-  "unique",
+  "uniqueKey",
   "uniqueUntil",
   "uniqueFor",
   "onDuplicate",
@@ -83,9 +83,9 @@ function checkCombination(said) {
     throw new ConfigurationError("debounceMax bounds a debounce: give that as well");
   }
   for (const name of ["uniqueUntil", "uniqueFor", "onDuplicate", "throttle", "debounce"]) {
-    if (name in said && !("unique" in said)) {
+    if (name in said && !("uniqueKey" in said)) {
       throw new ConfigurationError(
-        `${name}: say which calls are one: unique: "some text" (the same for the same call)`,
+        `${name}: say which calls are one: uniqueKey: "some text" (the same for the same call)`,
       );
     }
   }
@@ -151,8 +151,8 @@ function flow(said, named) {
 
 /** What the message says of its name, and what the script is told of it. */
 function names(said) {
-  if (said.unique === undefined) return undefined;
-  const name = checkName(said.unique);
+  if (said.uniqueKey === undefined) return undefined;
+  const name = checkName(said.uniqueKey);
   const onDuplicate = oneOf(said, "onDuplicate", ["return", "raise", "replace"]);
   if (said.debounce !== undefined) {
     const delay = positiveMs(said.debounce, "debounce");

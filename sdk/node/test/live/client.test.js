@@ -7,7 +7,6 @@ import {
   AlreadyEnqueued,
   Client,
   ConfigurationError,
-  DistqError,
   InvalidArguments,
   PayloadTooLarge,
   ResultNotKept,
@@ -15,10 +14,12 @@ import {
   TaskCancelled,
   TaskFailed,
   UnknownQueue,
+  UnknownSchedule,
   UnknownTask,
 } from "../../src/index.js";
 
 const client = new Client(process.env.DISTQ_URL, { key: process.env.DISTQ_API_KEY, timeout: 30 });
+const { api } = client;
 const patient = { wait: 60 };
 
 test("calls and handles are those of the producer", async () => {
@@ -68,50 +69,65 @@ test("what does not fit, or ended badly, is an error that says so", async () => 
   }
 });
 
-test("dead letters are seen, grouped and run again", async () => {
+test("dead letters are seen, grouped, run again and deleted", async () => {
   const failed = await client.enqueue("fail", ["no"]);
   await assert.rejects(
     failed.get(patient),
     (error) => error instanceof TaskFailed && error.remoteType === "ValueError",
   );
   const letters = [];
-  for await (const letter of client.deadLetters({ type: "fail", queue: "mail" })) letters.push(letter);
+  for await (const letter of api.everyDead({ type: "fail", queue: "mail" })) letters.push(letter);
   assert.deepEqual([letters[0].id, letters[0].error], [failed.id, "ValueError"]); // the newest first
-  const { groups } = await client.deadGroups();
-  assert.equal(groups[0].newest_id, failed.id);
-  assert.deepEqual(await client.replay({ ids: [failed.id], dryRun: true }), {
-    number: 1,
-    dry_run: true,
-    complete: true,
-  });
-  const again = await client.retry(failed.id, { args: ["well"] });
-  assert.deepEqual([again.id, await again.get(patient)], [failed.id, "done"]);
-  for (const ask of ["task", "why", "retry"]) await assert.rejects(client[ask]("nobody"), UnknownTask);
-  await assert.rejects(client.replay({}), ConfigurationError);
-  assert.deepEqual(await client.purgeDead({ ids: [failed.id] }), { number: 0, dry_run: false, complete: true });
+  assert.equal((await api.dead({ limit: 1, olderThan: "0s" })).dead[0].id, failed.id);
+  assert.equal((await api.deadGroups()).groups[0].newest_id, failed.id);
+  const one = { number: 1, dry_run: true, complete: true };
+  assert.deepEqual(await api.replay({ ids: [failed.id], dryRun: true }), one);
+  assert.equal((await api.retry(failed.id, { args: ["well"] })).id, failed.id);
+  assert.equal(await failed.get(patient), "done");
+  for (const ask of ["task", "why", "retry", "delete"]) await assert.rejects(api[ask]("nobody"), UnknownTask);
+  await assert.rejects(api.delete(failed.id), (error) => error.status === 409);
+  await assert.rejects(api.replay({}), ConfigurationError);
+  assert.deepEqual(await api.purgeDead({ ids: [failed.id] }), { ...one, number: 0, dry_run: false });
 });
 
-test("queues, tasks, workers, numbers and schedules", async () => {
-  const later = await client.enqueue("echo", [1], {}, { queue: "mail", delay: "1h" });
-  assert.ok((await client.queue("mail")).scheduled >= 1);
-  assert.deepEqual((await client.queues()).map(({ queue }) => queue).sort(), ["default", "mail"]);
+test("queues, pauses, limits, budgets, tasks, workers and numbers", async () => {
+  const later = await client.enqueue("echo", [1], {}, { queue: "mail", delay: "1h", headers: { from: "node" } });
+  assert.ok((await api.queue("mail")).scheduled >= 1);
+  await assert.rejects(api.queue("nope"), UnknownQueue);
+  assert.deepEqual((await api.queues()).queues.map(({ queue }) => queue).sort(), ["default", "mail"]);
   const found = [];
-  for await (const task of client.tasks({ state: "scheduled", queue: "mail" })) found.push(task.id);
+  for await (const task of api.everyTask({ state: "scheduled", queue: "mail" })) found.push(task.id);
   assert.ok(found.includes(later.id));
-  assert.equal((await client.task(later.id)).status, "scheduled");
-  assert.equal((await client.why(later.id)).gates[0].name, "scheduled");
-  assert.ok((await client.purge("mail", { place: "scheduled" })).number >= 1);
-  assert.equal((await client.workers()).length, 1);
-  assert.equal((await client.stats()).difference, 0);
-  const made = await client.schedule("report", { when: "0 7 * * *", type: "add", args: [4], tz: "Europe/Berlin" });
+  assert.equal((await api.tasks({ limit: 1, state: "scheduled" })).tasks.length, 1);
+  assert.equal((await api.task(later.id)).status, "scheduled");
+  assert.equal((await api.why(later.id)).gates[0].name, "scheduled");
+  assert.ok((await api.purge("mail", { place: "scheduled" })).number >= 1);
+  assert.deepEqual(await api.pause({ queue: "mail", reason: "the provider is down" }), { changed: true });
+  assert.equal((await api.pauses()).pauses[0].reason, "the provider is down");
+  assert.deepEqual(await api.resume({ queue: "mail" }), { changed: true });
+  assert.equal((await api.setLimits("add", { maxRunning: 3 })).limits[0].now.max_running, 3);
+  assert.equal((await api.limits("add")).limits[0].is_set, true);
+  await api.clearLimits("add");
+  assert.ok((await api.park("maps", "1m")).parked_until);
+  assert.equal((await api.budget("maps")).name, "maps");
+  assert.equal((await api.budgets()).budgets.length, 2);
+  assert.equal((await api.workers()).hosts.length, 1);
+  assert.equal((await api.stats()).difference, 0);
+});
+
+test("schedules are made, changed, triggered and deleted", async () => {
+  const made = await api.createSchedule("report", "0 7 * * *", "add", { args: [4], tz: "Europe/Berlin" });
   assert.equal(made.next.length, 5);
-  assert.equal((await client.editSchedule("report", { when: "@hourly" })).when, "@hourly");
-  assert.equal((await client.pauseSchedule("report")).state, "paused");
-  assert.equal(await (await client.triggerSchedule("report")).get(patient), 4);
-  assert.equal((await client.resumeSchedule("report")).state, "active");
-  assert.ok((await client.schedules()).some(({ name }) => name === "report"));
-  await client.deleteSchedule("report");
-  await assert.rejects(client.getSchedule("report"), (error) => error instanceof DistqError && error.status === 404);
+  assert.equal((await api.editSchedule("report", { when: "@hourly" })).when, "@hourly");
+  assert.equal((await api.pauseSchedule("report")).state, "paused");
+  const { id } = await api.triggerSchedule("report");
+  assert.equal(await client.result(id, patient), 4);
+  assert.equal((await api.resumeSchedule("report")).state, "active");
+  assert.equal((await api.schedule("report")).history.length, 1);
+  assert.ok((await api.schedules()).schedules.some(({ name }) => name === "report"));
+  await api.deleteSchedule("report");
+  await assert.rejects(api.schedule("report"), UnknownSchedule);
+  assert.equal((await api.resetSchedule("hourly")).name, "hourly");
 });
 
 test("events come once a second for as long as somebody listens", async () => {

@@ -89,7 +89,7 @@ test("an id of one's own names one live task, wherever it is asked for", async (
 });
 
 test("a name has one task, and Python's calls have the same names", async () => {
-  const once = { unique: "ann", delay: "1h" };
+  const once = { uniqueKey: "ann", delay: "1h" };
   const first = await producer.enqueue("sync", ["ann"], {}, once);
   const second = await producer.enqueue("sync", ["ann"], {}, once);
   assert.deepEqual([second.id, first.created, second.created], [first.id, true, false]);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  AlreadyEnqueued,
   BrokerUnavailable,
   Client,
   ConfigurationError,
@@ -38,10 +39,10 @@ test("what would be done twice is not sent twice", async (t) => {
   const site = await fakeSite(t, (request) => request.socket.destroy());
   const client = clientAt(site.url);
   await assert.rejects(
-    client.replay({ all: true }),
+    client.api.replay({ all: true }),
     (error) => error instanceof BrokerUnavailable && /may have been done/.test(error.message),
   );
-  await assert.rejects(client.triggerSchedule("report"), BrokerUnavailable);
+  await assert.rejects(client.api.retry("mine"), BrokerUnavailable);
   assert.equal(site.requests.length, 2);
 });
 
@@ -78,7 +79,7 @@ test("a server that is silent, or none, costs no more than the time limit", asyn
 test("an answer that is not distq's is told as such", async (t) => {
   const site = await fakeSite(t, (request, response) => response.writeHead(200).end("<html>hello</html>"));
   await assert.rejects(clientAt(site.url).enqueue("add"), /not with the JSON of distq/);
-  await assert.rejects(clientAt(site.url).queues(), DistqError);
+  await assert.rejects(clientAt(site.url).api.queues(), DistqError);
 });
 
 test("a redirection is not followed: the key goes nowhere else", async (t) => {
@@ -111,6 +112,18 @@ test("problems become errors that name the field", async (t) => {
       clientAt(other.url).enqueue("add"),
       (error) => error instanceof kind && error.status === status,
     );
+  }
+});
+
+test("with onDuplicate: raise, the error has the tasks of all calls", async (t) => {
+  const problem = { detail: "task b is there already", ids: ["a", "b"], refused: "b" };
+  const site = await fakeSite(t, (request, response) => json(response, 409, problem));
+  for (const call of [clientAt(site.url).enqueue("sync"), clientAt(site.url).enqueueMany("sync", [[1], [2]])]) {
+    await assert.rejects(call, (error) => {
+      assert.ok(error instanceof AlreadyEnqueued);
+      assert.deepEqual([error.id, error.status, error.handles.map(({ id }) => id)], ["b", 409, ["a", "b"]]);
+      return true;
+    });
   }
 });
 

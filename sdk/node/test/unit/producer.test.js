@@ -163,9 +163,9 @@ test("what cannot be sent is refused before anything is", async (t) => {
     [[[], {}, { version: 0 }], ConfigurationError, /version/],
     [[[], {}, { queue: "a b" }], ConfigurationError, /queue/],
     [[[], {}, { timeLimit: 1, softTimeLimit: 1 }], ConfigurationError, /softTimeLimit/],
-    [[[], {}, { throttle: 5 }], ConfigurationError, /unique/],
-    [[[], {}, { unique: "a", throttle: 5, debounce: 5 }], ConfigurationError, /contradict/],
-    [[[], {}, { unique: "#a" }], ConfigurationError, /unique/],
+    [[[], {}, { throttle: 5 }], ConfigurationError, /uniqueKey/],
+    [[[], {}, { uniqueKey: "a", throttle: 5, debounce: 5 }], ConfigurationError, /contradict/],
+    [[[], {}, { uniqueKey: "#a" }], ConfigurationError, /uniqueKey/],
     [[[], {}, { key: "a\nb" }], ConfigurationError, /key/],
   ];
   for (const [args, kind, text] of refused) {
