@@ -23,6 +23,7 @@
         ├── TaskExpired             its `expires=` passed before it could start
         ├── ResultTimeout           `timeout` passed before it ended (also a TimeoutError)
         ├── ResultNotKept           it keeps no result (`result_ttl=0`): there is nothing to wait for
+        ├── NotWaiting              it runs or has ended: only what waits can be given another time, priority or queue
         └── UnknownTask             no task of this id is known: it never was, or its result's time is over
 
 The directives that a handler raises (Retry, Reject, Snooze, RateLimited) are not errors: they live in `distq.outcome`.
@@ -182,6 +183,10 @@ class ResultTimeout(TaskError, TimeoutError):
 
 class ResultNotKept(TaskError):
     """The task keeps no result (`result_ttl=0`), so there is nothing to wait for."""
+
+
+class NotWaiting(TaskError):
+    """The task runs, or has ended: only what waits can be given another time, priority or queue."""
 
 
 class UnknownTask(TaskError):

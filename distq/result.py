@@ -22,7 +22,11 @@ from distq.message import NEVER_SAID, check_by, parse, untyped
 from distq.states import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from distq.app import Distq
+    from distq.durations import Duration
+    from distq.options import Priority
 
 R = TypeVar("R")
 _PENDING = object()
@@ -82,6 +86,42 @@ class Handle(Generic[R]):
         """How far the task is, as its handler has last said with `current().progress()`. None if it has not, and when
         it has ended, other than dead."""
         return progress_in(self._app.broker.exchange.request(memory.progress(self._prefix(), self.id)))
+
+    def reschedule(
+        self,
+        *,
+        delay: Duration | None = None,
+        eta: datetime | None = None,
+        priority: Priority | None = None,
+    ) -> None:
+        """Gives a task that waits another time (`delay=0`: now) or priority; all else of it stays as it is. It comes to
+        the end of where it waits from now on.
+
+        Raises NotWaiting if it runs or has ended, UnknownTask, and ConfigurationError for what cannot be: a time after
+        its `expires`, another priority for a type whose tasks run in order.
+        """
+        from distq.broker import moves  # noqa: PLC0415 (not for every host)
+
+        change = moves.change(delay, eta, priority)
+        [word] = self._app.broker.run(moves.reschedule(self._prefix(), [self.id], change))
+        moves.check(self.id, word)
+
+    async def areschedule(
+        self,
+        *,
+        delay: Duration | None = None,
+        eta: datetime | None = None,
+        priority: Priority | None = None,
+    ) -> None:
+        """`reschedule()` for asyncio."""
+        from distq.broker import moves  # noqa: PLC0415 (not for every host)
+
+        change = moves.change(delay, eta, priority)
+        if self.queue is None:
+            await self._alook()
+        command = moves.reschedule(self._app.broker.prefix(cast("str", self.queue)), [self.id], change)
+        [word] = await self._app.async_broker.run(command)
+        moves.check(self.id, word)
 
     async def aprogress(self) -> Progress | None:
         """`progress()` for asyncio."""

@@ -56,6 +56,10 @@ ARROWS = (
     Arrow("scheduled", "cancelled", "cancel", "on request"),
     Arrow("queued", "cancelled", "enqueue", "another call takes its place (on_duplicate=)"),
     Arrow("scheduled", "cancelled", "enqueue", "the same"),
+    Arrow("queued", "queued", "reschedule", "another priority, on request"),
+    Arrow("queued", "scheduled", "reschedule", "another time, on request"),
+    Arrow("scheduled", "scheduled", "reschedule", "another time or priority, on request"),
+    Arrow("scheduled", "queued", "reschedule", "now, on request"),
     Arrow("queued", "cancelled", "purge", "on request"),
     Arrow("scheduled", "cancelled", "purge", "on request"),
     Arrow("queued", "cancelled", "fire", "the next tick replaces it"),
@@ -100,4 +104,5 @@ EVENTS = (
     ),
     Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),
     Event("retried", 0, ("step", "settle", "recover"), "an attempt failed, and another one follows"),
+    Event("rescheduled", 0, ("reschedule",), "another time or priority, on request"),
 )

@@ -309,7 +309,8 @@ class _Pass:
         for lane, level in lanes:
             self._add("lane", lane.encode("utf-8", "surrogateescape"), level)
         for shelf in stock.suffixes("SHELF"):
-            self._add("shelf", shelf.encode())
+            if not shelf.startswith(keys.LIVE_SHELF):
+                self._add("shelf", shelf.encode())
         yield from self._look_at_letters()
         for name in (*stock.suffixes("SCHEDULE"), *(yield from self._members("SCHEDULES", "FIRES"))):
             self._add("schedule", name.encode("utf-8", "surrogateescape"))

@@ -76,7 +76,7 @@ QUEUE_KEYS = {
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
-    "SHELF": "shelf:",  # + span:number, HASH id -> result (TTL)
+    "SHELF": "shelf:",  # + span:number, HASH id -> result (TTL); + live:minute, of ids that have a further entry
     "ANSWER": "answer:",  # + id, LIST of one result, for whoever waits for it (TTL)
     "SENT": "sent:",  # + id, the token of the call that enqueued a given id, or the task that this call changed (TTL)
     "ONCE": "once:",  # + name, the id of the task that has it for a time (TTL)
@@ -90,6 +90,9 @@ QUEUE_KEYS = {
 
 ISOLATED, ISOLATION = "isolated", "!isolated"
 """The group that takes isolated tasks, and their lane, in which no type is (lua/parts/head.lua)."""
+
+LIVE_SHELF = "live:"
+"""A shelf without endings: ids that go on under another entry, for as long as their calls may be sent again."""
 
 KNOWN_QUEUES = "distq:queues"
 """SET of `app/queue`: what exists on this broker."""

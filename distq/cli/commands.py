@@ -12,7 +12,23 @@ from typing import cast
 import typer
 
 from distq import __version__
-from distq.cli import audit, bench, dev, dlq, doctor, limits, output, pause, queues, run, schedules, server, tasks, why
+from distq.cli import (
+    audit,
+    bench,
+    dev,
+    dlq,
+    doctor,
+    limits,
+    moving,
+    output,
+    pause,
+    queues,
+    run,
+    schedules,
+    server,
+    tasks,
+    why,
+)
 from distq.cli.host import PortUnavailable
 from distq.config import WorkerConfig
 from distq.errors import (
@@ -47,6 +63,8 @@ app.command("server", epilog=server.EXAMPLES)(server.server)
 app.command("enqueue", epilog=tasks.ENQUEUE_EXAMPLES)(tasks.enqueue)
 app.command("result", epilog=tasks.RESULT_EXAMPLES)(tasks.result)
 app.command("cancel", epilog=tasks.CANCEL_EXAMPLES)(tasks.cancel)
+tasks.app.command("cancel", epilog=moving.CANCEL_EXAMPLES)(moving.cancel)
+tasks.app.command("reschedule", epilog=moving.RESCHEDULE_EXAMPLES)(moving.reschedule)
 app.add_typer(tasks.app, name="tasks")
 app.command("queues", epilog=queues.QUEUES_EXAMPLES)(queues.queues)
 app.command("purge", epilog=queues.PURGE_EXAMPLES)(queues.purge)

@@ -17,7 +17,11 @@ from distq.errors import BrokerError, ResultNotKept, ResultTimeout, TaskError, T
 from distq.facts import describe
 from distq.result import Handle
 
-app = typer.Typer(help="Look at single tasks.", invoke_without_command=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at a task; cancel or reschedule all that a filter means.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 app.callback()(output.help_if_alone)
 
 NOT_THERE_YET = 6

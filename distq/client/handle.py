@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from distq.errors import (
+    NotWaiting,
     ResultNotKept,
     ResultTimeout,
     TaskCancelled,
@@ -53,6 +55,11 @@ class RemoteHandle:
         """Ends the task if it still waits; with `running` or `kill` also if it runs. See `Handle.cancel`."""
         return self._client.ask(*self._cancel(running, kill))[0] == 200
 
+    def reschedule(self, **change: Any) -> None:
+        """Gives a task that waits another time or priority: `delay=` (0: now) or `eta=`, `priority=`. See
+        `Handle.reschedule`."""
+        self._moved(self._client.ask(*self._reschedule(change), key=uuid4().hex))
+
     async def astatus(self) -> str:
         """`status()` for asyncio."""
         return _status(await self._client.aask(*self._look()))
@@ -68,6 +75,10 @@ class RemoteHandle:
     async def acancel(self, *, running: bool = False, kill: bool = False) -> bool:
         """`cancel()` for asyncio."""
         return (await self._client.aask(*self._cancel(running, kill)))[0] == 200
+
+    async def areschedule(self, **change: Any) -> None:
+        """`reschedule()` for asyncio."""
+        self._moved(await self._client.aask(*self._reschedule(change), key=uuid4().hex))
 
     def __repr__(self) -> str:
         return f"<RemoteHandle {self.id}>"
@@ -90,6 +101,16 @@ class RemoteHandle:
     def _cancel(self, running: bool, kill: bool) -> Ask:
         how = {"running": running, "kill": kill}
         return "POST", f"/api/v1/tasks/{quote(self.id, safe='')}/cancel", how, (200, 404, 409), 0.0
+
+    def _reschedule(self, change: dict[str, Any]) -> Ask:
+        return "POST", f"/api/v1/tasks/{quote(self.id, safe='')}/reschedule", change, (200, 404, 409), 0.0
+
+    def _moved(self, answer: tuple[int, Any]) -> None:
+        status, told = answer
+        if status == 404:
+            raise UnknownTask(f"no task {self.id} is known to the server", id=self.id)
+        if status == 409:
+            raise NotWaiting(str(told["detail"]), id=self.id)
 
     def _value(self, answer: tuple[int, Any], give_up: float | None, timeout: float | None) -> Any:
         status, told = answer

@@ -55,6 +55,17 @@ class Operator:
         """Deletes a dead task for good."""
         return self._send("DELETE", f"tasks/{_part(id)}")
 
+    def cancel_all(
+        self, filter: str, *, running: bool = False, dry_run: bool = False, cursor: str | None = None
+    ) -> Any:
+        """Cancels all waiting tasks that a filter means, such as "type:email error:timeout older:1h". With a `next`
+        there may be more: the same again with that as `cursor`."""
+        return self._post("tasks/cancel", filter=filter, running=running, dry_run=dry_run, cursor=cursor)
+
+    def reschedule_all(self, filter: str, *, dry_run: bool = False, cursor: str | None = None, **change: Any) -> Any:
+        """Gives them another time or priority: `delay=`, `eta=`, `priority=`, as `Handle.reschedule`."""
+        return self._post("tasks/reschedule", filter=filter, dry_run=dry_run, cursor=cursor, **change)
+
     # -- queues, pauses, limits, budgets -----------------------------------------------------------------------------
 
     def queues(self) -> Any:

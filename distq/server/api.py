@@ -17,6 +17,7 @@ from distq.errors import DistqError
 from distq.server import (
     dead,
     first_system,
+    moving,
     problems,
     queues,
     results,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 BODIES: tuple[type[BaseModel], ...] = (
     NewTask, NewTasks, ProblemDetails, tasks.How, tasks.Edits, queues.Purge, dead.Chosen, dead.Replay,
     schedules.NewSchedule, schedules.Changes, queues.Why, switches.What, switches.NewPause, switches.NewLimits,
-    switches.Park,
+    switches.Park, moving.NewPlace, moving.WhichToCancel, moving.WhichToReschedule,
 )  # fmt: skip
 """Models that routes name, but the framework does not see."""
 
@@ -101,6 +102,7 @@ async def health() -> Response:
 ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (first_system.router, ""),
     (search.router, "/api/v1"),
+    (moving.router, "/api/v1"),
     (tasks.router, "/api/v1"),
     (results.router, "/api/v1"),
     (queues.router, "/api/v1"),

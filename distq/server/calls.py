@@ -73,9 +73,9 @@ class Options(Strict):
         if isinstance(found.get("unique"), list):
             found["unique"] = tuple(found["unique"])
         if "eta" in found:
-            found["eta"] = _moment("eta", found["eta"])
+            found["eta"] = moment("eta", found["eta"])
         if isinstance(found.get("expires"), str) and re.match(_DATE, found["expires"]):
-            found["expires"] = _moment("expires", found["expires"])
+            found["expires"] = moment("expires", found["expires"])
         return found
 
 
@@ -135,7 +135,8 @@ def token_of(request: Request) -> str:
     return str(id_for(request, None).get("id", ""))
 
 
-def _moment(name: str, text: str) -> datetime:
+def moment(name: str, text: str) -> datetime:
+    """A time as text. Raises Problem."""
     try:
         return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     except ValueError:

@@ -84,6 +84,25 @@ class Cancelled(BaseModel):
     outcome: Literal["cancelled", "ordered"]
 
 
+class Rescheduled(BaseModel):
+    """A task that has another time or priority now."""
+
+    id: str
+    queue: str
+    status: str
+
+
+class Swept(BaseModel):
+    """How many tasks a filter has meant, or that were changed; how many were left as they are, by the reason. With a
+    `next` there may be more."""
+
+    number: int
+    dry_run: bool
+    left: dict[str, int]
+    examples: list[dict[str, Any]]
+    next: str | None
+
+
 class Depths(BaseModel):
     """How many tasks of a queue are in which state, and how many workers serve it."""
 

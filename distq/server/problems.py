@@ -23,6 +23,7 @@ from distq.errors import (
     BrokerUnavailable,
     ConfigurationError,
     NotSerializable,
+    NotWaiting,
     PayloadTooLarge,
     QueueFull,
     UnknownQueue,
@@ -130,6 +131,8 @@ def of(error: Exception) -> Problem | None:
         case AlreadyEnqueued():
             ids = [handle.id for handle in error.handles]
             return Problem(409, str(error), ids=ids, refused=error.id)
+        case NotWaiting():
+            return Problem(409, str(error))
         case UnknownTask() | UnknownSchedule():
             return Problem(404, str(error))
         case ConfigurationError():

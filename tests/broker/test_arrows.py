@@ -42,6 +42,7 @@ NO_MOVE = {
     "forget",
     "schedules",
     "order",
+    "sift",
 }
 
 

@@ -15,10 +15,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from distq.broker import moves
+from distq.broker.keys import id_of
 from tests.support.model import ISOLATION
 from tests.support.room import Room, Worker, completed, verdict
 from tests.support.rules import check_rules
 
+WAITING = ("queued", "scheduled")
+DONE = moves.DONE
 HOUR = 3_600_000
 RECORD = msgpack.packb({"outcome": "raised", "type": "E"})
 EXAMPLES = int(os.environ.get("DISTQ_EXAMPLES", "0"))
@@ -45,6 +49,7 @@ CALLS = st.lists(
                   st.integers(0, 9)),
         st.tuples(st.just("recover"), st.sampled_from(["died", "lost", "left"]), st.integers(0, 1)),
         st.tuples(st.just("cancel"), st.just(""), st.integers(0, 30)),
+        st.tuples(st.just("move"), st.sampled_from([None, 0, 2]), st.integers(0, 30)),
         st.tuples(st.just("pass"), st.just(""), st.integers(1, 2)),
     ),
     min_size=10, max_size=50,
@@ -74,7 +79,7 @@ class Flow:
 
     def step(self, which: int, want: int, verdicts: list[bytes] | None = None) -> list[str]:
         worker = self.workers[which]
-        got = [entry.decode() for entry in self.room.step(worker, want, verdicts or []).entries]
+        got = [id_of(entry.decode()) for entry in self.room.step(worker, want, verdicts or []).entries]
         for id in got:
             assert id not in self.held, "two workers hold it"
             self.held[id] = worker
@@ -92,17 +97,20 @@ class Flow:
         worker = self.held.pop(id)
         self.suspects.discard(id)
         later = HOUR if word in ("retry", "snooze") else 0
+        entry = self.room.entry_of(id)
         blob = (
-            completed(id)
+            completed(entry)
             if word == "complete"
-            else verdict(id, word, number=later, blob=RECORD if word in ("retry", "bury") else b"")
+            else verdict(entry, word, number=later, blob=RECORD if word in ("retry", "bury") else b"")
         )
         self.room.step(worker, 0, [blob])
 
     def recover(self, how: Any, which: int) -> None:
         worker = self.workers.pop(which)
         mine = [id for id, holder in self.held.items() if holder is worker]
-        self.room.recover(worker, how, started=[id.encode() for id in mine] if how == "died" else [])
+        self.room.recover(
+            worker, how, started=[self.room.entry_of(id).encode() for id in mine] if how == "died" else []
+        )
         for id in mine:
             del self.held[id]
             if how != "left":
@@ -113,6 +121,26 @@ class Flow:
         waiting = [id for id in self.keys if id not in self.held]
         if waiting and self.room.cancel(waiting[which % len(waiting)]) == "cancelled":
             self.suspects.discard(waiting[which % len(waiting)])
+
+    def move(self, priority: int | None, which: int) -> None:
+        """To a later time; and what is in order back again, to the end of its key."""
+        waiting = [id for id in self.keys if id not in self.held]
+        if not waiting:
+            return
+        id, is_ordered = waiting[which % len(waiting)], "o" in self.policy
+        has_place = self.room.redis.hexists(self.room.key("HELD"), self.room.entry_of(id))
+        word = self._change(id, moves.Change("delay", HOUR, None if is_ordered else priority))
+        assert word == (
+            "ended" if self.room.where(id) not in WAITING else "suspect" if id in self.suspects and has_place else DONE
+        )
+        if is_ordered and word == DONE:
+            assert self._change(id, moves.Change("delay", 0)) == DONE
+            if not has_place:
+                self.keys[id] = self.keys.pop(id)
+
+    def _change(self, id: str, change: moves.Change) -> str:
+        [word] = self.room.run(moves.reschedule(self.room.prefix, [id], change))
+        return word
 
     def check_limits(self) -> None:
         counted = [
@@ -138,7 +166,7 @@ class Flow:
         self.workers.append(self.room.register([ISOLATION], takes="isolated"))  # for what was lost twice
         for _ in range(300):
             for id, worker in list(self.held.items()):
-                self.room.step(worker, 0, [completed(id)])
+                self.room.step(worker, 0, [completed(self.room.entry_of(id))])
                 del self.held[id]
                 self.suspects.discard(id)
             if not any(self.step(which, 5) for which in range(3)):
@@ -176,6 +204,8 @@ def test_whatever_happens_a_flow_keeps_what_it_promises(room: Room, name: str) -
                     flow.recover(how, number)
                 case "cancel":
                     flow.cancel(number)
+                case "move":
+                    flow.move(how, number)
                 case _:
                     flow.pass_time(number)
             check_rules(room)

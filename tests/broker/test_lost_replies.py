@@ -13,12 +13,12 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import controls, ledger, memory, orders, together, verbs
+from distq.broker import controls, ledger, memory, moves, orders, together, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
 from distq.broker.verdicts import Verdicts
-from distq.errors import BrokerUnavailable
+from distq.errors import BrokerUnavailable, NotWaiting, UnknownTask
 from tests.support import states
 from tests.support.proxy import CutReply, Proxy
 from tests.support.room import Room, buried, completed, retried, verdict
@@ -244,6 +244,22 @@ def cancel__running(room: Room) -> Command[Any]:
     return verbs.cancel(room.prefix, id, "test", "running")
 
 
+@case
+def reschedule__to_a_later_time(room: Room) -> Command[Any]:
+    return moves.reschedule(room.prefix, [room.enqueue() for _ in range(3)], moves.Change("delay", 3_600_000))
+
+
+@case
+def reschedule__to_another_priority(room: Room) -> Command[Any]:
+    ids = [room.enqueue(), room.enqueue(delay=3_600_000), room.enqueue(key={"u": "7"}, unique=True)]
+    return moves.reschedule(room.prefix, ids, moves.Change(priority=2))
+
+
+@case
+def reschedule__now(room: Room) -> Command[Any]:
+    return moves.reschedule(room.prefix, [room.enqueue(delay=3_600_000)], moves.Change("delay", 0))
+
+
 def dead(room: Room, number: int) -> list[str]:
     worker, entries = holding(room, number)
     room.step(worker, 0, [buried(entry) for entry in entries])
@@ -384,6 +400,19 @@ def test_who_has_cancelled_is_told_so(room: Room, app: Distq, proxy: Proxy, is_a
         assert asyncio.run(handle.acancel()) if is_async else handle.cancel()
     assert not handle.cancel(), "somebody has cancelled it before"
     assert room.ledger() == {"enqueued job": 1, "cancelled job": 1}
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["reschedule", "areschedule"])
+def test_who_has_rescheduled_is_told_so(room: Room, app: Distq, proxy: Proxy, is_async: bool) -> None:
+    handle = app.result(app.tasks["job"].delay(1).id)
+    with lost_reply(proxy, room, "reschedule"):
+        asyncio.run(handle.areschedule(delay=60)) if is_async else handle.reschedule(delay=60)
+    assert (handle.status(), room.ledger()["rescheduled job"]) == ("scheduled", 1)
+    with pytest.raises(UnknownTask):
+        app.result("nobody").reschedule(delay=60)
+    handle.cancel()
+    with pytest.raises(NotWaiting, match="it has ended"):
+        handle.reschedule(priority="high")
 
 
 def test_who_pauses_resumes_and_limits_is_told_so(room: Room, app: Distq, proxy: Proxy) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from distq.broker import together, verbs
+from distq.broker import moves, together, verbs
 from distq.broker.scripts import encode, script
 from distq.broker.verdicts import Verdicts
 from distq.message import parse
@@ -51,6 +51,7 @@ RECORD = msgpack.packb({"outcome": "raised", "type": "E"})
 
 HOURS = st.sampled_from([0, 1, 2])
 """Something lasts so many hours, less a half: time passes in whole hours, so it never ends just now."""
+PRIORITY = st.sampled_from([None, 0, 1, 2])
 GIVEN = st.sampled_from([None, "a", "b"])
 TYPES = st.sampled_from(["job", "mail", "new"])
 LIMITS = st.sampled_from([None, (HOUR, 1), (2 * HOUR, 2)])
@@ -126,6 +127,7 @@ class Machine(RuleBasedStateMachine):
         self.last_step: dict[str, verbs.Command[verbs.Step]] = {}
         self.last_settle: dict[str, verbs.Command[verbs.Settled]] = {}
         self.last_enqueue: tuple[list[Item], bytes, int] = ([], b"", -1)
+        self.last_reschedule: tuple[verbs.Command[list[str]], list[str]] | None = None
 
     def teardown(self) -> None:
         for id in self.ids[-8:]:
@@ -362,6 +364,9 @@ class Machine(RuleBasedStateMachine):
         self.room.run(verbs.restore(self.room.prefix, []))  # sets the marker of a lane that has got its next token
         before = self.room.snapshot()
         self._enqueue_again()
+        if self.last_reschedule:
+            command, words = self.last_reschedule
+            assert self.room.run(command) == words
         if self.workers:
             worker = choose.choice(self.workers)
             packed = self._packed(self._verdicts(worker, verdicts))
@@ -461,6 +466,17 @@ class Machine(RuleBasedStateMachine):
     @rule(id=drawn(ids))
     def cancel(self, id: str) -> None:
         assert self.room.cancel(id) == self.model.cancel(id)
+
+    @needs(ids)
+    @rule(chosen=st.lists(drawn(ids), min_size=1, max_size=3), hours=st.one_of(st.none(), HOURS), priority=PRIORITY)
+    def reschedule(self, chosen: list[str], hours: int | None, priority: int | None) -> None:
+        delay = None if hours is None else self._ms(hours)
+        chosen = chosen[:1] if delay else chosen  # no two are due at once
+        change = moves.Change("" if delay is None else "delay", delay or 0, priority)
+        expected = [self.model.reschedule(id, delay, priority) for id in chosen]
+        command = moves.reschedule(self.room.prefix, chosen, change)
+        self.last_reschedule = command, expected
+        assert self.room.run(command) == expected
 
     @rule(level=st.sampled_from([*LEVELS, "scheduled"]))
     def purge(self, level: str) -> None:

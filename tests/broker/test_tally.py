@@ -34,6 +34,7 @@ def test_it_is_what_is_there_and_what_has_happened(room: Room) -> None:
     }
     assert ledger.totals(found.counts) == dict.fromkeys(SIDES, 0) | {
         "enqueued": 4, "completed": 1, "dead": 1, "cancelled": 1, "retried": 0,
+            "rescheduled": 0,
     }  # fmt: skip
     assert ledger.difference(found) == 0
 

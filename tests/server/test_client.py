@@ -17,6 +17,7 @@ from distq import (
     AlreadyEnqueued,
     BrokerUnavailable,
     ConfigurationError,
+    NotWaiting,
     PayloadTooLarge,
     ResultNotKept,
     ResultTimeout,
@@ -56,12 +57,19 @@ def test_calls_and_handles_are_those_of_an_application(client: Client, work: Wor
     assert not client.enqueue("echo", id="mine", queue="mail").created
     with pytest.raises(ResultTimeout):
         mine.get(timeout=0.1)
+    mine.reschedule(eta=datetime.now(UTC) + timedelta(days=1), priority="low")
     assert mine.cancel()
+    with pytest.raises(NotWaiting, match="it has ended"):
+        mine.reschedule(delay=0)
+    with pytest.raises(UnknownTask):
+        client.result("nobody").reschedule(delay=0)
     with pytest.raises(TaskCancelled):
         mine.get()
     assert not mine.cancel()
     later = client.enqueue("echo", eta=datetime.now(UTC) + timedelta(days=1))
     assert later.status() == "scheduled"
+    later.reschedule(delay=0)
+    assert later.get(timeout=20) is None
 
 
 def test_endings_are_the_errors_of_a_handle(client: Client, work: Work, tmp_path: Path) -> None:
@@ -187,6 +195,7 @@ def test_the_client_knows_every_operation_of_the_document() -> None:
     }
     own = {
         ("post", "/api/v1/tasks"), ("post", "/api/v1/tasks/bulk"), ("post", "/api/v1/tasks/x/cancel"),
+        ("post", "/api/v1/tasks/x/reschedule"),
         ("get", "/api/v1/results/x"), ("get", "/api/v1/events"),
         ("post", "/api/v1/queues/x/pause"), ("post", "/api/v1/queues/x/resume"),
     }  # fmt: skip

@@ -32,6 +32,31 @@ def all_of(web: Web, path: str, what: str, limit: int = 7) -> list[dict[str, Any
         cursor = f"&cursor={page.json['next']}"
 
 
+# -- all that a filter means -------------------------------------------------------------------------------------------
+
+
+def test_all_that_a_filter_means_is_changed(web: Web, room: Room) -> None:
+    ids = web.post(f"{TASKS}/bulk", {"type": "add", "calls": [[n] for n in range(300)]}).json["ids"]
+    other = web.post(TASKS, {"type": "echo"}).json["id"]
+    said = web.post(f"{TASKS}/cancel", {"filter": "type:add", "dry_run": True}).json
+    assert (said["number"], said["dry_run"], said["left"], said["next"]) == (300, True, {}, None)
+    assert {example["id"] for example in said["examples"]} < set(ids)
+    later = {"filter": "type:add", "delay": "1h", "priority": "low"}
+    assert web.as_(OPERATE).post(f"{TASKS}/reschedule", later).json["number"] == 300
+    assert {room.where(id) for id in ids} == {"scheduled"}
+    assert web.as_(OPERATE).post(f"{TASKS}/cancel", {"filter": "all"}).status == 403
+    assert web.post(f"{TASKS}/cancel", {"filter": "priority:low"}).json["number"] == 300
+    assert (room.where(ids[0]), room.where(other)) == ("cancelled", "queued")
+    for body, field in (
+        ({}, "filter"), ({"filter": ""}, ""), ({"filter": "add"}, ""), ({"filter": "queue:nope"}, "queue"),
+        ({"filter": "all", "cursor": "x"}, "cursor"), ({"filter": "all", "running": 1}, "running"),
+    ):  # fmt: skip
+        refused = web.post(f"{TASKS}/cancel", body)
+        assert refused.status == 400
+        assert field in "".join(refused.fields)
+    assert web.post(f"{TASKS}/reschedule", {"filter": "all"}).status == 400
+
+
 # -- searching ---------------------------------------------------------------------------------------------------------
 
 

@@ -398,6 +398,26 @@ def test_a_dead_task_is_deleted_by_an_admin(web: Web, work: Work) -> None:
     assert status(web, waits) == "scheduled"
 
 
+def test_what_waits_is_given_another_time_or_priority(web: Web, work: Work) -> None:
+    id = web.task("add", 1)
+    made = web.post(f"{TASKS}/{id}/reschedule", {"delay": "1h", "priority": "high"})
+    assert made.json == {"id": id, "queue": "default", "status": "scheduled"}
+    assert web.get(f"{TASKS}/{id}").json["priority"] == "high"
+    assert web.post(f"{TASKS}/{id}/reschedule", {"eta": "2020-01-01T00:00:00Z"}).json["status"] == "queued"
+    for body, field in (
+        ({}, ""), ({"delay": 1, "eta": "2020-01-01T00:00:00Z"}, ""), ({"delay": -1}, "delay"), ({"nope": 1}, "nope"),
+        ({"eta": "2020-01-01T00:00:00"}, "eta"), ({"priority": "urgent"}, "priority"),
+    ):  # fmt: skip
+        refused = web.post(f"{TASKS}/{id}/reschedule", body)
+        assert refused.status == 400
+        assert field in "".join(refused.fields)
+    work()
+    assert result(web, id)["status"] == "completed"
+    assert web.post(f"{TASKS}/{id}/reschedule", {"delay": 0}).status == 409
+    assert web.post(f"{TASKS}/nobody/reschedule", {"delay": 0}).status == 404
+    assert web.as_(READ).post(f"{TASKS}/{id}/reschedule", {"delay": 0}).status == 403
+
+
 # -- the broker's bad days ---------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distq.broker.keys import PRIORITIES
@@ -471,6 +471,31 @@ class Model:
             return "ended"
         self._end(life, "cancelled")
         return "cancelled"
+
+    def reschedule(self, id: str, delay: int | None, priority: int | None) -> str:
+        """What was ready leaves a ghost, and goes on as a further entry."""
+        life = self.lives.get(id)
+        if life is None:
+            return "unknown"
+        if life.state == "active":
+            return "running"
+        if not life.is_live:
+            return "ended"
+        due = life.due or 0 if delay is None else self.now + delay if delay else 0
+        if delay is not None and life.expires is not None and max(due, self.now) >= life.expires:
+            return "expires"
+        if life.state == "queued" and not delay and priority in (None, life.priority):
+            return "rescheduled"
+        if life.state == "queued":
+            ghost = replace(life, state="gone")
+            for lives in self.lists.values():
+                lives[:] = [ghost if one is life else one for one in lives]
+            self.fence += 1
+            life.entry = f"{id} {self.fence}"
+        life.priority = life.priority if priority is None else priority
+        self._wait(life, max(0, due - self.now))
+        self.ledger[f"rescheduled {life.type}"] += 1
+        return "rescheduled"
 
     def purge(self, level: str) -> int:
         """How many entries it takes out, ghosts too."""

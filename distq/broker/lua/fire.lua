@@ -18,7 +18,8 @@ local function note(name, tick, word, id)
 end
 
 local function is_known(id)
-  return redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', DEAD, id) == 1 or result_of(id)
+  return redis.call('HEXISTS', TASKS, id) == 1 or redis.call('HEXISTS', GENERATIONS, id) == 1
+    or redis.call('HEXISTS', DEAD, id) == 1 or result_of(id)
 end
 
 -- The message is as a producer sends it, but for its last eight bytes: the tick, a float in its headers.

@@ -22,15 +22,26 @@ local function sweep_shelves()
   end
 end
 
+-- Ids that go on under another entry are noted by the minute (parts/moving.lua): not in SHELVES, since they have not ended.
+local function live_shelf(ago) return 'live:' .. math.floor(now / RESEND_WINDOW) - ago end
+
+-- Where a call that is sent again is known by its ids.
+local function write_latest()
+  local window = RESEND_WINDOW + NOTED_EVERY
+  local latest = redis.call('ZRANGEBYSCORE', SHELVES, now - window, '+inf')
+  for ago = 0, 2 do
+    if redis.call('EXISTS', SHELF .. live_shelf(ago)) == 1 then latest[#latest + 1] = live_shelf(ago) end
+  end
+  redis.call('SET', LATEST, table.concat(latest, ' '), 'PX', window)
+end
+
 -- The server removes a shelf a minute after its end, should nobody sweep it. The field without a name keeps it from
 -- vanishing with its last id, and is too long for the form of small hashes, which are searched from their front.
 local function note_shelf(shelf, ends)
   redis.call('HSET', SHELF .. shelf, '', string.rep('-', 100))
   redis.call('PEXPIREAT', SHELF .. shelf, ends + 60000)
   if redis.call('ZADD', SHELVES, now, shelf) == 1 then sweep_shelves() end
-  local window = RESEND_WINDOW + NOTED_EVERY
-  local latest = redis.call('ZRANGEBYSCORE', SHELVES, now - window, '+inf')
-  redis.call('SET', LATEST, table.concat(latest, ' '), 'PX', window)
+  write_latest()
 end
 
 -- Whoever waits for an id (look.lua) gets its result in a list of one, on which any number of them can block.

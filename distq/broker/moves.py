@@ -1,0 +1,140 @@
+"""What waits is given another time or priority: what is wanted, the verb, and what its words mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgpack
+
+from distq.broker.scripts import Reply, script
+from distq.broker.verbs import Command
+from distq.clock import eta_ms
+from distq.durations import seconds
+from distq.errors import ConfigurationError, DistqError, NotWaiting, UnknownTask
+from distq.message import priority_number
+
+DONE = "rescheduled"
+
+REASONS = {
+    "running": "it runs already",
+    "ended": "it has ended",
+    "unknown": "no such task is known",
+    "expires": "it would expire before that",
+    "ordered": "tasks of its type run in order, and share one priority",
+    "suspect": "it was in a process that died, keeps its place among those that run, and is about to run alone",
+}
+"""Why a task was left as it is, by the words of the script."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of tasks that wait."""
+
+    how: str = ""
+    """ "delay" or "due"; "": their time stays."""
+    ms: int = 0
+    priority: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.how and self.priority is None
+
+
+def change(delay: Any = None, eta: Any = None, priority: Any = None) -> Change:
+    """The checked form of what `Handle.reschedule` is told. Raises ConfigurationError."""
+    if delay is not None and eta is not None:
+        raise ConfigurationError("delay= and eta= say the same thing twice: give one of them")
+    how, ms = "", 0
+    if delay is not None:
+        how, ms = "delay", round(seconds(delay, "delay") * 1000)
+    elif eta is not None:
+        how, ms = "due", eta_ms(eta)
+    found = Change(how, ms, None if priority is None else priority_number(priority))
+    if found.is_empty:
+        raise ConfigurationError("say what is to change: delay=, eta= or priority=")
+    return found
+
+
+def reschedule(prefix: str, ids: Sequence[str], change: Change, token: str = "") -> Command[list[str]]:
+    """Per id "rescheduled", or a word of REASONS. A few hundred at most: each is looked at. `token`: that of a call
+    that is made again."""
+    verb = script("reschedule")
+    priority = "" if change.priority is None else change.priority
+    call = verb.command(prefix.encode(), token or os.urandom(8).hex(), change.how, change.ms, priority, *ids)
+    return Command(verb, call, _words)
+
+
+def _words(reply: Reply) -> list[str]:
+    return [word.decode() for word in (reply if isinstance(reply, list) else [reply])]
+
+
+def check(id: str, word: str) -> None:
+    """Raises what the word for this task means, if it was left as it is."""
+    if word != DONE:
+        raise refusal(id, word)
+
+
+def refusal(id: str, word: str) -> DistqError:
+    """The error of a word."""
+    reason = f"task {id} is not rescheduled: {REASONS.get(word, word)}"
+    if word == "unknown":
+        return UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
+    return ConfigurationError(reason) if word in ("expires", "ordered") else NotWaiting(reason, id=id)
+
+
+# -- many ------------------------------------------------------------------------------------------------------------
+
+
+class Hit(NamedTuple):
+    """A live task that a filter means; for people."""
+
+    id: str
+    state: str
+    type: str
+    priority: str
+    attempt: int
+    """How many have ended."""
+    created_ms: int
+    due_ms: int
+    error: str
+    """Class and message of the last one."""
+
+
+class Page(NamedTuple):
+    """Some of the live tasks of a queue."""
+
+    cursor: str
+    now_ms: int
+    looked: int
+    hits: list[Hit]
+
+
+def sift(prefix: str, cursor: str, conditions: Mapping[str, Any]) -> Command[Page]:
+    """A page of the live tasks that meet conditions (`distq.filters`), and the cursor of the next ("0": none)."""
+    verb = script("sift")
+    packed = msgpack.packb(dict(conditions), use_bin_type=False)
+    return Command(verb, verb.command(prefix.encode(), cursor, packed), _page)
+
+
+def _page(reply: Reply) -> Page:
+    cursor, now_ms, looked, *fields = reply
+    rows = [fields[start : start + len(Hit._fields)] for start in range(0, len(fields), len(Hit._fields))]
+    return Page(_text(cursor), now_ms, looked, [_hit(*row) for row in rows])
+
+
+def _hit(id: bytes, state: bytes, type: bytes, level: bytes, attempt: int, created: int, due: int, error: bytes) -> Hit:
+    return Hit(_text(id), _text(state), _text(type), _text(level), attempt, created, due, _text(error))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def cancel(prefix: str, ids: Sequence[str], who: str, mode: str = "") -> Command[list[str]]:
+    """`verbs.cancel` for several; each is looked for among what workers hold, so not for very many."""
+    verb = script("cancel")
+    return Command(verb, verb.command(prefix.encode(), ids[0], who, mode, os.urandom(8).hex(), *ids[1:]), _words)

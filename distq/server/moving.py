@@ -1,0 +1,108 @@
+"""Tasks that wait are given another time or priority; and what is done with all that a filter means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field, StrictBool, StrictStr
+from starlette.responses import Response
+
+from distq.broker import moves
+from distq.filters import MOST, Filter
+from distq.moving import Act, Sweep, cancelling, rescheduling
+from distq.server.calls import Duration, Priority, moment, token_of
+from distq.server.models import Rescheduled, Swept
+from distq.server.search import decode, encode
+from distq.server.site import WRITES, Site, Strict, accepts, answer, body_of, needs, problems, site_of
+from distq.server.switches import who
+from distq.server.tasks import find, unknown
+
+MOST_LOOKED = 10_000
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+
+class NewPlace(Strict):
+    """What is to change: the time (`delay` 0: now), the priority. What is left out stays as it is."""
+
+    delay: Duration | None = None
+    eta: Annotated[StrictStr, Field(max_length=40, description="ISO 8601, with a zone.")] | None = None
+    priority: Priority | None = None
+
+    def said(self) -> dict[str, Any]:
+        """As `Handle.reschedule` takes it."""
+        eta = None if self.eta is None else moment("eta", self.eta)
+        return {"delay": self.delay, "eta": eta, "priority": self.priority}
+
+
+@router.post(
+    "/{id:path}/reschedule",
+    responses={200: {"model": Rescheduled}, **WRITES, **problems(404, 409)},
+    openapi_extra=accepts(NewPlace),
+)
+async def reschedule(request: Request, id: str) -> Response:
+    """Gives a task that waits another time or priority; all else of it stays. 409: it runs, or has ended."""
+    site, wanted = site_of(request), body_of(request, NewPlace)
+    queue, look = await find(site, id)
+    if look.state == "unknown":
+        raise unknown(id)
+    broker, change = site.app.async_broker, moves.change(**wanted.said())
+    [word] = await broker.run(moves.reschedule(broker.prefix(queue), [id], change, token_of(request)))
+    moves.check(id, word)
+    return answer({"id": id, "queue": queue, "status": await site.app.result(id).astatus()})
+
+
+# -- all that a filter means -------------------------------------------------------------------------------------------
+
+
+class Which(Strict):
+    """Which live tasks: a filter, as `distq tasks` takes it. At most some 10,000 are looked at in one request: with a
+    `next` in the answer there may be more, for the same request with that `cursor`."""
+
+    filter: Annotated[StrictStr, Field(max_length=MOST, examples=["type:email error:timeout older:1h"])]
+    dry_run: StrictBool = False
+    cursor: Annotated[StrictStr, Field(max_length=2000)] = ""
+
+
+class WhichToCancel(Which):
+    """The same; `running`: also those that run, their handlers are told."""
+
+    running: StrictBool = False
+
+
+class WhichToReschedule(NewPlace, Which):
+    """The same, and what is to change."""
+
+
+@router.post("/cancel", responses={200: {"model": Swept}, **WRITES}, openapi_extra=accepts(WhichToCancel))
+def cancel_all(request: Request) -> Response:
+    """Cancels all waiting tasks that a filter means. Needs a key of level admin."""
+    needs(request, "admin")
+    site, said = site_of(request), body_of(request, WhichToCancel)
+    act = cancelling(site.app, who(request), "running" if said.running else "")
+    return _sweep(site, said, act, said.running)
+
+
+@router.post("/reschedule", responses={200: {"model": Swept}, **WRITES}, openapi_extra=accepts(WhichToReschedule))
+def reschedule_all(request: Request) -> Response:
+    """Gives all waiting tasks that a filter means another time or priority."""
+    site, said = site_of(request), body_of(request, WhichToReschedule)
+    return _sweep(site, said, rescheduling(site.app, moves.change(**said.said())))
+
+
+def _sweep(site: Site, said: Which, act: Act, takes_running: bool = False) -> Response:
+    start = decode(said.cursor, str, str) if said.cursor else None
+    wanted = Filter.parse(said.filter)
+    sweep = Sweep(
+        site.app, wanted, None if said.dry_run else act, takes_running, (start[0], start[1]) if start else None
+    )
+    for _ in sweep:
+        if sweep.looked >= MOST_LOOKED:
+            break
+    told = {
+        "number": sweep.number, "dry_run": said.dry_run, "left": {word: n for word, n in sweep.left.items() if n},
+        "examples": [site.shown(hit._asdict()) for hit in sweep.samples] if said.dry_run else [],
+        "next": encode(list(sweep.position)) if sweep.position else None,
+    }  # fmt: skip
+    return answer(told)
