@@ -34,14 +34,11 @@ export interface Handle<T = unknown> {
   readonly created: boolean;
   status(options?: Abortable): Promise<State>;
   /**
-   * The handler's return value. Throws TaskFailed, TaskCancelled or TaskExpired when it ended so, ResultTimeout
-   * when it has
-   * not ended in time, ResultNotKept if it keeps none, UnknownTask if nobody knows it.
+   * The handler's return value. Throws TaskFailed, TaskCancelled or TaskExpired when it ended so, ResultTimeout when it
+   * has not ended in time, ResultNotKept if it keeps none, UnknownTask if nobody knows it.
    */
   get(options?: Waiting): Promise<T>;
-  /**
-   * Ends the task if it still waits. False: it runs (and `running`, `kill` are not set), has ended, or is unknown.
-   */
+  /** Ends the task if it still waits. False: it runs (and `running`, `kill` are not set), has ended, or is unknown. */
   cancel(options?: Cancelling): Promise<boolean>;
   toJSON(): { id: string; queue: string | undefined; created: boolean };
 }

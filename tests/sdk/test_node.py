@@ -18,6 +18,7 @@ import distq
 from tests.docs.pages import DOCS, blocks
 from tests.support.host import ROOT, Host
 from tests.support.room import Room
+from tests.support.tls import Certificates, Terminator
 
 SDK = ROOT / "sdk" / "node"
 KEY = "a" * 20
@@ -71,6 +72,13 @@ def test_python_runs_what_node_enqueues_and_node_reads_the_results(served: Calla
     """Through the broker, and through a server."""
     where = served("tests.support.apps.web:app")
     node("--test", "--test-concurrency=1", *(SDK / "test" / "live").glob("*.test.js"), **where)
+
+
+def test_a_producer_speaks_tls(room: Room, tmp_path: Path) -> None:
+    made = Certificates(tmp_path / "certificates")
+    with Terminator(made, room.url, asks_clients=True) as terminator:
+        where = {"DISTQ_BROKER": terminator.url, "CERTIFICATES": made.file("")}
+        node("--test", SDK / "test" / "tls" / "producer.test.js", **where)
 
 
 def test_the_guide_does_what_it_says(served: Callable[..., dict[str, str]], tmp_path: Path) -> None:

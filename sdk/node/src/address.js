@@ -85,8 +85,7 @@ function credentials(parts, environ) {
 }
 
 /**
- * The address without its password, for messages: up to its last at sign, since people forget to quote what is in
- * it.
+ * The address without its password, for messages: up to its last at sign, since people forget to quote what is in it.
  */
 export function mask(url) {
   return url.replace(/(:\/\/[^:@/]*):.*@/s, "$1:***@").replace(/([?&](?:ssl_|sentinel_)?password=)[^&]*/gi, "$1***");

@@ -147,9 +147,8 @@ export class Broker {
   }
 
   /**
-   * Blocks until a task has a result, at most `leftMs` and never longer than a slice; null: it has none yet. Call
-   * look with
-   * "wait" first. Each waiter has a connection of its own meanwhile.
+   * Blocks until a task has a result, at most `leftMs` and never longer than a slice; null: it has none yet. Call look
+   * with "wait" first. Each waiter has a connection of its own meanwhile.
    */
   async waitResult(queue, id, leftMs, signal) {
     const sliceMs = Math.max(1, Math.min(leftMs, WAIT_SLICE_MS));

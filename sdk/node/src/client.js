@@ -1,6 +1,4 @@
-/**
- * For programs that reach no broker: the same calls and handles over `distq server`.
- */
+/** For programs that reach no broker: the same calls and handles over `distq server`. */
 
 import { randomUUID } from "node:crypto";
 

@@ -1,8 +1,7 @@
 /**
  * One connection to the broker, on which calls are answered in order. It knows no keys and repeats nothing.
  *
- * While nothing is asked it does not keep the process alive. After anything but an error reply it is over:
- * replies and
+ * While nothing is asked it does not keep the process alive. After anything but an error reply it is over: replies and
  * requests could no longer be told apart.
  */
 
@@ -47,9 +46,7 @@ export class Connection {
     this.socket.on("close", () => this.close(new Error("closed by the broker")));
   }
 
-  /**
-   * Sends a command. Its reply; throws ServerError for an error reply, BrokerUnavailable if there is none in time.
-   */
+  /** Sends a command. Its reply; throws ServerError for an error reply, BrokerUnavailable if there is none in time. */
   ask(data, limitMs) {
     return new Promise((resolve, reject) => {
       if (this.isClosed) {
@@ -83,17 +80,22 @@ export class Connection {
   close(error = new Error("closed")) {
     if (this.isClosed) return;
     this.isClosed = true;
-    const why = error.errors?.[0]?.message ?? error.message; // of an AggregateError: the first address tried
     this.reason =
       error instanceof BrokerUnavailable
         ? error
-        : new BrokerUnavailable(`no broker at ${this.address.shown}: ${why}`, { cause: error });
+        : new BrokerUnavailable(`no broker at ${this.address.shown}: ${reason(error)}`, { cause: error });
     this.socket.destroy();
     for (const { reject, timer } of this.waiting.splice(0)) {
       clearTimeout(timer);
       reject(this.reason);
     }
   }
+}
+
+/** Why there is no connection, for people. */
+function reason(error) {
+  const told = error.errors?.[0]?.message ?? error.message; // of an AggregateError: the first address tried
+  return /certificate|altname/i.test(told) ? `${told} (ssl_ca_certs= names the authority to trust)` : told;
 }
 
 /** What trying again does not help against is `isFinal`. */

@@ -1,6 +1,5 @@
 /**
- * Live events of a server (server-sent events), for as long as somebody listens; a stream that breaks is opened
- * again.
+ * Live events of a server (server-sent events), for as long as somebody listens; a stream that breaks is opened again.
  */
 
 import { ConfigurationError, DistqError } from "./errors.js";
@@ -34,7 +33,8 @@ export async function* events(http, { signal } = {}) {
 async function* stream(http, signal) {
   const silence = new AbortController();
   const both = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
-  const timer = setTimeout(() => silence.abort(new DistqError("the stream is silent")), SILENT_MS);
+  const listen = () => setTimeout(() => silence.abort(new DistqError("the stream is silent")), SILENT_MS);
+  let timer = listen();
   try {
     const headers = { ...http.headers, Accept: "text/event-stream" };
     const response = await fetch(`${http.url}/api/v1/events`, { headers, redirect: "manual", signal: both });
@@ -45,8 +45,9 @@ async function* stream(http, signal) {
       throw new DistqError(`the server says ${response.status}, and sends no events`);
     }
     for await (const frame of frames(response.body)) {
-      timer.refresh();
+      clearTimeout(timer); // however long the listener takes, that is no silence of the server
       yield frame;
+      timer = listen();
     }
   } finally {
     clearTimeout(timer);

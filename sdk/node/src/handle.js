@@ -1,6 +1,5 @@
 /**
- * The handle of a task in the broker: its state, its result, cancelling it. It waits by blocking, not by asking
- * again.
+ * The handle of a task in the broker: its state, its result, cancelling it. It waits by blocking, not by asking again.
  */
 
 import { randomBytes } from "node:crypto";
@@ -60,9 +59,7 @@ export class Handle {
     }
   }
 
-  /**
-   * Ends the task if it still waits; with `running` or `kill` also if it runs. False: it has ended, or is unknown.
-   */
+  /** Ends the task if it still waits; with `running` or `kill` also if it runs. False: it has ended, or is unknown. */
   async cancel({ running = false, kill = false, by = "node", signal } = {}) {
     if (typeof by !== "string" || !by.trim() || Buffer.byteLength(by) > 200 || /[\x00-\x1f\x7f-\x9f]/.test(by)) {
       throw new ConfigurationError(`by: ${shown(by)}: say who asks in 1 to 200 bytes of one line of text`);

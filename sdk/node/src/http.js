@@ -35,9 +35,8 @@ export class Http {
   /**
    * Status and document of an answer that is `expected`; throws what the server says of others.
    *
-   * A request whose answer is lost is sent again only if that does nothing twice: `isRepeatable`. What the server
-   * wants later
-   * (429, 503) waits for as long as it says, while there is time. `patienceMs`: for which it may be silent on
+   * A request whose answer is lost is sent again only if that does nothing twice: `isRepeatable`. What the server wants
+   * later (429, 503) waits for as long as it says, while there is time. `patienceMs`: for which it may be silent on
    * purpose.
    */
   async ask(method, path, { body, expected = [200], once, isRepeatable = true, patienceMs = 0, signal } = {}) {
@@ -98,8 +97,7 @@ class Turns {
   }
 
   afterLoss(error, isRepeatable) {
-    if (!(error instanceof Error) || (error.name !== "TypeError" && error.name !== "TimeoutError" && !error.isLoss))
-      throw error;
+    if (!["TypeError", "TimeoutError"].includes(error?.name)) throw error;
     const why =
       error.name === "TimeoutError"
         ? "no answer in time"

@@ -1,6 +1,5 @@
 /**
- * What this package has: `Client` for a server's HTTP API, `Producer` for the broker itself, and the errors of
- * both.
+ * What this package has: `Client` for a server's HTTP API, `Producer` for the broker itself, and the errors of both.
  */
 
 export { Client } from "./client.js";

@@ -1,6 +1,5 @@
 /**
- * A message: one requested call as it travels (docs/protocol.md, "Message"). Pure; the same bytes as
- * distq/message.py.
+ * A message: one requested call as it travels (docs/protocol.md, "Message"). Pure; the same bytes as distq/message.py.
  *
  * Producers send it from offset 16 on: the broker's clock writes the two fields before.
  */
@@ -137,8 +136,7 @@ export function checkKey(value) {
 }
 
 /**
- * The name of a unique call. Longer ones travel from Python as a digest of Python's own text, which is not made
- * here.
+ * The name of a unique call. Longer ones travel from Python as a digest of Python's own text, which is not made here.
  */
 export function checkName(value) {
   const name = textOf(value, "uniqueKey");

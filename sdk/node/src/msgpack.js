@@ -1,9 +1,8 @@
 /**
  * MessagePack, as much of it as distq needs: written by hand so that the package depends on nothing.
  *
- * What bytes mean beyond MessagePack's own types (tuples, datetimes …) is in values.js. Input may be hostile:
- * lengths are
- * believed only as far as there are bytes, and nesting has an end.
+ * What bytes mean beyond MessagePack's own types (tuples, datetimes …) is in values.js. Input may be hostile: lengths
+ * are believed only as far as there are bytes, and nesting has an end.
  */
 
 import { DecodeError, NotSerializable, PayloadTooLarge } from "./errors.js";

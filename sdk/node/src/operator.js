@@ -1,6 +1,6 @@
 /**
- * What people ask of a server beside calls: queues, dead letters, schedules, limits, workers. One method for each, with the
- * names of Python's `client.api`.
+ * What people ask of a server beside calls: queues, dead letters, schedules, limits, workers. One method for each, with
+ * the names of Python's `client.api`.
  *
  * They return what the server answers, as its document (/api/openapi.json) says, with the names that stand there.
  */

@@ -1,6 +1,5 @@
 /**
- * Options of a call straight into the broker: what exists, what it means, and the checks before anything is sent.
- * Pure.
+ * Options of a call straight into the broker: what exists, what it means, and the checks before anything is sent. Pure.
  */
 
 import { positiveMs, momentMs, seconds } from "./durations.js";

@@ -17,10 +17,7 @@ const BULK_BYTES = 1 << 20;
 const MAX_TIMEOUT_S = 60;
 const FIRST = "first ";
 
-/**
- * One application's tasks, by their types; it knows no declarations: what is not said is as the worker declares
- * it.
- */
+/** One application's tasks, by their types; it knows no declarations: what is not said is as the worker declares it. */
 export class Producer {
   #broker;
 
@@ -58,9 +55,8 @@ export class Producer {
   }
 
   /**
-   * Enqueues many calls of one type: each an array of positional, or an object of keyword arguments. All are
-   * packed before
-   * the first one is sent; they travel 1,000 at a time, or about 1 MiB.
+   * Enqueues many calls of one type: each an array of positional, or an object of keyword arguments. All are packed
+   * before the first one is sent; they travel 1,000 at a time, or about 1 MiB.
    */
   async enqueueMany(type, calls, options = {}) {
     if (options.id !== undefined) throw new ConfigurationError("id names one call, enqueueMany makes many");

@@ -1,11 +1,9 @@
 /**
  * What travels, as docs/protocol.md ("Values") says: MessagePack, with extension types for what Python has beyond it.
  *
- * Sent: null and undefined, booleans, numbers (whole ones as int, others as float), BigInts, strings,
- * Uint8Arrays, arrays,
- * plain objects, Maps, Sets (as set), Dates (as datetime in UTC), and what `python` makes. Nothing else: a class
- * instance is
- * refused with its path.
+ * Sent: null and undefined, booleans, numbers (whole ones as int, others as float), BigInts, strings, Uint8Arrays,
+ * arrays, plain objects, Maps, Sets (as set), Dates (as datetime in UTC), and what `python` makes. Nothing else: a
+ * class instance is refused with its path.
  *
  * Received: the same, in the nearest thing that JavaScript has (see `REVIVERS`).
  */
@@ -155,8 +153,7 @@ function revive(code, data, level) {
 }
 
 /**
- * Extension → what arrives. Classes arrive as their content: an enum as its value, a dataclass or model as an
- * object.
+ * Extension → what arrives. Classes arrive as their content: an enum as its value, a dataclass or model as an object.
  */
 const REVIVERS = {
   [TUPLE]: list,

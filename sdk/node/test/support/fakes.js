@@ -16,9 +16,8 @@ const CALM = {
 export const CREATED = "*1\r\n$7\r\ncreated\r\n";
 
 /**
- * A broker: `answer(words, socket, number)` is asked for each command that is not about the connection; it gives
- * what is
- * written, or nothing. `url`, and the `commands` that came, as words.
+ * A broker: `answer(words, socket, number)` is asked for each command that is not about the connection; it gives what
+ * is written, or nothing. `url`, and the `commands` that came, as words.
  */
 export async function fakeBroker(t, answer) {
   const commands = [];
@@ -46,8 +45,7 @@ export async function fakeBroker(t, answer) {
 }
 
 /**
- * The n-th call of a script gets the n-th answer: text, or a function of its socket. The last one is for all
- * others.
+ * The n-th call of a script gets the n-th answer: text, or a function of its socket. The last one is for all others.
  */
 export function inTurn(...answers) {
   let turn = 0;

@@ -1,6 +1,5 @@
 /**
- * Bytes from anywhere: whatever comes is a value, or an error that says so; nothing hangs, and nothing else is
- * thrown.
+ * Bytes from anywhere: whatever comes is a value, or an error that says so; nothing hangs, and nothing else is thrown.
  */
 
 import assert from "node:assert/strict";

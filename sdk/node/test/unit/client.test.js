@@ -58,6 +58,7 @@ test("what the server wants later waits for as long as it says", async (t) => {
     /the server says 503; it was not there within the time limit/,
   );
   assert.equal(later.requests.length, 1);
+  await assert.rejects(clientAt(later.url).api.retry("mine"), BrokerUnavailable);
 });
 
 test("a server that is silent, or none, costs no more than the time limit", async (t) => {

@@ -1,6 +1,5 @@
 /**
- * The producer at brokers that hang, break off, lie and refuse: nothing is lost, doubled, or waited for without an
- * end.
+ * The producer at brokers that hang, break off, lie and refuse: nothing is lost, doubled, or waited for without an end.
  */
 
 import assert from "node:assert/strict";
