@@ -67,16 +67,22 @@ class Clock:
         new.replace(self._place)
 
 
+def skewed(folder: Path, seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock is off by so much."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    assert compiler, "this test sets the clock of a process by a shim, and needs a C compiler (cc) for that"
+    source, shim, place = folder / "skew.c", folder / "skew.so", folder / f"skew-{seconds}"
+    if not shim.exists():
+        source.write_text(SHIM)
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
+    place.write_text(str(seconds))
+    return {"LD_PRELOAD": str(shim), "TEST_SKEW_FILE": str(place)}
+
+
 @contextmanager
 def adjustable(folder: Path) -> Iterator[Clock]:
     """A broker with such a clock."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "this test sets the clock of a server by a shim, and needs a C compiler (cc) for that"
-    source, shim, place = folder / "skew.c", folder / "skew.so", folder / "skew"
-    source.write_text(SHIM)
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
-    place.write_text("0")
-    told = {"LD_PRELOAD": str(shim), "TEST_SKEW_FILE": str(place)}
+    told = skewed(folder, 0)
     broker = EmbeddedBroker()
     os.environ.update(told)
     try:
@@ -85,6 +91,6 @@ def adjustable(folder: Path) -> Iterator[Clock]:
         for name in told:
             del os.environ[name]
     try:
-        yield Clock(broker.url, place)
+        yield Clock(broker.url, Path(told["TEST_SKEW_FILE"]))
     finally:
         broker.__exit__(None, None, None)

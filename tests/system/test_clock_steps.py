@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.apps.schedules import DECLARED, app
-from tests.support.clock import Clock, adjustable
+from tests.support.clock import Clock, adjustable, skewed
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
 from tests.support.room import Room
 from tests.support.rules import check_rules
 from tests.system.conftest import Start
-from tests.system.test_schedules import ticks
+from tests.system.test_schedules import all_between, ticks
 
 HOUR = 3600
 
@@ -59,3 +59,23 @@ def test_schedules_go_on_by_the_new_time_at_once(
     room.close()
     for host in hosts:
         host.terminate()
+
+
+def test_hosts_whose_own_clocks_are_wrong_tick_by_that_of_the_broker(
+    start: Start, journal: Journal, room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app.rebind(room.url)
+    app.schedules.create("second", "@every 1s", "job")
+    hosts = []
+    for seconds in (HOUR, -HOUR):
+        for name, value in skewed(tmp_path, seconds).items():
+            monkeypatch.setenv(name, value)
+        hosts.append(start("schedules", "--lease", "1s", processes=1))
+    for _ in range(2):
+        seen = len(ticks(journal, "second"))
+        eventually(lambda seen=seen: len(ticks(journal, "second")) > seen + 1, "it ticks")  # type: ignore[misc]
+        hosts.pop().kill()
+    found = sorted(ticks(journal, "second"))
+    assert found == all_between(found, 1000)
+    assert abs(room.now_ms() - found[-1]) < 60_000
+    app.schedules.delete("second")
