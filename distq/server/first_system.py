@@ -7,6 +7,7 @@ Answers are plain text, errors too, and a line each. One thing differs: without 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 import json
@@ -27,7 +28,7 @@ from distq.periodic import check_rhythm
 from distq.server import problems
 from distq.server.calls import sender_of
 from distq.server.problems import Problem
-from distq.server.site import Site, answer, may_enqueue, site_of
+from distq.server.site import LARGE, Site, answer, may_enqueue, site_of
 from distq.server.strict import parse
 
 router = APIRouter(tags=["first system"])
@@ -126,8 +127,9 @@ def _object(request: Request) -> dict[str, Any]:
 async def enqueue(request: Request) -> Response:
     """Enqueues a task: an object as `payload` becomes keyword arguments, anything else the one argument."""
     site = site_of(request)
+    is_large = len(request.scope["state"]["distq_body"]) >= LARGE
     try:
-        said = _object(request)
+        said = await asyncio.to_thread(_object, request) if is_large else _object(request)
         type, payload, priority = said.get("type"), said.get("payload"), said.get("priority")
         if not isinstance(type, str) or not type:
             raise Problem(400, "type: give the task's type")

@@ -29,6 +29,8 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 MOST_BYTES = 8 << 20
+LARGE = 1 << 16
+"""A body that is read in a thread."""
 MOST_WAITING = 500
 """Requests that wait for a result, or hear events, at a time: each has a connection, some to the broker too."""
 
@@ -129,6 +131,13 @@ def body_of(request: Request, model: type[M]) -> M:
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise Problem(415, "send JSON, with the header Content-Type: application/json")
     return model.model_validate(parse(body))
+
+
+async def large_body_of(request: Request, model: type[M]) -> M:
+    """`body_of` for what is answered in the event loop: there a large one would hold everybody up."""
+    if len(request.scope["state"]["distq_body"]) < LARGE:
+        return body_of(request, model)
+    return await asyncio.to_thread(body_of, request, model)
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -26,7 +26,7 @@ from distq.server.site import (
     Strict,
     accepts,
     answer,
-    body_of,
+    large_body_of,
     may_enqueue,
     needs,
     problems,
@@ -48,7 +48,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 )
 async def create(request: Request) -> Response:
     """Enqueues a task. 200: its id, its unique key or the Idempotency-Key was there already: this is that task."""
-    site, said = site_of(request), body_of(request, NewTask)
+    site, said = site_of(request), await large_body_of(request, NewTask)
     sender = sender_of(site, said.type, said.said() | id_for(request, said.id))
     may_enqueue(request, 1)
     handle = await sender.adelay(*said.args, **said.kwargs)
@@ -64,7 +64,7 @@ async def create(request: Request) -> Response:
 )
 async def create_many(request: Request) -> Response:
     """Enqueues many tasks: all are checked before the first one is sent. With an Idempotency-Key at most 1,000."""
-    site, said = site_of(request), body_of(request, NewTasks)
+    site, said = site_of(request), await large_body_of(request, NewTasks)
     if (said.calls is None) == (said.tasks is None) or (said.type is None) != (said.tasks is not None):
         raise Problem(400, "give `type` with `calls`, or `tasks`", field="calls")
     options = said.said()
@@ -191,7 +191,7 @@ class How(Strict):
 )
 async def cancel(request: Request, id: str) -> Response:
     """Ends a task that waits; with `running` or `kill` also one that runs. 409: it runs, or has ended."""
-    site, how = site_of(request), body_of(request, How)
+    site, how = site_of(request), await large_body_of(request, How)
     queue, look = await find(site, id)
     if look.state == "unknown":
         raise unknown(id)
@@ -220,7 +220,7 @@ class Edits(Strict):
 )
 async def retry(request: Request, id: str) -> Response:
     """Runs a dead task again, with a fresh budget of attempts, and with other arguments if these are given."""
-    site, edits = site_of(request), body_of(request, Edits)
+    site, edits = site_of(request), await large_body_of(request, Edits)
     queue, look = await find(site, id)
     if look.state == "unknown":
         raise unknown(id)

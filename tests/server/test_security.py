@@ -298,6 +298,21 @@ def test_a_body_without_a_length_ends_at_the_limit(web: Web) -> None:
     assert web.get("/livez").status == 200
 
 
+MANY_PARTS = [
+    b'{"type":"echo","args":[[' + b",".join([b"{}"] * 2_700_000) + b"]]}",
+    b'{"type":"echo","args":[[' + b",".join([b"[]"] * 2_700_000) + b"]]}",
+    b'{"type":"echo","kwargs":{' + b",".join(b'"k%d":1' % n for n in range(600_000)) + b"}}",
+]
+
+
+def test_bodies_of_very_many_parts_are_refused_before_they_are_made(web: Web) -> None:
+    """To make and to drop them takes many seconds, in which nobody else would be served."""
+    json = {"Content-Type": "application/json"}
+    for path in ("/api/v1/tasks", "/api/v1/tasks/bulk", "/enqueue", "/api/v1/pauses"):
+        for raw in MANY_PARTS:
+            assert web.ask("POST", path, raw=raw, headers=json).status == 413
+
+
 def memory_kb(pid: int) -> int:
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found
