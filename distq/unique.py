@@ -13,9 +13,9 @@ from uuid import UUID
 
 import msgpack
 
-from distq.codec import FROZENSET, SET
 from distq.durations import Duration, seconds
 from distq.errors import ConfigurationError, did_you_mean
+from distq.extensions import FROZENSET, SET
 from distq.flow import Arguments
 
 try:

@@ -20,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distq.codec import MAX_INT_BYTES, MAX_NESTED, Codec, DecodeError
+from distq.codec import Codec, DecodeError
 from distq.errors import NotSerializable
+from distq.extensions import MAX_INT_BYTES, MAX_NESTED
 
 
 class Color(enum.Enum):

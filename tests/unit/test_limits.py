@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from distq import Distq, message, outcome
-from distq.codec import MAX_INT_BYTES
 from distq.durations import MAX_TTL_S
 from distq.errors import ConfigurationError, NotSerializable, PayloadTooLarge
+from distq.extensions import MAX_INT_BYTES
 from distq.options import MAX_RETRIES
 from distq.rate import MAX_BURST
 from distq.sender import BULK
