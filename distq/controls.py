@@ -130,11 +130,20 @@ def moment(ms: object) -> datetime:
     return datetime.fromtimestamp(min(max(whole(ms), 0), 250_000_000_000_000) / 1000, UTC)
 
 
+def user() -> str:
+    """Whose process this is, as far as this machine knows."""
+    import getpass  # noqa: PLC0415 (only who pauses or limits something is asked)
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container may run as a number that nobody has
+        return f"uid {os.getuid()}"
+
+
 def check_who(by: object) -> str:
     """Who does it: as said, or the user of this process."""
     if by is None:
-        user = os.environ.get("LOGNAME") or os.environ.get("USER") or f"uid {os.getuid()}"
-        by = _CONTROL.sub("", f"{user}@{socket.gethostname()}")[:MOST_WHO]
+        by = _CONTROL.sub("", f"{user()}@{socket.gethostname()}")[:MOST_WHO]
     if not isinstance(by, str) or not 0 < len(by) <= MOST_WHO or _CONTROL.search(by):
         raise ConfigurationError(f"by={by!r:.80}: say who, in at most {MOST_WHO} characters")
     return by

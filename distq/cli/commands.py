@@ -7,9 +7,10 @@ not there yet · 130/143 second INT/TERM.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from distq import __version__
 from distq.cli import (
@@ -42,8 +43,24 @@ from distq.errors import (
     did_you_mean,
 )
 
+ORDER = (
+    "run", "dev", "server", "enqueue", "result", "cancel", "tasks", "why", "queues", "purge", "pause", "resume",
+    "paused", "limits", "schedules", "dlq", "audit", "doctor", "bench",
+)  # fmt: skip
+"""As people read them: hosts, single tasks, queues, what goes on by itself, what is wrong."""
+
+
+class InOrder(TyperGroup):
+    """The page of help lists groups among the other commands, where they belong."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All, in our order."""
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="distq",
+    cls=InOrder,
     help="A task queue on Redis and Valkey that is fast and loses nothing.",
     epilog=output.examples(
         "distq dev myapp:app                   broker and worker, for development",
@@ -55,7 +72,7 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("dev", epilog=dev.EXAMPLES)(dev.dev)

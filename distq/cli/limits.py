@@ -28,7 +28,10 @@ Queue = typer.Option(
 @app.command("list", epilog=output.examples("distq limits list", "distq limits list --json"))
 @grouped
 def list_limits(as_json: bool = output.Json, *, place: Place) -> None:
-    """List what limits the types: what holds, and what was declared before somebody set it."""
+    """List the limits of all types.
+
+    What holds, and what was declared before somebody set it.
+    """
     found = place.find().limits.list()
     if as_json:
         output.print_json([_plain(one) for one in found])

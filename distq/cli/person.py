@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 import socket
+
+from distq.controls import user
 
 
 def asks(where: str) -> str:
     """`cli ann@web-1`: where somebody asks, and who it is as far as this machine knows."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container may run as a number that nobody has
-        name = str(os.getuid())
-    return f"{where} {_plain(name)}@{_plain(socket.gethostname())}"
+    return f"{where} {_plain(user())}@{_plain(socket.gethostname())}"
 
 
 def _plain(name: str) -> str:

@@ -184,7 +184,10 @@ def delete(
     *,
     place: Place,
 ) -> None:
-    """Delete a schedule that was created at run time, or whose code is gone."""
+    """Delete a schedule.
+
+    One that was created at run time, or whose code is gone.
+    """
     schedules = place.find().schedules
     found = schedules.get(schedule)
     output.ask(yes, as_json, f"Delete schedule {found.name} ({found.when}, {found.type})?")

@@ -35,5 +35,6 @@ def why(id: str = typer.Argument(..., metavar="ID"), as_json: bool = output.Json
 def _head(found: Why) -> str:
     what = f"{found.type} {found.id}" if found.type else found.id
     waits = f" for {format_duration(found.waiting)}" if found.waiting else ""
-    where = f" in {found.queue} ({found.priority})" if found.type else ""
+    priority = "" if found.priority == "default" else f", priority {found.priority},"
+    where = f" in queue {found.queue}{priority}" if found.type else ""
     return f"{what} is {found.state}{where}{waits}"

@@ -22,7 +22,7 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError("uid not found")
 
     monkeypatch.setattr(getpass, "getuser", nobody)
-    assert person.asks("cli").startswith(f"cli {os.getuid()}@")
+    assert person.asks("cli").startswith(f"cli uid-{os.getuid()}@")
 
 
 def test_whatever_the_machine_says_is_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:

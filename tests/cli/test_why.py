@@ -14,7 +14,7 @@ def test_why_says_each_gate_on_a_line(distq: Shell, shop: Room) -> None:
     distq("pause", "--type", "email", "--by", "ann", code=0)
     said = distq("why", id, code=0).out
     assert re.fullmatch(
-        rf"email {id} is queued in default \(high\) for [\d.]+ m?s\n"
+        rf"email {id} is queued in queue default, priority high, for [\d.]+ m?s\n"
         r"  · type email is paused by ann since \d\d:\d\d:\d\d\n"
         r"  · 1 worker listens to this queue, and does not run type email\n"
         r"  · 1 ahead of it\n",
