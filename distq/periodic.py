@@ -28,27 +28,26 @@ MAX_NAME = 200
 _NAME = re.compile(r"[A-Za-z0-9_.:/@-]{1,%d}\Z" % MAX_NAME)
 
 
-class ScheduleOptions(TypedDict, total=False):
+class TickOptions(TypedDict, total=False):
+    """What all schedules have."""
+
+    tz: str | ZoneInfo
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    jitter: Duration
+    overlap: Overlap
+    missed: Missed
+
+
+class ScheduleOptions(TickOptions, total=False):
     """Options of `@app.periodic(when, ...)`."""
 
     name: str
-    tz: str | ZoneInfo
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    jitter: Duration
-    overlap: Overlap
-    missed: Missed
 
 
-class CreateOptions(TypedDict, total=False):
+class CreateOptions(TickOptions, total=False):
     """Options of `app.schedules.create(name, when, task, ...)`."""
 
-    tz: str | ZoneInfo
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    jitter: Duration
-    overlap: Overlap
-    missed: Missed
     queue: str
     priority: Priority
 
