@@ -660,7 +660,7 @@ def test_random_bytes(data: bytes) -> None:
 
 
 @given(st.integers(0, 20), values)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_random_content_of_an_extension(code: int, content: Any) -> None:
     only_decode_errors(FUZZED, extension(code, FUZZED.pack(content)[:60000]))
 
