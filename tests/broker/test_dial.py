@@ -18,6 +18,7 @@ from distq.broker.scripts import encode
 from distq.embedded import EmbeddedBroker
 from distq.errors import BrokerUnavailable
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 from tests.support.room import Room
 
 USER, PASSWORD = "ann@home", "s3c/ret:%"
@@ -27,9 +28,7 @@ QUOTED = "ann%40home:s3c%2Fret%3A%25@"
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """A server that listens on TCP, and knows a user with a password."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = int(probe.getsockname()[1])
+    number = free_port()
     with EmbeddedBroker(port=number) as broker, redis.Redis.from_url(broker.url) as client:
         client.acl_setuser(USER, enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], commands=["+@all"])
         yield number

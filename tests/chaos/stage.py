@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from tests.chaos.release import TREE, Release, last_release
 from tests.support.apps.storm import HOST
 from tests.support.host import Host
 from tests.support.journal import Journal
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.room import Room
 
@@ -60,7 +60,7 @@ class Stage:
 
     def __init__(self, folder: Path, chance: random.Random, rate: float, program: str | None = None) -> None:
         self._folder, self._chance, self._rate, self._program = folder, chance, rate, program
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.last = last_release(folder / "release")
         self.journal = Journal(folder / "journal")
@@ -176,9 +176,3 @@ class Stage:
         return [
             f"{name}: {text[text.index('Traceback') :][-2000:]}" for name, text in logs.items() if "Traceback" in text
         ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

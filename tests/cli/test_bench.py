@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from distq.embedded import EmbeddedBroker
 from tests.cli.conftest import Process, Shell
 from tests.support.eventually import eventually
 from tests.support.host import children_of, is_alive
+from tests.support.ports import free_port
 from tests.support.room import Room
 
 OURS = keys.prefix("distq-bench-*", "default") + "*"
@@ -81,9 +81,7 @@ def test_settings_of_somebody_elses_worker_hosts_do_not_reach_its_own(distq: She
 
 
 def test_a_broker_that_does_not_tell_how_busy_it_is_is_measured_all_the_same(outside: Shell) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with EmbeddedBroker(port=port) as server, redis.Redis.from_url(server.url) as admin:
         admin.execute_command("ACL", "SETUSER", "me", "on", ">secret", "~distq:*", "+@all", "-info", "-config")
         url = f"redis://me:secret@127.0.0.1:{port}/0"

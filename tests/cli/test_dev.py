@@ -17,13 +17,8 @@ import redis
 from distq.embedded import find_server
 from tests.cli.conftest import STARTED, Process, Shell
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 from tests.support.tls import Certificates, Terminator
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def mentioning(text: str) -> set[int]:

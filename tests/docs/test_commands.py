@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from distq.embedded import EmbeddedBroker
 from tests.docs.pages import DOCS, ROOT, blocks, name
 from tests.support.eventually import eventually
 from tests.support.host import READY, Host
+from tests.support.ports import free_port
 
 SESSIONS = [DOCS / "guide" / "cli.md", DOCS / "guide" / "getting-started.md"]
 README = ROOT / "README.md"
@@ -110,12 +110,6 @@ def answer_to(command: str, said: str, ids: dict[str, str], folder: Path, settin
     for there, here in zip(itself.groups(), found.groups(), strict=True):
         if re.fullmatch(CHANGING[0][0], there):
             ids[there] = here
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_first_screen_of_the_readme_works_in_an_empty_folder(tmp_path: Path) -> None:

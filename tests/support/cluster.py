@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +17,7 @@ import redis
 from distq.broker.cluster import SLOTS, slot_of
 from distq.embedded import find_server
 from tests.support.eventually import eventually
+from tests.support.ports import free_ports
 
 NODE_TIMEOUT_MS = 1000
 STRIPE = 500
@@ -139,7 +139,7 @@ class Cluster:
 
     def _start(self) -> None:
         number = self._primaries * (1 + self._replicas)
-        ports = _free_ports(2 * number)
+        ports = free_ports(2 * number)
         for index in range(number):
             self.nodes.append(Node(ports[index], self._folder / f"node-{index}", ports[number + index], self._settings))
         for node in self.nodes:
@@ -167,11 +167,3 @@ class Cluster:
     def _sees_all(self, node: Node) -> bool:
         found = node.text("CLUSTER", "NODES").splitlines()
         return len(found) == len(self.nodes) and not any("handshake" in line for line in found)
-
-
-def _free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,18 +16,10 @@ import redis
 
 from distq.embedded import find_server
 from tests.support.eventually import eventually
+from tests.support.ports import free_ports
 
 NAME = "main"
 DOWN_AFTER_MS = 500
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Server:

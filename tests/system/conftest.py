@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.host import Host
 from tests.support.journal import Journal
+from tests.support.ports import free_port
 from tests.support.room import Room
 
 
@@ -39,6 +41,12 @@ def gate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def port() -> int:
+    """For a broker of the test's own that comes back at the same address."""
+    return free_port()
+
+
+@pytest.fixture
 def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
     """For tests with a broker of their own: they say which."""
     hosts: list[Host] = []
@@ -65,16 +73,4 @@ def start_anywhere(journal: Journal, tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture
 def start(room: Room, start_anywhere: Start) -> Start:
     """On the broker of this test process."""
-
-    def start(
-        target: str,
-        *options: str,
-        processes: int = 2,
-        broker: str | None = None,
-        metrics: int | None = 0,
-        ready: bool = True,
-    ) -> Host:
-        place = broker or room.url
-        return start_anywhere(target, *options, processes=processes, broker=place, metrics=metrics, ready=ready)
-
-    return start
+    return partial(start_anywhere, broker=room.url)

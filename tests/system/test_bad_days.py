@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from tests.support.apps.weather import app, work, work_many
 from tests.support.eventually import eventually
 from tests.support.host import Host
 from tests.support.journal import Journal
+from tests.support.ports import free_port
 from tests.support.proxy import Blackhole, Chop, CutReply, CutRequest, Delay, Fault, Proxy, Refuse, Stall
 from tests.system.conftest import Start
 
@@ -43,9 +43,7 @@ class Weather:
 
 @pytest.fixture
 def weather(start_anywhere: Start, tmp_path: Path) -> Iterator[Weather]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     folder = tmp_path / "data"
     with EmbeddedBroker(folder, port=port) as server, Proxy(f"redis://127.0.0.1:{port}/0") as proxy:
         app.rebind(server.url)

@@ -17,8 +17,9 @@ from distq import Distq, NotDurable
 from distq.broker import witness
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError
 from tests.support.eventually import eventually
+from tests.support.ports import free_ports
 from tests.support.proxy import Proxy, Stall
-from tests.support.sentinel import Server, free_ports
+from tests.support.sentinel import Server
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from tests.support.apps.fetch import app
 from tests.support.eventually import eventually
 from tests.support.journal import Journal, Line
 from tests.support.monitor import Monitor
+from tests.support.regex import stuck_for
 from tests.support.room import Room
 from tests.system.conftest import Start
 
@@ -152,20 +152,6 @@ def test_what_was_asked_for_ahead_goes_back_too_wherever_in_its_batch_a_task_tur
         gate.unlink()
         ran = Counter(line.id for line in journal.starts())
         assert [ran[handle.id] for handle in handles] == [1] * len(handles), "each has run once"
-
-
-def stuck_for(seconds: float) -> int:
-    """A size with which a hopeless match takes about this long on this machine: each letter doubles it."""
-    size = 14
-    while True:
-        began = time.process_time()
-        re.match(r"(a+)+$", "a" * size + "b")
-        took = time.process_time() - began
-        if took > 0.05:
-            while took < seconds:
-                size, took = size + 1, took * 2
-            return size
-        size += 1
 
 
 def test_the_same_holds_when_the_slow_task_keeps_the_interpreter_lock_in_c_code(

@@ -368,13 +368,6 @@ def test_a_stopped_child_keeps_its_task_and_what_it_had_fetched_goes_back(
 # -- the broker goes away --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_broker_that_restarts_with_its_data_loses_nothing_and_nothing_runs_twice(
     start_anywhere: Start, journal: Journal, tmp_path: Path, port: int, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import time
 import urllib.request
 from collections import Counter
@@ -29,6 +28,7 @@ from tests.support.host import children_of, is_alive, state_of
 from tests.support.journal import Journal, Line
 from tests.support.monitor import Monitor
 from tests.support.proxy import Delay, Proxy, Stall
+from tests.support.regex import stuck_for
 from tests.support.room import Room
 from tests.support.rules import check_rules
 from tests.system.conftest import Start
@@ -322,20 +322,6 @@ def test_a_host_that_was_stopped_for_longer_than_its_lease_settles_and_starts_no
     assert set(runs(journal, waiting)) == {1}, "and it has not started what it had fetched"
 
 
-def stuck_for(seconds: float) -> int:
-    """A size with which a hopeless match takes about this long on this machine: each letter doubles it."""
-    size = 14
-    while True:
-        began = time.process_time()
-        re.match(r"(a+)+$", "a" * size + "b")
-        took = time.process_time() - began
-        if took > 0.05:
-            while took < seconds:
-                size, took = size + 1, took * 2
-            return size
-        size += 1
-
-
 def when_known(handles: list[Handle[Any]]) -> dict[str, float]:
     """When each was seen to be completed."""
     known: dict[str, float] = {}
@@ -450,13 +436,6 @@ def test_metrics_count_each_attempt_once(start: Start) -> None:
 
 
 # -- the broker, and other hosts -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_broker_that_restarts_with_its_data_loses_nothing_and_nothing_runs_twice(

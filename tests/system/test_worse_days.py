@@ -20,8 +20,9 @@ from tests.support.apps.weather import app, fails_once, work
 from tests.support.eventually import eventually
 from tests.support.host import Host
 from tests.support.journal import Journal
+from tests.support.ports import free_port
 from tests.support.proxy import Blackhole, Fault, Proxy, Refuse
-from tests.support.sentinel import Server, free_ports
+from tests.support.sentinel import Server
 from tests.system.conftest import Start
 
 LEASE_S = 1.0
@@ -36,7 +37,7 @@ SHAPES = {"processes": (2, 1), "threads": (1, 4)}
 def server(tmp_path: Path) -> Iterator[Server]:
     """It keeps nothing, but for a SAVE that somebody asks for."""
     settings = ["save ''", "enable-debug-command yes"]
-    server = Server(free_ports(1)[0], tmp_path / "server", settings)
+    server = Server(free_port(), tmp_path / "server", settings)
     app.rebind(f"redis://127.0.0.1:{server.port}/0")
     yield server
     with suppress(ProcessLookupError):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -76,8 +75,7 @@ def fail(text: str) -> None:
 def hold(gate: str, value: Any = None) -> Any:
     """Runs until a file of this name exists."""
     with running():
-        while not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return value
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distq import Distq, current
+from tests.support.gates import apass_gate, pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -28,8 +29,7 @@ left: list[asyncio.Task[Any]] = []
 async def rest(gate: str = "", label: str = "") -> int:
     """Done at once, or when a file of the gate's name exists; returns the process that did it."""
     with running(label):
-        while gate and not Path(gate).exists():
-            await asyncio.sleep(0.005)
+        await apass_gate(gate)
     return os.getpid()
 
 
@@ -37,8 +37,7 @@ async def rest(gate: str = "", label: str = "") -> int:
 def work(gate: str = "", label: str = "") -> int:
     """The same, blocking."""
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.005)
+        pass_gate(gate)
     return os.getpid()
 
 
@@ -54,8 +53,7 @@ async def cleans_up(gate: str, swallows: bool = False) -> str:
     """Takes long the first time, and closes what it has opened; or finishes early when it is told to end."""
     with running():
         try:
-            while not Path(gate).exists():
-                await asyncio.sleep(0.005)
+            await apass_gate(gate)
         except asyncio.CancelledError:
             await asyncio.sleep(0.05)
             with open(f"{os.environ['DISTQ_TEST_JOURNAL']}.cleaned", "a", encoding="ascii") as file:
@@ -178,8 +176,7 @@ async def exits() -> None:
 async def deadly(deaths: int, gate: str = "") -> int:
     """Kills its process at the first deliveries, so many times, when the gate is open."""
     with running():
-        while gate and not Path(gate).exists():
-            await asyncio.sleep(0.005)
+        await apass_gate(gate)
         if current().delivery <= deaths:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)

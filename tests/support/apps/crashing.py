@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from distq import Distq
+from tests.support.gates import pass_gate
 
 app = Distq("app")
 
@@ -27,8 +28,7 @@ def says(lines: int, gate: str = "") -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
     Path(f"{gate}-said").touch()
-    while not Path(gate).exists():
-        time.sleep(0.002)
+    pass_gate(gate)
 
 
 @app.task

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 
 from distq import Distq
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -16,8 +16,7 @@ app = Distq("app")
 def work(gate: str = "", label: str = "") -> str:
     """Done at once, or when a file of the gate's name exists: one type that is quick or slow."""
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return label
 
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 from distq import Distq
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -84,5 +84,4 @@ async def asks_many(number: int) -> int:
 @app.task
 def waits_for(gate: str) -> None:
     with running():
-        while not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distq import Cancelled, Distq, RetryRule, SoftTimeLimit, TimeLimit
 from distq.options import TaskOptions
+from tests.support.gates import apass_gate, pass_gate
 from tests.support.journal import running, write
 
 app = Distq("app")
@@ -69,8 +70,7 @@ STUBBORN = (sleeps, swallows, spins_in_c, ignores_signals, awaits)
 @app.task
 def waits_for(gate: str) -> str:
     with running():
-        while not Path(gate).exists():
-            time.sleep(0.005)
+        pass_gate(gate)
         return "done"
 
 
@@ -128,8 +128,7 @@ def swallows_once(gate: str) -> str:
     """Makes an error of its cancellation, and would be tried again."""
     with running():
         try:
-            while not Path(gate).exists():
-                time.sleep(0.005)
+            pass_gate(gate)
         except Cancelled:
             raise LookupError("not me") from None
         return "done"
@@ -138,8 +137,7 @@ def swallows_once(gate: str) -> str:
 @app.task
 async def awaits_gate(gate: str) -> str:
     with running():
-        while not Path(gate).exists():
-            await asyncio.sleep(0.005)
+        await apass_gate(gate)
         return "done"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
-from pathlib import Path
 
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -16,8 +15,7 @@ app.queue("bulk", partitions=int(os.environ.get("PARTITIONS", "8")))
 @app.task(queue="bulk", retries=0)
 def work(label: str = "", gate: str = "") -> str:
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
         if label == "fail":
             raise ValueError("as it was told")
     return current().queue

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -17,8 +17,7 @@ app = Distq("app")
 def work(gate: str = "", label: str = "") -> int:
     """Done at once, or when a file of the gate's name exists; returns the process that did it."""
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return os.getpid()
 
 
@@ -32,8 +31,7 @@ def wait(seconds: float) -> None:
 def once(gate: str = "") -> None:
     """Must not be started twice."""
     with running():
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
 
 
 @app.task

@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from distq import Distq, current
 from distq.logs import formatter
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -28,8 +28,7 @@ def says(number: int, gate: str) -> None:
     with running():
         for done in range(number + 1):
             current().progress(done, number, f"row {done}")
-        while not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
 
 
 ODD: dict[str, tuple[Any, ...]] = {
@@ -52,8 +51,7 @@ def says_oddly(what: str, gate: str) -> str:
         current().progress(*ODD[what])
     except (TypeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
-    while not Path(gate).exists():
-        time.sleep(0.002)
+    pass_gate(gate)
     return "said"
 
 

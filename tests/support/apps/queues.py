@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -18,8 +18,7 @@ app.queue("bulk", priority="low", result_ttl=60)
 @app.task
 def work(gate: str = "", label: str = "") -> str:
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return current().queue
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from distq import Distq
+from tests.support.gates import apass_gate, pass_gate
 from tests.support.journal import PLACE, running
 
 RELEASE_AT = Path(os.environ.get(PLACE, "/nowhere")).parent / "release"
@@ -29,8 +30,7 @@ def wait(seconds: float) -> tuple[str, int]:
 @app.task
 def await_gate(gate: str) -> str:
     with running(RELEASE):
-        while not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return RELEASE
 
 
@@ -44,8 +44,7 @@ async def await_seconds(seconds: float) -> str:
 @app.task
 async def await_gate_async(gate: str) -> None:
     with running(RELEASE):
-        while not Path(gate).exists():
-            await asyncio.sleep(0.002)
+        await apass_gate(gate)
 
 
 @app.task(needs="gpu")

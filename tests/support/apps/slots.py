@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from pathlib import Path
 
 from distq import Distq
+from tests.support.gates import apass_gate, pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -19,8 +18,7 @@ def pdf(gate: str = "", seconds: float = 0.0) -> int:
     """Done at once, or when a file of the gate's name exists; returns the process that did it."""
     with running("pdf"):
         time.sleep(seconds)
-        while gate and not Path(gate).exists():
-            time.sleep(0.005)
+        pass_gate(gate)
     return os.getpid()
 
 
@@ -29,22 +27,19 @@ def mail(gate: str = "", seconds: float = 0.0) -> int:
     """The same, without a limit."""
     with running("mail"):
         time.sleep(seconds)
-        while gate and not Path(gate).exists():
-            time.sleep(0.005)
+        pass_gate(gate)
     return os.getpid()
 
 
 @app.task(slots=3, version=2, upgrade={1: lambda *args: args})
 async def fetch(gate: str = "") -> int:
     with running("fetch"):
-        while gate and not Path(gate).exists():
-            await asyncio.sleep(0.005)
+        await apass_gate(gate)
     return os.getpid()
 
 
 @app.task
 async def rest(gate: str = "") -> int:
     with running("rest"):
-        while gate and not Path(gate).exists():
-            await asyncio.sleep(0.005)
+        await apass_gate(gate)
     return os.getpid()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -25,8 +26,7 @@ app.queue("third")
 def work(gate: str = "", label: str = "") -> int:
     """Done at once, or when a file of the gate's name exists; returns the process that did it."""
     with running(label):
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return os.getpid()
 
 
@@ -71,8 +71,7 @@ def keeps_the_interpreter(size: int, label: str = "") -> None:
 def deadly(deaths: int = 0, gate: str = "") -> int:
     """Kills its process at the first deliveries, so many times, when the gate is open."""
     with running():
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
         if current().delivery <= deaths:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
@@ -118,8 +117,7 @@ def breaks_its_thread(gate: str) -> int:
     thread = threading.get_ident()
 
     def strike() -> None:
-        while not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
         Path(gate).unlink()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 from distq import Distq
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("app")
@@ -13,8 +11,7 @@ app.queue("wide", partitions=3)
 
 
 def wait_for(gate: str) -> None:
-    while gate and not Path(gate).exists():
-        time.sleep(0.002)
+    pass_gate(gate)
 
 
 @app.task(unique="user", retries=0)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 from distq import Distq, current
+from tests.support.gates import pass_gate
 from tests.support.journal import running
 
 app = Distq("weather")
@@ -16,8 +14,7 @@ app.queue("many")
 def work(gate: str = "") -> str:
     """Done at once, or when a file of the gate's name exists."""
     with running():
-        while gate and not Path(gate).exists():
-            time.sleep(0.002)
+        pass_gate(gate)
     return current().id
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Any
 
 from distq import Distq
+from tests.support.gates import pass_gate
 
 app = Distq("app", timeout=2)
 app.queue("mail")
@@ -37,8 +36,7 @@ def fail(text: str, kind: str = "ValueError") -> str:
 @app.task
 def hold(gate: str) -> str:
     """Runs until a file of this name exists."""
-    while not Path(gate).exists():
-        time.sleep(0.002)
+    pass_gate(gate)
     return "held"
 
 
