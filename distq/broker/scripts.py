@@ -94,11 +94,22 @@ def digest(text: str) -> str:
 
 
 @cache
+def files() -> dict[str, bytes]:
+    """All files of `lua/`, packed. They are read at once: an upgrade may replace them while this process lives, and
+    what it sends later has to be of its own release, too."""
+    return {path.relative_to(_LUA).as_posix(): zlib.compress(path.read_bytes(), 1) for path in _LUA.rglob("*.lua")}
+
+
+def _source(name: str) -> str:
+    return zlib.decompress(files()[f"{name}.lua"]).decode()
+
+
+@cache
 def script(name: str) -> Script:
     """The verb `name`, composed from `lua/<name>.lua` and its parts."""
-    source = (_LUA / f"{name}.lua").read_text("utf-8")
+    source = _source(name)
     uses = re.search(r"^-- uses (.*)$", source, re.M)
-    parts = [(_LUA / "parts" / f"{part}.lua").read_text("utf-8") for part in (uses[1].split() if uses else ())]
+    parts = [_source(f"parts/{part}") for part in (uses[1].split() if uses else ())]
     if _MARK in source:
         short_way, long_way = source.split(_MARK)
         pieces = [(short_way, []), ("\n".join([*parts, long_way]), _keys_in(short_way))]
@@ -114,7 +125,7 @@ def each(name: str) -> Script:
     """The same verb for several queues in one call, with the same arguments. It answers a list of replies, and in it an
     error for a queue where it failed; it fails only if it failed in all."""
     single = script(name)
-    before, after = (_LUA / "parts" / "each.lua").read_text("utf-8").split("-- the script\n")
+    before, after = _source("parts/each").split("-- the script\n")
     text = before + single.text + after
     return Script.of(name, text, single.moves)
 

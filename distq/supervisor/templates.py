@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from distq.broker import scripts
 from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.processes import next_pause, prepare_to_fork
 from distq.supervisor.service import NEVER, Service
@@ -68,6 +69,7 @@ class Templates(Service):
     """
 
     def __init__(self, shared: Shared, selector: selectors.BaseSelector, in_the_fork: Callable[[], None]) -> None:
+        scripts.files()  # all processes share them, and none reads those of a later release
         self._shared, self._selector, self._in_the_fork = shared, selector, in_the_fork
         self._all: list[Template] = []
         self._loading: Template | None = None

@@ -22,7 +22,8 @@ from distq.message import PRIORITIES
 
 EVENTS = ("enqueued", "completed", "retried", "dead", "replayed")
 DRAW_S, LINE_S = 0.125, 1.0
-MOST_S = 120.0
+MOST_S = 60.0
+"""Nothing has been counted for so long: it hangs."""
 
 Counts = Mapping[str, Mapping[str, int]]
 """Type -> event -> how often."""
@@ -78,12 +79,15 @@ class Progress:
 
     def wait_until(self, condition: Callable[[Counts], bool], what: str, check: Callable[[], None]) -> None:
         """Returns when the condition is true of the ledger; `check` may raise meanwhile."""
-        give_up = time.monotonic() + MOST_S
-        while not condition(read_ledger(self._app)):
+        seen, since = read_ledger(self._app), time.monotonic()
+        while not condition(seen):
             check()
-            if time.monotonic() > give_up:
-                raise TookTooLong(f"not within {MOST_S:g} s: {what}")
+            if time.monotonic() > since + MOST_S:
+                raise TookTooLong(f"nothing has happened for {MOST_S:g} s, and this has not: {what}")
             time.sleep(0.05)
+            counts = read_ledger(self._app)
+            if counts != seen:
+                seen, since = counts, time.monotonic()
 
     def _draw_on(self) -> None:
         if self._live:
