@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, cast
+from time import monotonic_ns
+from typing import Any, Protocol, cast
 
 from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
 from distq.task import Task
+from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
-from distq.worker.execute import LEFT_S, Outcome
-from distq.worker.hand import Unit
+from distq.worker.execute import LEFT_S, Kind, Outcome
+from distq.worker.hand import Item, Unit
 from distq.worker.units import Ended, Units
 
 logger = logging.getLogger("distq.worker")
+
+
+class Seats(Protocol):
+    """The worker, as far as an attempt knows it."""
+
+    def take(self, seat: int, now_ns: int) -> Item | None:
+        """What runs in this seat from now on; None: nothing does."""
+
+    def give(self, seat: int, start_ns: int, ended: Ended) -> None:
+        """What has begun there then has ended."""
 
 
 class Attempts(Units):
@@ -36,9 +48,12 @@ class Attempts(Units):
         meter: Callable[[str], Meter] | None,
         loop: asyncio.AbstractEventLoop,
         most: int,
+        names: Sequence[str],
+        seats: Seats,
     ) -> None:
         super().__init__(app, worker, meter)
         self._loop = loop
+        self._names, self._seats = names, seats
         self._threads = ThreadPoolExecutor(most, "distq")
         """They are started when they are needed."""
         self._started: dict[Context, set[asyncio.Task[Any]]] = {}
@@ -47,32 +62,49 @@ class Attempts(Units):
         """What an attempt ends with that was cancelled from here, by its task of the loop."""
         loop.set_task_factory(cast("Any", self._task))
 
-    async def attempt(
-        self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int, desk: Seat | None = None
-    ) -> Outcome:
-        """`run`, without blocking the loop. It ends when all that the handler has started has ended."""
-        kind, context, call, refused = self._begin(queue, entry, raw, fence, start_ns, desk)
-        if refused is not None:
-            return refused
-        handler = kind.handler
-        try:
-            if handler is None:
-                value = await self._in_a_thread(kind.around, context)
-            else:
-                args, kwargs, _ = call
-                value = await handler(*args, **kwargs)
-            if self._started:
-                await self._end_started(context)
-        except BaseException as raised:
-            error = self._as_meant(raised)
-            await self._end_started(context)
-            if desk is not None and desk.memory is not None:
-                with suppress(asyncio.CancelledError):  # once is enough
-                    await desk.afinish(context)
-            return self._raised(kind, context, error, start_ns, desk)
-        return self._returned(kind, context, entry, raw, value, start_ns, desk)
+    async def attempt(self, seat: int, desk: Seat | None = None) -> None:
+        """One attempt of what waits at this moment. It ends when all that the handler has started has ended.
 
-    async def attempt_unit(self, queue: str, unit: Unit, start_ns: int, desk: Seat | None = None) -> Ended:
+        This is the hot path of a loop: one coroutine, in which the handler's is awaited.
+        """
+        start_ns = monotonic_ns()
+        item = self._seats.take(seat, start_ns)
+        if item is None:
+            return
+        entry, raw, fence, queue, _ = item
+        if item.__class__ is Unit:
+            self._seats.give(seat, start_ns, await self._attempt_unit(self._names[queue], item, start_ns, desk))
+            return
+        if len(entry) > MAX_ENTRY_BYTES:
+            self._seats.give(seat, start_ns, self.run_checked("", entry, raw, fence, start_ns))
+            return
+        kind, context, call, ended = self._begin(self._names[queue], entry, raw, fence, start_ns, desk)
+        if ended is None:
+            try:
+                if kind.handler is None:
+                    value = await self._in_a_thread(kind.around, context)
+                else:
+                    args, kwargs, _ = call
+                    value = await (kind.handler(*args, **kwargs) if kwargs else kind.handler(*args))
+                if self._started:
+                    await self._end_started(context)
+            except BaseException as raised:
+                ended = await self._failed_with(raised, kind, context, start_ns, desk)
+            else:
+                ended = self._returned(kind, context, entry, raw, value, start_ns, desk)
+        self._seats.give(seat, start_ns, ended)
+
+    async def _failed_with(
+        self, raised: BaseException, kind: Kind, context: Context, start_ns: int, desk: Seat | None
+    ) -> Outcome:
+        error = self._as_meant(raised)
+        await self._end_started(context)
+        if desk is not None and desk.memory is not None:
+            with suppress(asyncio.CancelledError):  # once is enough
+                await desk.afinish(context)
+        return self._raised(kind, context, error, start_ns, desk)
+
+    async def _attempt_unit(self, queue: str, unit: Unit, start_ns: int, desk: Seat | None) -> Ended:
         """`run_unit`, likewise."""
         call = self._begin_unit(queue, unit, start_ns, desk)
         if not call.members:

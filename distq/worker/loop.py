@@ -25,14 +25,16 @@ from distq.middleware import onion
 from distq.outcome import Interrupted
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
-from distq.worker.board import CANCEL, LEAVE, MAX_ENTRY_BYTES, RUN
+from distq.worker.board import CANCEL, LEAVE, ORDER, RUN
 from distq.worker.desk import Seat
-from distq.worker.hand import Done, Item, Unit
+from distq.worker.hand import Done, Item
 from distq.worker.interrupt import Obey
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST, WINDOW_S
 from distq.worker.pool import Pool
+from distq.worker.relay import Relay
+from distq.worker.units import Ended
 from distq.worker.worker import WINDOW_NS, Post
 
 logger = logging.getLogger("distq.worker")
@@ -40,6 +42,7 @@ logger = logging.getLogger("distq.worker")
 BLOCKED_S = 1.0
 """A handler that keeps the loop for longer is named."""
 SAY_AGAIN_S = 60.0
+NOBODY = -1
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -55,6 +58,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class Loop(Pool):
     """Many coroutines. `_parked` are the numbers of the seats that are free."""
 
+    _hand: Relay
+    hand_type = Relay
     most_ahead = 2 * MOST
     """A loop gets through them while the next ones are on their way."""
 
@@ -73,6 +78,10 @@ class Loop(Pool):
         self._blocks = ""
         """What keeps it, as far as was seen."""
         self._say_at = 0.0
+        self._begins = NOBODY
+        """The seat whose attempt is in its first turn."""
+        self._baton: tuple[int, Done] | None = None
+        """(seat, verdict) of one that has ended in it: who comes next notes that."""
         self._tasks: list[asyncio.Task[None] | None] = [None] * self._number
 
     def _work(self) -> None:
@@ -99,7 +108,7 @@ class Loop(Pool):
         loop, number = self.loop, self._number
         is_around = onion(self._app.middleware, lambda context: None).around is not None
         meters = self._meters if is_around else Meters(self._slot, self._post.names)  # nobody else counts then
-        self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number)
+        self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number, self._names, self)
         self._context = copy_context()
         self._desks = [Seat(self._post.board, self._slot, self._hand, seat, self._ring) for seat in range(number)]
         for desk in self._desks:
@@ -218,64 +227,98 @@ class Loop(Pool):
         """There is something to begin."""
         with self._guard:
             self._called_ns = 0
-            number = min(self._hand.startable - self._coming, len(self._parked)) if self._begins() else 0
-            seats = [self._parked.pop() for _ in range(number)]
-            self._coming += len(seats)
-            is_urgent = self._asleep and self._is_urgent()
-            self._asleep = self._asleep and not is_urgent
+            seats = self._seats_to_begin()
+            is_urgent = self._stop_sleep()
+        self._begin(seats, is_urgent)
+
+    def _seats_to_begin(self) -> list[int]:
+        """Free seats for what waits. The guard is held."""
+        number = min(self._hand.startable - self._coming, len(self._parked))
+        if number <= 0 or self._order() != RUN or self._yields:
+            return []
+        seats = self._parked[-number:]
+        del self._parked[-number:]
+        self._coming += number
+        return seats
+
+    def _stop_sleep(self) -> bool:
+        """Whether the other thread is to be woken. The guard is held."""
+        is_urgent = self._asleep and self._is_urgent()
+        self._asleep = self._asleep and not is_urgent
+        return is_urgent
+
+    def _begin(self, seats: list[int], is_urgent: bool) -> None:
+        """Has the loop begin an attempt in each of them, one directly behind the other, and come back here then."""
         if is_urgent:
             os.write(self._bell_in, b"f")
+        if not seats:
+            return
+        new, attempt, loop, tasks = asyncio.Task, self._runs.attempt, self.loop, self._tasks
+        desks, names, contexts = self._desks, self._task_names, self._contexts
         for seat in seats:
-            self._begin(seat)
+            tasks[seat] = new(attempt(seat, desks[seat]), loop=loop, name=names[seat], context=contexts[seat].copy())
+        loop.call_soon(self._all_begun, seats, context=self._context)
 
-    def _begins(self) -> bool:
-        return self._order() == RUN and not self._yields
-
-    def _begin(self, seat: int) -> None:
-        name, context = self._task_names[seat], self._contexts[seat].copy()
-        self._tasks[seat] = asyncio.Task(self._run(seat), loop=self.loop, name=name, context=context)
-
-    async def _run(self, seat: int) -> None:
-        """One attempt, of what waits at this moment."""
-        hand, runs, desk, now = self._hand, self._runs, self._desks[seat], time.monotonic_ns()
+    def _all_begun(self, seats: list[int]) -> None:
+        """Each of them has had its first turn; a handler may have cancelled some before."""
+        self._begins, tasks = NOBODY, self._tasks
         with self._guard:
-            self._coming -= 1
-            item = hand.start(seat, now) if self._order() == RUN and not self._yields else None
+            self._coming -= len(seats)
+            if self._baton is not None:
+                self._note_end(*self._baton)
+                self._baton = None
+            for seat in seats:
+                if (task := tasks[seat]) is not None and task.cancelled():
+                    self._park(seat)
+            more = self._seats_to_begin()
+            is_urgent = self._stop_sleep()
+        self._begin(more, is_urgent)
+
+    def take(self, seat: int, now_ns: int) -> Item | None:
+        """What waits at this moment. If the one before has ended in its first turn, its verdict is noted with it."""
+        hand, baton = self._hand, self._baton
+        with self._guard:
+            if self._slot.words[ORDER] != RUN or self._yields:
+                item = None
+            elif baton is None:
+                item = hand.start(seat, now_ns)
+            else:
+                self._baton = None
+                if hand.is_settled:
+                    self._unsettled_ns = now_ns
+                item = hand.follow(seat, now_ns, *baton)
+                self._parked.append(baton[0])
+                if not self._head[board.WATCHING]:
+                    self._ring(b"b")  # this one may keep the interpreter, and that verdict behind it
             if item is None:
                 self._park(seat)
-                return
-            self._since[seat] = now
-        entry, raw, fence, queue, _ = item
-        if item.__class__ is Unit:
-            type, done, end = await runs.attempt_unit(self._names[queue], item, now, desk)
-        elif len(entry) <= MAX_ENTRY_BYTES:
-            type, done, end = await runs.attempt(self._names[queue], entry, raw, fence, now, desk)
-        else:
-            type, done, end = runs.run_checked("", entry, raw, fence, now)
-        desk.forget()
-        self._ran.append((type, (end - now) / 1e9))
-        self._end(seat, end, done)
-
-    def _end(self, seat: int, now: int, done: Done) -> None:
-        """Notes a verdict; the seat is for the next one."""
-        hand = self._hand
-        with self._guard:
-            del self._since[seat]
-            if hand.end(seat, now, done):
-                self._unsettled_ns = now
-            if not self._head[board.WATCHING] and len(self._parked) < self._number - 1:
-                self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
-            goes_on = len(hand.waiting) > self._coming and self._begins()
-            if goes_on:
-                self._coming += 1
             else:
-                self._park(seat)
-            is_urgent = self._asleep and self._is_urgent()
-            self._asleep = self._asleep and not is_urgent
-        if is_urgent:
-            os.write(self._bell_in, b"f")
-        if goes_on:
-            self._begin(seat)
+                self._begins, self._since[seat] = seat, now_ns
+        return item
+
+    def give(self, seat: int, start_ns: int, ended: Ended) -> None:
+        """If no other has begun meanwhile, one does so next, or the loop comes back to `_all_begun`."""
+        type, done, end_ns = ended
+        self._desks[seat].forget()
+        self._ran.append((type, (end_ns - start_ns) / 1e9))
+        del self._since[seat]
+        if self._begins == seat:
+            self._baton = seat, done
+            return
+        with self._guard:
+            self._note_end(seat, done)
+            seats = self._seats_to_begin()
+            is_urgent = self._stop_sleep()
+        self._begin(seats, is_urgent)
+
+    def _note_end(self, seat: int, done: Done) -> None:
+        """The seat is for the next one. The guard is held."""
+        now_ns = time.monotonic_ns()
+        if self._hand.end(seat, now_ns, done):
+            self._unsettled_ns = now_ns
+        if not self._head[board.WATCHING] and len(self._parked) < self._number - 1:
+            self._ring(b"b")  # one of the others may keep the interpreter, and this verdict behind it
+        self._park(seat)
 
     def _park(self, seat: int) -> None:
         """The guard is held."""

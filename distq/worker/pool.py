@@ -196,7 +196,9 @@ class Pool(Worker):
 
     def _note_pace(self) -> None:
         ran, self._ran = self._ran, []
-        self._pace.note({type for type, _ in ran}, len(ran), sum(seconds for _, seconds in ran))
+        if ran:
+            types, seconds = zip(*ran, strict=True)
+            self._pace.note(set(types), len(ran), sum(seconds))
 
     def _wait(self) -> None:
         """Until there is something to do."""

@@ -83,6 +83,7 @@ class Worker:
     """A child: what it is to the broker and to its supervisor. How it works is `_work`'s business."""
 
     takes: Takes = "all"
+    hand_type: type[Hand] = Hand
 
     def __init__(self, app: Distq, post: Post, seats: int) -> None:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
@@ -94,14 +95,13 @@ class Worker:
             BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
         )  # fmt: skip
         self._batches = sizes(app)
-        self._hand = Hand(post.slot, seats, has_units=bool(self._batches))
+        self._hand = self.hand_type(post.slot, seats, has_units=bool(self._batches))
         self._doors = Doors(post.slot, is_shared=seats > 1)
         self._tell: Tell = self._doors.tell
         self._guard: AbstractContextManager[object] = nullcontext() if seats == 1 else Lock()
         """Around each use of the hand."""
         self._pace = Pace()
-        self._executors: dict[int, Units] = {}
-        """By seat."""
+        self._executors: dict[int, Units] = {}  # by seat
         self._nearly = nearly(post.max_tasks)
 
     def run(self) -> None:

@@ -305,5 +305,9 @@ def test_a_handler_that_cancels_whatever_it_reaches_does_not_end_its_worker(star
     with pytest.raises(TaskFailed, match="LookupError"):
         coroutines.ends_badly.delay("cancels all").get(timeout=10)
     all_ended(nap.delay_many([(0.001,)] * 20))
+    for each in (("quickly",), ("cancels all at once", *["quickly"] * 9)):
+        for handle in coroutines.ends_badly.delay_many([(how,) for how in each] * 20):
+            with pytest.raises(TaskFailed, match="LookupError"):  # also those that were to begin with it
+                handle.get(timeout=10)
     assert host.children == children
     assert host.terminate() == 0

@@ -17,7 +17,7 @@ from distq import Context, Distq, current, message
 from distq.middleware import AttemptCall
 from distq.outcome import Interrupted
 from distq.worker.attempts import Attempts
-from distq.worker.execute import Outcome
+from tests.support.seats import Given
 
 VARIABLE: ContextVar[str] = ContextVar("variable", default="")
 
@@ -36,21 +36,17 @@ class Stage:
         return asyncio.run(self._run(number, then))
 
     async def _run(self, number: int, then: Callable[[Attempts], Awaitable[None]] | None) -> list[tuple[str, Any]]:
-        runs = Attempts(self.app, lambda: "worker", None, asyncio.get_running_loop(), number)
-        body = self.app.codec.pack_call((), {})
+        loop, body = asyncio.get_running_loop(), self.app.codec.pack_call((), {})
         raw = struct.pack(">dd", time.time() * 1000, 0) + message.head("it", 1, 600, 0) + body
-
-        async def one(n: int) -> Outcome:
-            return await runs.attempt("default", b"default.%d" % n, raw, n, time.monotonic_ns())
-
-        loop = asyncio.get_running_loop()
-        tasks = [asyncio.Task(one(n), loop=loop, name=f"one {n}") for n in range(number)]
+        seats = Given([(b"default.%d" % n, raw, n, 0, 0) for n in range(number)])
+        runs = Attempts(self.app, lambda: "worker", None, loop, number, ["default"], seats)
+        tasks = [asyncio.Task(runs.attempt(n), loop=loop, name=f"one {n}") for n in range(number)]
         if then is not None:
             await asyncio.sleep(0.01)
             await then(runs)
-        outcomes = await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks)
         runs.close()
-        return [read(verdict) for _, verdict, _ in outcomes]
+        return [read(verdict) for verdict in seats.ended if isinstance(verdict, bytes)]
 
 
 def read(verdict: bytes) -> tuple[str, Any]:

@@ -17,6 +17,7 @@ from distq.worker.attempts import Attempts
 from distq.worker.board import Board
 from distq.worker.hand import Hand, Item, Unit, flat
 from distq.worker.units import Units, grouped, sizes
+from tests.support.seats import Given
 from tests.worker.test_attempts import read
 from tests.worker.test_hand import done, entries_in
 
@@ -120,10 +121,11 @@ def test_a_coroutine_and_a_plain_function_on_a_loop() -> None:
     async def run(handler: Any) -> list[tuple[str, Any]]:
         app = Distq("app")
         app.task(type="it", batch=Batch(10), retries=0)(handler)
-        runs = Attempts(app, lambda: "worker", None, asyncio.get_running_loop(), 1)
-        _, verdicts, _ = await runs.attempt_unit("default", Unit.of(make(app, 1, 2)), time.monotonic_ns())
+        seats = Given([Unit.of(make(app, 1, 2))])
+        runs = Attempts(app, lambda: "worker", None, asyncio.get_running_loop(), 1, ["default"], seats)
+        await runs.attempt(0)
         runs.close()
-        return [short(verdict) for verdict in verdicts if isinstance(verdict, bytes)]
+        return [short(verdict) for verdict in seats.ended[0] if isinstance(verdict, bytes)]
 
     async def handler(items: list[int]) -> list[Any]:
         await asyncio.sleep(0)

@@ -162,6 +162,9 @@ async def ends_badly(how: str) -> None:
         for each in asyncio.all_tasks() - {asyncio.current_task()}:
             each.cancel()
         await asyncio.sleep(0.01)
+    if how == "cancels all at once":  # also those that are about to begin
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
     if how == "stop":
         raise StopIteration
     raise LookupError(how)
