@@ -177,19 +177,20 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
-        has_worked = self.has_worked(slot)
-        if place.words[board.STATE] != board.LEFT:
+        has_left = place.words[board.STATE] == board.LEFT
+        if not has_left:
             was_stopped = self.is_ending or is_charged_apart(place, self._ends.get(slot, []))
             self._recover(place, "left" if was_stopped else "died", status, rss_kb)
         self._ends.pop(slot, None)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()
         # The pause is for a process that cannot start. One that died at a task is replaced at once: how often a task
-        # may kill its process has a bound of its own.
+        # may kill its process has a bound of its own. One that has left was told to, and has begun well.
         if slot not in self.manned:
             self._start_at[slot] = NEVER
             return
-        self._pause[slot] = 0.0 if has_worked else next_pause(self._pause[slot], now - self._born[slot])
+        begins_well = has_left or self.has_worked(slot)
+        self._pause[slot] = 0.0 if begins_well else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
 
     def all_exited(self, template: Template) -> None:

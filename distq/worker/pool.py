@@ -215,6 +215,9 @@ class Pool(Worker):
             [self._post.poke, self._bell_out, *listening], [], [], min(timeout, self._lease_left(), self._look())
         )
         self._asleep = False
+        if self._post.poke in readable:  # perhaps it goes on, and some had parked, although something waits
+            with self._guard:
+                self._wake(self._hand.startable)
         if self._bell_out in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._bell_out, 4096)

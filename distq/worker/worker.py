@@ -68,14 +68,11 @@ class Post:
     """Writable end of the pipe that wakes the supervisor."""
     types: Sequence[str]
     digest: str
-    names: Sequence[str]
-    """Of types, in the order of their counters."""
+    names: Sequence[str]  # of types, in the order of their counters
     threads: int = 1
     coroutines: int = 0
-    max_tasks: int = 0
-    """So many it runs at most; 0: any number."""
-    ways: Sequence[Way] = ()
-    """How it takes part in each queue; empty: in all in the same way."""
+    max_tasks: int = 0  # so many it runs at most; 0: any number
+    ways: Sequence[Way] = ()  # how it takes part in each queue; empty: in all in the same way
     shares: Sequence[Share] = ()
 
 
@@ -246,10 +243,13 @@ class Solo(Worker):
             self._runs.close()
 
     def _await_seat(self) -> None:
-        """Its predecessor has it as long as that runs something."""
-        while self._slot.owes and self._order() == RUN:
+        """Its predecessor has it while that runs something. Who is told to end meanwhile does, whatever comes then."""
+        while self._order() == RUN:
+            if not self._slot.owes:
+                return
             select.select([self._post.poke], [], [])
             self._line.hear()
+        self._is_done = True
 
     def _settle_late(self, back: Verdicts) -> None:
         """The lease is over by our clock although nobody may have noticed: what is done still counts if so."""

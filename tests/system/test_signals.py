@@ -45,6 +45,31 @@ def test_a_quiet_host_finishes_what_runs_and_takes_nothing_until_it_goes_on(
     assert host.terminate() == 0
 
 
+def test_who_was_told_to_end_before_it_had_work_is_replaced_at_once(start: Start) -> None:
+    host = start("releases", processes=1)
+    for _ in range(8):  # a process that cannot start would be replaced after 10 s now
+        host.send(signal.SIGTSTP)
+        eventually(lambda: not host.children, "it has ended")
+        host.send(signal.SIGCONT)
+        eventually(lambda: host.children, "there is another one", within=5.0)
+
+
+@pytest.mark.parametrize("options", [("-t", "3"), ("--coroutines", "3")], ids=["threads", "coroutines"])
+def test_whoever_is_told_to_be_quiet_and_to_go_on_in_one_breath_loses_no_time_and_no_task(
+    start: Start, journal: Journal, options: tuple[str, ...]
+) -> None:
+    host = start("releases", *options)
+    handles = wait.delay_many([(0.002,)] * 300)
+    eventually(lambda: len(journal.ends()) > 20, "they work")
+    while len(journal.ends()) < 250:
+        host.send(signal.SIGTSTP)
+        host.send(signal.SIGCONT)
+    for handle in handles:
+        handle.get(timeout=10)
+    assert len(journal.starts()) == 300
+    assert host.terminate() == 0
+
+
 def test_signals_are_obeyed_in_the_order_in_which_they_came() -> None:
     quiet, goes_on = signal.SIGTSTP, signal.SIGCONT
     assert in_order(bytes([quiet, goes_on])) == [quiet, goes_on]

@@ -20,6 +20,7 @@ from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
 from distq.worker.board import BUCKETS, STATUSES, TYPES, VERDICT_BYTES, Board, Slot
 from distq.worker.hand import Hand, Item
 from distq.worker.meters import Meters, read_meters
+from tests.support.eventually import eventually
 
 ENTRIES = [b"a", b"b 2", b"c"]
 HOUR_NS = 3_600_000_000_000
@@ -351,6 +352,7 @@ def test_whenever_a_child_is_killed_its_board_can_be_read() -> None:
         pid = os.fork()
         if pid == 0:
             work_until_killed(hand, 4)
+        eventually(lambda slot=slot: any(slot.seats), "it works", every=0.001)  # type: ignore[misc]
         time.sleep(chance.uniform(0.005, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
