@@ -79,7 +79,7 @@ class Watch(Service):
 
     def _settle(self, slot: Slot, name: str, held: Held) -> None:
         site, flies = self._site, held.flying is not None
-        verdicts = held.verdicts if flies else given_back(held)
+        verdicts = given_back(held)  # by name also beside a step on its way: it may have arrived, and another behind it
         if held.queue >= len(site.prefixes) or not (verdicts.number or flies):
             slot.arrived(name)
             return

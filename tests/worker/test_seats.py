@@ -33,7 +33,13 @@ def test_a_successor_that_was_told_to_end_runs_nothing_whatever_it_is_told_then(
         bell=pipes[1][1], types=["it"], digest="digest", names=["it"],
     )  # fmt: skip
     worker = Solo(app, post)
-    monkeypatch.setattr(worker._line, "hear", lambda: ran or here.order(RUN))  # CONT, in the moment in which it looks
+
+    def goes_on() -> None:
+        """CONT, at the moment at which it looks."""
+        if not ran:
+            here.order(RUN)
+
+    monkeypatch.setattr(worker._line, "hear", goes_on)
     worker.run()
     assert ran == []
     assert slot.words[board.STATE] == board.LEFT
