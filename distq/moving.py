@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from distq.broker import moves
 from distq.broker.moves import Change, Hit
+from distq.changing import check_queue, run, steps
 from distq.facts import every_place
 from distq.filters import Filter
 
@@ -22,7 +23,7 @@ SAMPLE = 10
 Act = Callable[[str, Sequence[str]], list[str]]
 """What is done with some tasks of a queue; answers a word for each."""
 
-DONE = frozenset({"cancelled", "ordered", moves.DONE})
+DONE = moves.DONE | {"cancelled", "ordered"}
 
 
 @dataclass
@@ -106,6 +107,13 @@ def rescheduling(app: Distq, change: Change) -> Act:
     return lambda name, ids: app.broker.run(moves.reschedule(app.broker.prefix(name), ids, change))
 
 
+def moving(app: Distq, queue: str, change: Change) -> Act:
+    """Gives them another queue, and another time or priority if that is said, too."""
+    check_queue(app, queue, app.broker.known_queues())
+    app.broker.open(queue)
+    return lambda name, ids: run(app.broker, steps(app.broker.prefix, name, ids, queue, change))
+
+
 def left_over(left: Counter[str]) -> list[str]:
     """For people: how many were left as they are, and why."""
     return [f"left as it is: {number:,} {REASONS.get(word, word)}" for word, number in sorted(left.items()) if number]
@@ -117,5 +125,9 @@ REASONS = {
     "unknown": "ended meanwhile",
     "expires": "would expire before that",
     "ordered": "of a type that runs in order, and has one priority",
+    "taken": "have an id that the other queue has, too",
+    "bound": "with limits, an order or a name that hold for their own queue only",
+    "remembers": "of which what they have done is kept in their queue",
+    "stays": "still in their queue",
     "suspect": "about to run alone, since their process died",
 }

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from distq.broker import memory, verbs
+from distq.broker.forward import ENDED, moved_to
 from distq.context import CURRENT
 from distq.errors import (
     DistqError,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _PENDING = object()
+ELSEWHERE = ("unknown", "ended", "taken")
+"""What is said of a task that went to another queue."""
 
 
 class Handle(Generic[R]):
@@ -68,7 +71,7 @@ class Handle(Generic[R]):
             if left <= 0:
                 raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
             element = self._app.broker.wait_result(cast("str", self.queue), self.id, left)
-            if element is not None:
+            if element is not None and moved_to(element) is None:
                 return cast("R", self._unwrap(element))
 
     def cancel(self, *, running: bool = False, kill: bool = False, by: str = "handle") -> bool:
@@ -79,13 +82,18 @@ class Handle(Generic[R]):
         `by`: who asks, for those who look at the task or wait for it.
         """
         check_by(by)
-        command = verbs.cancel(self._prefix(), self.id, by, _mode(running, kill))
-        return self._app.broker.run(command) in ("cancelled", "ordered")
+        word = self._app.broker.run(verbs.cancel(self._prefix(), self.id, by, _mode(running, kill)))
+        if word in ELSEWHERE and self._is_elsewhere():
+            word = self._app.broker.run(verbs.cancel(self._prefix(), self.id, by, _mode(running, kill)))
+        return word in ("cancelled", "ordered")
 
     def progress(self) -> Progress | None:
         """How far the task is, as its handler has last said with `current().progress()`. None if it has not, and when
         it has ended, other than dead."""
-        return progress_in(self._app.broker.exchange.request(memory.progress(self._prefix(), self.id)))
+        said = self._app.broker.exchange.request(memory.progress(self._prefix(), self.id))
+        if said is None and self._is_elsewhere():
+            said = self._app.broker.exchange.request(memory.progress(self._prefix(), self.id))
+        return progress_in(said)
 
     def reschedule(
         self,
@@ -93,18 +101,28 @@ class Handle(Generic[R]):
         delay: Duration | None = None,
         eta: datetime | None = None,
         priority: Priority | None = None,
+        queue: str | None = None,
     ) -> None:
-        """Gives a task that waits another time (`delay=0`: now) or priority; all else of it stays as it is. It comes to
-        the end of where it waits from now on.
+        """Gives a task that waits another time (`delay=0`: now), priority or queue; all else of it stays as it is. It
+        comes to the end of where it waits from now on.
 
-        Raises NotWaiting if it runs or has ended, UnknownTask, and ConfigurationError for what cannot be: a time after
-        its `expires`, another priority for a type whose tasks run in order.
+        Raises NotWaiting if it runs or has ended, UnknownTask, UnknownQueue, and ConfigurationError for what cannot be:
+        a time after its `expires`, another priority for a type whose tasks run in order, another queue for one whose
+        limits or names hold for its own.
         """
-        from distq.broker import moves  # noqa: PLC0415 (not for every host)
+        from distq import changing  # noqa: PLC0415 (not for every host)
+        from distq.broker import moves  # noqa: PLC0415
 
-        change = moves.change(delay, eta, priority)
-        [word] = self._app.broker.run(moves.reschedule(self._prefix(), [self.id], change))
+        change, broker = moves.change(delay, eta, priority, queue), self._app.broker
+        if queue is not None:
+            changing.check_queue(self._app, queue, broker.known_queues())
+            broker.open(queue)
+        self._prefix()
+        [word] = changing.run(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
+        if word in ELSEWHERE and self._is_elsewhere():
+            [word] = changing.run(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
         moves.check(self.id, word)
+        self.queue = queue if word == "moved" else self.queue
 
     async def areschedule(
         self,
@@ -112,23 +130,35 @@ class Handle(Generic[R]):
         delay: Duration | None = None,
         eta: datetime | None = None,
         priority: Priority | None = None,
+        queue: str | None = None,
     ) -> None:
         """`reschedule()` for asyncio."""
-        from distq.broker import moves  # noqa: PLC0415 (not for every host)
+        from distq import changing  # noqa: PLC0415 (not for every host)
+        from distq.broker import moves  # noqa: PLC0415
 
-        change = moves.change(delay, eta, priority)
+        change, broker = moves.change(delay, eta, priority, queue), self._app.async_broker
+        if queue is not None:
+            changing.check_queue(self._app, queue, await broker.known_queues())
+            await broker.open(queue)
         if self.queue is None:
             await self._alook()
-        command = moves.reschedule(self._app.broker.prefix(cast("str", self.queue)), [self.id], change)
-        [word] = await self._app.async_broker.run(command)
+        [word] = await changing.arun(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
+        if word in ELSEWHERE and await self._ais_elsewhere():
+            [word] = await changing.arun(
+                broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change)
+            )
         moves.check(self.id, word)
+        self.queue = queue if word == "moved" else self.queue
 
     async def aprogress(self) -> Progress | None:
         """`progress()` for asyncio."""
         if self.queue is None:
             await self._alook()
-        prefix = self._app.broker.prefix(cast("str", self.queue))
-        return progress_in(await self._app.async_broker.request(memory.progress(prefix, self.id)))
+        broker = self._app.async_broker
+        said = await broker.request(memory.progress(broker.prefix(str(self.queue)), self.id))
+        if said is None and await self._ais_elsewhere():
+            said = await broker.request(memory.progress(broker.prefix(str(self.queue)), self.id))
+        return progress_in(said)
 
     async def astatus(self) -> State:
         """`status()` for asyncio."""
@@ -147,7 +177,7 @@ class Handle(Generic[R]):
             if left <= 0:
                 raise ResultTimeout(f"task {self.id} has not ended within {timeout} s", id=self.id)
             element = await self._app.async_broker.wait_result(cast("str", self.queue), self.id, left)
-            if element is not None:
+            if element is not None and moved_to(element) is None:
                 return cast("R", self._unwrap(element))
 
     async def acancel(self, *, running: bool = False, kill: bool = False, by: str = "handle") -> bool:
@@ -176,15 +206,31 @@ class Handle(Generic[R]):
 
     def _look(self, waits: bool = False) -> verbs.Look:
         if self.queue is not None:
-            return self._app.broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
+            look = self._app.broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
+            if _is_here(look):
+                return look
         queue, look = self._app.broker.find(self.id, self._app.queues_of(self.id), waits)
         return self._found(queue, look)
 
     async def _alook(self, waits: bool = False) -> verbs.Look:
         if self.queue is not None:
-            return await self._app.async_broker.run(verbs.look(self._app.broker.prefix(self.queue), self.id, waits))
+            broker = self._app.async_broker
+            look = await broker.run(verbs.look(broker.prefix(self.queue), self.id, waits))
+            if _is_here(look):
+                return look
         queue, look = await self._app.async_broker.find(self.id, await self._app.aqueues_of(self.id), waits)
         return self._found(queue, look)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether it has gone to another queue, which is its own from now on."""
+        before = self.queue
+        self._look()
+        return self.queue != before
+
+    async def _ais_elsewhere(self) -> bool:
+        before = self.queue
+        await self._alook()
+        return self.queue != before
 
     def _found(self, queue: str, look: verbs.Look) -> verbs.Look:
         if look.state != "unknown":
@@ -198,7 +244,7 @@ class Handle(Generic[R]):
             word, _ = self._read(cast("bytes", look.result))
         except TaskError:
             return "unknown"
-        return verbs.ENDED.get(word, "unknown")
+        return ENDED.get(word, "unknown")
 
     def _ended(self, look: verbs.Look) -> Any:
         """The task's value, its error raised, or _PENDING while it has not ended."""
@@ -258,6 +304,11 @@ class Handle(Generic[R]):
             message=str(details.get("message", "")),
             traceback=str(details.get("traceback", "")),
         )
+
+
+def _is_here(look: verbs.Look) -> bool:
+    """Whether its queue knows it, and did not see it leave."""
+    return look.state != "unknown" and moved_to(look.result) is None
 
 
 def _mode(running: bool, kill: bool) -> Literal["", "running", "kill"]:

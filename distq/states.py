@@ -60,6 +60,10 @@ ARROWS = (
     Arrow("queued", "scheduled", "reschedule", "another time, on request"),
     Arrow("scheduled", "scheduled", "reschedule", "another time or priority, on request"),
     Arrow("scheduled", "queued", "reschedule", "now, on request"),
+    Arrow("queued", "moved", "depart", "to another queue, on request: there it goes on"),
+    Arrow("scheduled", "moved", "depart", "the same"),
+    Arrow("none", "queued", "arrive", "from another queue, on request"),
+    Arrow("none", "scheduled", "arrive", "the same"),
     Arrow("queued", "cancelled", "purge", "on request"),
     Arrow("scheduled", "cancelled", "purge", "on request"),
     Arrow("queued", "cancelled", "fire", "the next tick replaces it"),
@@ -93,6 +97,7 @@ class Event(NamedTuple):
 EVENTS = (
     Event("enqueued", 1, ("enqueue", "fire"), "a new task; a repeated call is none"),
     Event("replayed", 1, ("replay",), "a dead task lives again, under its id; its first life stays counted as dead"),
+    Event("arrived", 1, ("arrive",), "a task came from another queue"),
     Event("corrected", 1, ("correct",), "a repair has booked a difference; may be below 0"),
     Event("completed", -1, ("step", "settle", "recover"), "the handler returned"),
     Event("dead", -1, ("step", "settle", "recover", "tick", "restore"), "it became a dead letter"),
@@ -103,6 +108,7 @@ EVENTS = (
         "cancelled, purged or replaced: the result says by what",
     ),
     Event("expired", -1, ("tick", "step"), "`expires=` passed while it waited"),
+    Event("moved", -1, ("depart",), "a task went to another queue, where it lives on"),
     Event("retried", 0, ("step", "settle", "recover"), "an attempt failed, and another one follows"),
     Event("rescheduled", 0, ("reschedule",), "another time or priority, on request"),
 )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from distq.broker import controls
+from distq.broker.forward import moved_to
 from distq.broker.inspect import attempts, whole
 from distq.controls import moment, rate_text, type_limits
 from distq.durations import format_duration
@@ -65,7 +66,7 @@ def why(app: Distq, id: str) -> Why:
                 id, state, queue, known.type, known.text("level"), 0.0 if state == "running" else known.waited_s,
                 tuple(_gates(known, state)),
             )  # fmt: skip
-        if facts.state != "unknown":
+        if facts.state != "unknown" and moved_to(facts.element) is None:
             return _ended(app, queue, id, facts)
     gate = Gate("unknown", "no task of this id is known: it never was, or what was kept of it is over")
     return Why(id, "unknown", queues[0], "", "", 0.0, (gate,))

@@ -24,6 +24,7 @@ from distq.broker.broker import KNOWN, RECONNECT_S, WAIT_SLICE_S, check_layout, 
 from distq.broker.connect import ATTEMPT_S, LATE_S, PASSING, ServerError, explain, unavailable
 from distq.broker.dial import Refused
 from distq.broker.durable import PROBE, Rule, touch
+from distq.broker.forward import MOST_MOVES, where
 from distq.broker.room import Word
 from distq.broker.scripts import Reply, Script, encode
 from distq.broker.turns import Like, Turn
@@ -222,8 +223,13 @@ class AsyncBroker:
         """Looks for a task in several queues at once; the first that knows it wins."""
         names = list(dict.fromkeys(queues))
         looks = await asyncio.gather(*(self.run(verbs.look(self.prefix(queue), id, waits)) for queue in names))
-        found = [(queue, look) for queue, look in zip(names, looks, strict=True) if look.state != "unknown"]
-        return found[0] if found else (names[0], looks[0])
+        pairs = list(zip(names, looks, strict=True))
+        for _ in range(MOST_MOVES):
+            found = where(pairs)
+            if not isinstance(found, str):
+                return found or pairs[0]
+            pairs = [(found, await self.run(verbs.look(self.prefix(found), id, waits)))]
+        return pairs[0]
 
     async def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice)."""
@@ -304,6 +310,10 @@ class AsyncBroker:
     def _deadline(self) -> float:
         """When a call that begins now has to be over (monotonic seconds)."""
         return time.monotonic() + self.timeout
+
+    async def open(self, queue: str) -> None:
+        """Makes the queue known, and checks the layout."""
+        await self._open(queue, self._deadline())
 
     async def _open(self, queue: str, until: float) -> None:
         await self._attempt(None, encode("SADD", keys.KNOWN_QUEUES, keys.known_queue(self.app, queue)), until)

@@ -13,6 +13,7 @@ from distq.broker import keys, reach, room, verbs
 from distq.broker.address import mask
 from distq.broker.connect import LATE_S, PASSING, ServerError
 from distq.broker.durable import Durable
+from distq.broker.forward import MOST_MOVES, where
 from distq.broker.scripts import Reply, encode
 from distq.broker.spread import exchange
 from distq.errors import BrokerUnavailable, LayoutMismatch
@@ -68,8 +69,13 @@ class Broker:
         """Looks for a task in several queues; the first that knows it wins."""
         names, until = list(dict.fromkeys(queues)), self.exchange.deadline()
         looks = [self.exchange.run(verbs.look(self.prefix(queue), id, waits), until) for queue in names]
-        found = [(queue, look) for queue, look in zip(names, looks, strict=True) if look.state != "unknown"]
-        return found[0] if found else (names[0], looks[0])
+        pairs = list(zip(names, looks, strict=True))
+        for _ in range(MOST_MOVES):
+            found = where(pairs)
+            if not isinstance(found, str):
+                return found or pairs[0]
+            pairs = [(found, self.exchange.run(verbs.look(self.prefix(found), id, waits), until))]
+        return pairs[0]
 
     def wait_result(self, queue: str, id: str, timeout: float) -> bytes | None:
         """Blocks until the task has a result, at most `timeout` seconds (and never longer than a slice).

@@ -19,6 +19,7 @@ TYPES = {
     "PAUSED": "hash", "STOPPED": "string", "OVERRIDES": "hash",
     "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
     "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",
+    "LEAVING": "hash", "ARRIVING": "hash",
     "WANTED": "zset", "ROOM": "zset", "REFUSED": "hash",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""

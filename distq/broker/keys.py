@@ -58,6 +58,8 @@ QUEUE_KEYS = {
     "CONFIRMED": "confirmed",  # STRING, written by each durable call so that there is something to wait for (TTL)
     "WANTED": "wanted",  # ZSET "most type" -> ms until which somebody waits for room (TTL); of "": in the queue
     "REFUSED": "refused",  # HASH type -> "ms gone rate" when a call last found no room (TTL)
+    "LEAVING": "leaving",  # HASH id -> "leaving token queue due at\nmessage", of tasks on their way to another queue
+    "ARRIVING": "arriving",  # HASH id -> "expected | arrived token queue at", of those that are to come from another
     "META": "meta",  # HASH layout, fence, armed, apart, wanted, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
@@ -105,7 +107,7 @@ PERMANENT = tuple(
         r"^distq:\{[^}]+\}:(dead_letter_queue|dead|completed_queue)$",  # bounded by age and number
         r"^distq:\{[^}]+\}:(wake|wake_alone|wake:\w+|leases|hosts|groups|shelves|lanes|lanes:\w+|limits|ledger|meta)$",
         r"^distq:\{[^}]+\}:(flows|flowing|filling|resumes|running|held|stopped|paused|overrides|budgets)$",
-        r"^distq:\{[^}]+\}:(uniques|named|unstarted)$",
+        r"^distq:\{[^}]+\}:(uniques|named|unstarted|leaving|arriving)$",
         r"^distq:\{[^}]+\}:(turns|blocked|waiters):.+$",
         r"^distq:\{[^}]+\}:lane:\w+:.+$",
         r"^distq:\{[^}]+\}:(schedules|fires|coded|declarers|orphaned|schedule:.+)$",  # 100,000 schedules at most
@@ -123,6 +125,11 @@ def prefix(app: str, queue: str) -> str:
 def queue_of(queue_prefix: str) -> str:
     """The queue's name in a prefix."""
     return queue_prefix.partition("/")[2].rstrip("}:")
+
+
+def app_of(queue_prefix: str) -> str:
+    """The application's name in a prefix."""
+    return queue_prefix.partition("{")[2].partition("/")[0]
 
 
 def known_queue(app: str, queue: str) -> str:

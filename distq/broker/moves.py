@@ -16,7 +16,7 @@ from distq.durations import seconds
 from distq.errors import ConfigurationError, DistqError, NotWaiting, UnknownTask
 from distq.message import priority_number
 
-DONE = "rescheduled"
+DONE = frozenset({"rescheduled", "moved"})
 
 REASONS = {
     "running": "it runs already",
@@ -24,6 +24,9 @@ REASONS = {
     "unknown": "no such task is known",
     "expires": "it would expire before that",
     "ordered": "tasks of its type run in order, and share one priority",
+    "taken": "the other queue has a task of that id",
+    "bound": "its limits, order or name hold for its own queue only",
+    "remembers": "what it has done so far is kept in its queue",
     "suspect": "it was in a process that died, keeps its place among those that run, and is about to run alone",
 }
 """Why a task was left as it is, by the words of the script."""
@@ -44,7 +47,7 @@ class Change:
         return not self.how and self.priority is None
 
 
-def change(delay: Any = None, eta: Any = None, priority: Any = None) -> Change:
+def change(delay: Any = None, eta: Any = None, priority: Any = None, queue: Any = None) -> Change:
     """The checked form of what `Handle.reschedule` is told. Raises ConfigurationError."""
     if delay is not None and eta is not None:
         raise ConfigurationError("delay= and eta= say the same thing twice: give one of them")
@@ -54,8 +57,8 @@ def change(delay: Any = None, eta: Any = None, priority: Any = None) -> Change:
     elif eta is not None:
         how, ms = "due", eta_ms(eta)
     found = Change(how, ms, None if priority is None else priority_number(priority))
-    if found.is_empty:
-        raise ConfigurationError("say what is to change: delay=, eta= or priority=")
+    if found.is_empty and queue is None:
+        raise ConfigurationError("say what is to change: delay=, eta=, priority= or queue=")
     return found
 
 
@@ -74,7 +77,7 @@ def _words(reply: Reply) -> list[str]:
 
 def check(id: str, word: str) -> None:
     """Raises what the word for this task means, if it was left as it is."""
-    if word != DONE:
+    if word not in DONE:
         raise refusal(id, word)
 
 
@@ -83,7 +86,7 @@ def refusal(id: str, word: str) -> DistqError:
     reason = f"task {id} is not rescheduled: {REASONS.get(word, word)}"
     if word == "unknown":
         return UnknownTask(f"no task {id} is known: it never was, or what was kept of it is over", id=id)
-    return ConfigurationError(reason) if word in ("expires", "ordered") else NotWaiting(reason, id=id)
+    return ConfigurationError(reason) if word in ("expires", "ordered", "taken", "bound") else NotWaiting(reason, id=id)
 
 
 # -- many ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from distq.broker import keys
 from distq.broker.room import Word, words
 from distq.broker.scripts import Argument, Reply, Script, encode_items, script
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
-from distq.states import State
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -140,6 +139,8 @@ class Depths(NamedTuple):
     in_lanes: int
     """Limited, or of a type that no worker knew: part of high, default and low."""
     workers: int
+    moving: int = 0
+    """Moves to or from another queue that are not over."""
 
 
 class Recovery(NamedTuple):
@@ -393,7 +394,3 @@ def purge_dead(prefix: str, ids: Sequence[str]) -> Command[int]:
 def purge(prefix: str, level: str, who: str) -> Command[int]:
     """Cancels up to 500 waiting tasks of a priority, or scheduled ones; 0 when none is left."""
     return _command("purge", prefix, int, level, who)
-
-
-ENDED: Mapping[str, State] = {"completed": "completed", "dead": "dead", "cancelled": "cancelled", "expired": "expired"}
-"""The first word of a result element, as a state."""

@@ -1,4 +1,4 @@
-"""Commands about all tasks that a filter means: `distq tasks cancel`, `reschedule`."""
+"""Commands about all tasks that a filter means: `distq tasks cancel`, `reschedule`, `move`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distq.broker import moves
 from distq.cli import complete, output, person, target, values
 from distq.errors import ConfigurationError
 from distq.filters import Filter
-from distq.moving import Act, Sweep, cancelling, left_over, rescheduling
+from distq.moving import Act, Sweep, cancelling, left_over, moving, rescheduling
 
 INTERRUPTED = 130
 
@@ -25,6 +25,11 @@ RESCHEDULE_EXAMPLES = output.examples(
     "distq tasks reschedule type:email error:timeout --delay 1h --dry-run",
     "distq tasks reschedule state:retrying type:webhook --delay 0s --yes",
     "distq tasks reschedule type:report --priority low --yes",
+)
+
+MOVE_EXAMPLES = output.examples(
+    "distq tasks move type:report queue:default --queue bulk --dry-run",
+    "distq tasks move 'error:timeout older:1d' --queue bulk --priority low --yes",
 )
 
 Words = typer.Argument(
@@ -77,6 +82,32 @@ def reschedule(
     wanted, change = Filter.parse(" ".join(words)), _change(delay, eta, priority)
     found = target.find_app(app, broker, name)
     _do("reschedule", "rescheduled", Sweep(found, wanted), rescheduling(found, change), dry_run, yes, as_json)
+
+
+def move(
+    words: list[str] = Words,
+    queue: str = typer.Option(
+        ..., "--queue", "-Q", metavar="QUEUE", autocompletion=complete.queues, help="Where they go."
+    ),
+    priority: str = Priority,
+    dry_run: bool = DryRun,
+    yes: bool = Yes,
+    as_json: bool = output.Json,
+    app: str = target.App,
+    broker: str = target.Broker,
+    name: str = target.Name,
+) -> None:
+    """Move all waiting tasks that a filter means to another queue.
+
+    The filter is that of `distq tasks cancel`. They keep their ids, times and attempts. Tasks whose limits, order or
+    name hold for their own queue stay there.
+    """
+    wanted, change = (
+        Filter.parse(" ".join(words)),
+        moves.change(priority=priority and values.priority(priority), queue=queue),
+    )
+    found = target.find_app(app, broker, name)
+    _do("move", "moved", Sweep(found, wanted), moving(found, queue, change), dry_run, yes, as_json)
 
 
 def _change(delay: str | None, eta: str | None, priority: str | None) -> moves.Change:

@@ -56,8 +56,8 @@ class RemoteHandle:
         return self._client.ask(*self._cancel(running, kill))[0] == 200
 
     def reschedule(self, **change: Any) -> None:
-        """Gives a task that waits another time or priority: `delay=` (0: now) or `eta=`, `priority=`. See
-        `Handle.reschedule`."""
+        """Gives a task that waits another time, priority or queue: `delay=` (0: now), `eta=`, `priority=`, `queue=`.
+        See `Handle.reschedule`."""
         self._moved(self._client.ask(*self._reschedule(change), key=uuid4().hex))
 
     async def astatus(self) -> str:

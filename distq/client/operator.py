@@ -63,7 +63,7 @@ class Operator:
         return self._post("tasks/cancel", filter=filter, running=running, dry_run=dry_run, cursor=cursor)
 
     def reschedule_all(self, filter: str, *, dry_run: bool = False, cursor: str | None = None, **change: Any) -> Any:
-        """Gives them another time or priority: `delay=`, `eta=`, `priority=`, as `Handle.reschedule`."""
+        """Gives them another time, priority or queue, as `Handle.reschedule`."""
         return self._post("tasks/reschedule", filter=filter, dry_run=dry_run, cursor=cursor, **change)
 
     # -- queues, pauses, limits, budgets -----------------------------------------------------------------------------

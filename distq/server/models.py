@@ -104,7 +104,8 @@ class Swept(BaseModel):
 
 
 class Depths(BaseModel):
-    """How many tasks of a queue are in which state, and how many workers serve it."""
+    """How many tasks of a queue are in which state, and how many workers serve it; `moving`: moves to or from
+    another queue that are not over."""
 
     queue: str
     high: int
@@ -116,6 +117,7 @@ class Depths(BaseModel):
     live: int
     in_lanes: int
     workers: int
+    moving: int
 
 
 class Queues(BaseModel):

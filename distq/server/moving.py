@@ -9,8 +9,9 @@ from pydantic import Field, StrictBool, StrictStr
 from starlette.responses import Response
 
 from distq.broker import moves
+from distq.changing import arun, check_queue, steps
 from distq.filters import MOST, Filter
-from distq.moving import Act, Sweep, cancelling, rescheduling
+from distq.moving import Act, Sweep, cancelling, moving, rescheduling
 from distq.server.calls import Duration, Priority, moment, token_of
 from distq.server.models import Rescheduled, Swept
 from distq.server.search import decode, encode
@@ -24,16 +25,17 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
 class NewPlace(Strict):
-    """What is to change: the time (`delay` 0: now), the priority. What is left out stays as it is."""
+    """What is to change: the time (`delay` 0: now), the priority, the queue. What is left out stays as it is."""
 
     delay: Duration | None = None
     eta: Annotated[StrictStr, Field(max_length=40, description="ISO 8601, with a zone.")] | None = None
     priority: Priority | None = None
+    queue: Annotated[StrictStr, Field(min_length=1, max_length=64)] | None = None
 
     def said(self) -> dict[str, Any]:
         """As `Handle.reschedule` takes it."""
         eta = None if self.eta is None else moment("eta", self.eta)
-        return {"delay": self.delay, "eta": eta, "priority": self.priority}
+        return {"delay": self.delay, "eta": eta, "priority": self.priority, "queue": self.queue}
 
 
 @router.post(
@@ -42,15 +44,19 @@ class NewPlace(Strict):
     openapi_extra=accepts(NewPlace),
 )
 async def reschedule(request: Request, id: str) -> Response:
-    """Gives a task that waits another time or priority; all else of it stays. 409: it runs, or has ended."""
+    """Gives a task that waits another time, priority or queue; all else of it stays. 409: it runs, or has ended."""
     site, wanted = site_of(request), body_of(request, NewPlace)
     queue, look = await find(site, id)
     if look.state == "unknown":
         raise unknown(id)
     broker, change = site.app.async_broker, moves.change(**wanted.said())
-    [word] = await broker.run(moves.reschedule(broker.prefix(queue), [id], change, token_of(request)))
+    if wanted.queue is not None:
+        check_queue(site.app, wanted.queue, await broker.known_queues())
+        await broker.open(wanted.queue)
+    [word] = await arun(broker, steps(broker.prefix, queue, [id], wanted.queue, change, token_of(request)))
     moves.check(id, word)
-    return answer({"id": id, "queue": queue, "status": await site.app.result(id).astatus()})
+    handle = site.app.result(id)
+    return answer({"id": id, "status": await handle.astatus(), "queue": wanted.queue or queue})
 
 
 # -- all that a filter means -------------------------------------------------------------------------------------------
@@ -86,9 +92,11 @@ def cancel_all(request: Request) -> Response:
 
 @router.post("/reschedule", responses={200: {"model": Swept}, **WRITES}, openapi_extra=accepts(WhichToReschedule))
 def reschedule_all(request: Request) -> Response:
-    """Gives all waiting tasks that a filter means another time or priority."""
+    """Gives all waiting tasks that a filter means another time, priority or queue."""
     site, said = site_of(request), body_of(request, WhichToReschedule)
-    return _sweep(site, said, rescheduling(site.app, moves.change(**said.said())))
+    change = moves.change(**said.said())
+    act = rescheduling(site.app, change) if said.queue is None else moving(site.app, said.queue, change)
+    return _sweep(site, said, act)
 
 
 def _sweep(site: Site, said: Which, act: Act, takes_running: bool = False) -> Response:

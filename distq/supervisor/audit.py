@@ -18,6 +18,7 @@ from distq.broker.ledger import placed
 from distq.broker.reading import scan, tail
 from distq.broker.scripts import encode
 from distq.broker.verbs import Command, Depths
+from distq.supervisor.arrivals import Arrivals
 from distq.supervisor.service import NEVER, Service, Site
 
 logger = logging.getLogger("distq.supervisor")
@@ -38,6 +39,7 @@ class Audit(Service):
         self._differs = [False for _ in site.prefixes]
         self._busy: set[int] = set()
         """Queues that are being asked or searched."""
+        self._arrivals = Arrivals(site)
         self.is_keeper = [False for _ in site.prefixes]
 
     def deadline(self) -> float:
@@ -67,6 +69,8 @@ class Audit(Service):
         self._site.link.submit(command, answered, partial(self._busy.difference_update, queues))
 
     def _compare(self, queue: int, depths: Depths) -> None:
+        if depths.moving:
+            self._arrivals.look(queue)
         differs = placed(depths) != depths.live
         if differs and self._differs[queue]:
             self._busy.add(queue)

@@ -229,6 +229,7 @@ export interface Depths {
   dead: number;
   live: number;
   in_lanes: number;
+  moving: number;
   workers: number;
 }
 

@@ -43,6 +43,8 @@ NO_MOVE = {
     "schedules",
     "order",
     "sift",
+    "expect",
+    "conclude",
 }
 
 

@@ -22,7 +22,7 @@ from tests.support.room import Room, Worker, completed, verdict
 from tests.support.rules import check_rules
 
 WAITING = ("queued", "scheduled")
-DONE = moves.DONE
+DONE = "rescheduled"
 HOUR = 3_600_000
 RECORD = msgpack.packb({"outcome": "raised", "type": "E"})
 EXAMPLES = int(os.environ.get("DISTQ_EXAMPLES", "0"))

@@ -4,6 +4,7 @@ What is there afterwards is what was there before, in every place and in the led
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import controls, ledger, memory, moves, orders, together, verbs
+from distq.broker import controls, ledger, memory, moves, orders, together, transfer, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
@@ -258,6 +259,33 @@ def reschedule__to_another_priority(room: Room) -> Command[Any]:
 @case
 def reschedule__now(room: Room) -> Command[Any]:
     return moves.reschedule(room.prefix, [room.enqueue(delay=3_600_000)], moves.Change("delay", 0))
+
+
+@case
+def expect__(room: Room) -> Command[Any]:
+    return transfer.expect(room.prefix, "t1", "other", ["a", "b"])
+
+
+@case
+def depart__(room: Room) -> Command[Any]:
+    ids = [room.enqueue(), room.enqueue(delay=3_600_000), room.enqueue(expires_in=3_600_000)]
+    return transfer.depart(room.prefix, "t1", "other", moves.Change(priority=2), ids)
+
+
+@case
+def arrive__(room: Room) -> Command[Any]:
+    room.run(expect__(room))
+    raw = struct.pack(">dd", room.now_ms(), 0) + message.head("job", 1, 600) + b"\x91\x90"
+    due = room.now_ms() + 3_600_000
+    return transfer.arrive(
+        room.prefix, "t1", [(id, transfer.Departed("moved", raw, at, [b"\x80"])) for id, at in (("a", 0), ("b", due))]
+    )
+
+
+@case
+def conclude__(room: Room) -> Command[Any]:
+    room.run(expect__(room))
+    return transfer.conclude(room.prefix, "t1", ["a", "b"])
 
 
 def dead(room: Room, number: int) -> list[str]:

@@ -40,6 +40,22 @@ def test_it_is_shown_and_asked_before_it_is_done(distq: Shell, shop: Room, mail:
     assert distq("tasks", "cancel", "type:nobody").out == "cancelled 0 tasks\n"
 
 
+def test_another_queue(distq: Shell, shop: Room, mail: Room) -> None:
+    ids, limited = [shop.enqueue("email") for _ in range(60)], shop.enqueue("report", limit="1000 5")
+    there = mail.enqueue("email")
+    assert distq("tasks", "move", "all", "--queue", "mail", "--dry-run").out.splitlines()[-1] == "would move 62 tasks"
+    said = distq("tasks", "move", "all", "--queue", "mail", "--priority", "high", "--yes").out.splitlines()
+    assert said == [
+        "moved 61 tasks",
+        "left as it is: 1 with limits, an order or a name that hold for their own queue only",
+    ]
+    assert {(mail.where(id), mail.head(id).priority) for id in [*ids, there]} == {("queued", 2)}
+    assert shop.where(limited) == "queued"
+    assert "did you mean `mail`" in distq("tasks", "move", "all", "--queue", "mial", "--yes", code=2).err
+    assert distq("tasks", "show", ids[0], "--json").json["queue"] == "mail"
+    assert distq("cancel", ids[0]).out == f"{ids[0]} cancelled\n"
+
+
 def test_time_and_priority_are_changed(distq: Shell, shop: Room) -> None:
     ids = [shop.enqueue(priority=n % 3) for n in range(30)]
     short = shop.enqueue(expires_in=HOUR)

@@ -44,6 +44,9 @@ def test_all_that_a_filter_means_is_changed(web: Web, room: Room) -> None:
     later = {"filter": "type:add", "delay": "1h", "priority": "low"}
     assert web.as_(OPERATE).post(f"{TASKS}/reschedule", later).json["number"] == 300
     assert {room.where(id) for id in ids} == {"scheduled"}
+    there = web.post(f"{TASKS}/reschedule", {"filter": "type:echo", "queue": "mail"})
+    assert (there.json["number"], web.get(f"{TASKS}/{other}").json["queue"]) == (1, "mail")
+    assert web.post(f"{TASKS}/{other}/reschedule", {"queue": "default"}).status == 200
     assert web.as_(OPERATE).post(f"{TASKS}/cancel", {"filter": "all"}).status == 403
     assert web.post(f"{TASKS}/cancel", {"filter": "priority:low"}).json["number"] == 300
     assert (room.where(ids[0]), room.where(other)) == ("cancelled", "queued")

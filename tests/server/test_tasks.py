@@ -411,8 +411,11 @@ def test_what_waits_is_given_another_time_or_priority(web: Web, work: Work) -> N
         refused = web.post(f"{TASKS}/{id}/reschedule", body)
         assert refused.status == 400
         assert field in "".join(refused.fields)
+    assert web.post(f"{TASKS}/{id}/reschedule", {"queue": "nope"}).fields == ["queue"]
+    assert web.post(f"{TASKS}/{id}/reschedule", {"queue": "mail"}).json["queue"] == "mail"
     work()
     assert result(web, id)["status"] == "completed"
+    assert web.get(f"{TASKS}/{id}").json["queue"] == "mail"
     assert web.post(f"{TASKS}/{id}/reschedule", {"delay": 0}).status == 409
     assert web.post(f"{TASKS}/nobody/reschedule", {"delay": 0}).status == 404
     assert web.as_(READ).post(f"{TASKS}/{id}/reschedule", {"delay": 0}).status == 403

@@ -11,12 +11,13 @@ local element = result_of(id)
 if element then return {'ended', element, redis.call('HGET', DEAD, id), 0, ''} end
 local entry = redis.call('HGET', GENERATIONS, id) or id
 local message = redis.call('HGET', TASKS, entry)
+local comes = not message and string.sub(redis.call('HGET', ARRIVING, id) or '', 1, 9) == 'expected '
+if ARGV[2] == 'wait' and (message or comes) then
+  redis.call('ZREMRANGEBYSCORE', WAITED, '-inf', now) -- a full broker lets pass what begins so
+  redis.call('ZADD', WAITED, now + WAIT, id)
+  redis.call('PEXPIRE', WAITED, WAIT)
+end
 if message then
-  if ARGV[2] == 'wait' then
-    redis.call('ZREMRANGEBYSCORE', WAITED, '-inf', now) -- a full broker lets pass what begins so
-    redis.call('ZADD', WAITED, now + WAIT, id)
-    redis.call('PEXPIRE', WAITED, WAIT)
-  end
   local due = redis.call('ZSCORE', DELAYED, entry)
   if due then return {'scheduled', false, message, tonumber(due), ''} end
   for _, worker in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
@@ -24,6 +25,7 @@ if message then
   end
   return {'queued', false, message, 0, ''}
 end
+if comes then return {'queued', false, false, 0, ''} end -- from another queue
 local dead = redis.call('HGET', DEAD, id)
 if dead then return {'dead', false, dead, 0, ''} end
 return {'unknown', false, false, 0, ''}

@@ -11,19 +11,12 @@ local told = answer_of(call)
 if told then return told end
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so
 
--- When it is to become ready; 0: now, or as it was.
-local function new_due(due)
-  if how == 'delay' then return ms > 0 and from_now + ms or 0 end
-  if how == 'due' then return ms end
-  return due or 0
-end
-
 local function reschedule(id)
   local entry, message = live_entry(id)
   if not message then return entry end
   local h, was = read_head(message), tonumber(redis.call('ZSCORE', DELAYED, entry) or nil)
   if not was and is_held(entry) then return 'running' end
-  local due = new_due(was)
+  local due = new_due(how, ms, was)
   if how ~= '' and h.expires > 0 and math.max(due, now) >= h.expires then return 'expires' end
   if priority and priority ~= h.priority and is_in_order(h) then return 'ordered' end
   local stays = not priority or priority == h.priority

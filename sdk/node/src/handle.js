@@ -21,6 +21,14 @@ import { keepsNothing, queueOf } from "./message.js";
 import { decode } from "./values.js";
 
 const PENDING = Symbol("pending");
+const MOST_MOVES = 20;
+const MOVED = Buffer.from("\x92\xa5moved", "latin1");
+
+/** The queue to which a task went that has this element; undefined: it did not. */
+function movedTo(element) {
+  if (!element || !element.subarray(0, MOVED.length).equals(MOVED)) return undefined;
+  return readEnding(element).details.by;
+}
 
 export class Handle {
   #broker;
@@ -55,7 +63,7 @@ export class Handle {
       const still = giveUp - performance.now();
       if (still <= 0) throw new ResultTimeout(`task ${this.id} has not ended within ${shown(wait)} s`, this.id);
       const element = await this.#broker.waitResult(this.queue, this.id, still, signal);
-      if (element !== null) return this.#unwrap(element);
+      if (element !== null && !movedTo(element)) return this.#unwrap(element);
     }
   }
 
@@ -68,7 +76,10 @@ export class Handle {
     if (!this.queue) return false;
     const mode = kill ? "kill" : running ? "running" : "";
     const args = [this.id, by, mode, randomBytes(8).toString("hex")];
-    const word = String(await this.#broker.run("cancel", this.queue, args, { signal }));
+    let word = String(await this.#broker.run("cancel", this.queue, args, { signal }));
+    const before = this.queue;
+    if (word === "unknown" || word === "ended") await this.#look("", signal);
+    if (this.queue !== before) word = String(await this.#broker.run("cancel", this.queue, args, { signal }));
     return word === "cancelled" || word === "ordered";
   }
 
@@ -77,12 +88,20 @@ export class Handle {
   }
 
   async #look(waits, signal) {
-    if (this.queue) return this.#lookIn(this.queue, waits, signal);
+    if (this.queue) {
+      const look = await this.#lookIn(this.queue, waits, signal);
+      if (look.state !== "unknown" && !movedTo(look.result)) return look;
+    }
     const queues = await this.#broker.knownQueues(signal);
-    const looks = await Promise.all(queues.map((queue) => this.#lookIn(queue, waits, signal)));
-    const found = looks.find((look) => look.state !== "unknown");
-    this.queue = found?.queue;
-    return found ?? { state: "unknown" };
+    let looks = await Promise.all(queues.map((queue) => this.#lookIn(queue, waits, signal)));
+    for (let moves = 0; moves < MOST_MOVES; moves += 1) {
+      looks = looks.filter((look) => look.state !== "unknown");
+      const found = looks.find((look) => !movedTo(look.result));
+      if (found) this.queue = found.queue;
+      if (found || looks.length === 0) return found ?? { state: "unknown" };
+      looks = [await this.#lookIn(movedTo(looks[0].result), waits, signal)];
+    }
+    return { state: "unknown" };
   }
 
   async #lookIn(queue, waits, signal) {

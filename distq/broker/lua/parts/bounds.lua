@@ -42,7 +42,7 @@ local function guess_retry(type, number)
   if type == '' then
     gone = tonumber(redis.call('HGET', META, 'fence') or 0)
   else
-    for _, event in ipairs({'completed ', 'dead ', 'cancelled ', 'expired '}) do
+    for _, event in ipairs({'completed ', 'dead ', 'cancelled ', 'expired ', 'moved '}) do
       gone = gone + (redis.call('HGET', LEDGER, event .. type) or 0)
     end
   end

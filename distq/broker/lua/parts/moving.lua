@@ -15,6 +15,13 @@ local function live_entry(id)
   return (result_of(id) or redis.call('HEXISTS', DEAD, id) == 1) and 'ended' or 'unknown'
 end
 
+-- When it is to become ready; 0: now, or as it was.
+local function new_due(how, ms, was)
+  if how == 'delay' then return ms > 0 and from_now + ms or 0 end
+  if how == 'due' then return ms end
+  return was or 0
+end
+
 -- Tasks of its type run in order: they share one priority.
 local function is_in_order(h)
   local packed = redis.call('HGET', FLOWS, limited_type(h.type))

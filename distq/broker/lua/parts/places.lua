@@ -20,5 +20,5 @@ local function count_places()
   local workers = redis.call('ZRANGE', LEASES, 0, -1)
   for _, worker in ipairs(workers) do running = running + redis.call('LLEN', PROCESSING .. worker) end
   return {depth[1], depth[2], depth[3], redis.call('ZCARD', DELAYED), running, redis.call('ZCARD', DEAD_LETTERS),
-    redis.call('HLEN', TASKS), in_lanes, #workers}
+    redis.call('HLEN', TASKS), in_lanes, #workers, redis.call('HLEN', LEAVING) + redis.call('HLEN', ARRIVING)}
 end

@@ -9,10 +9,10 @@ local function count_pending(type)
     for _, worker in ipairs(call('ZRANGE', LEASES, 0, -1)) do number = number - call('LLEN', PROCESSING .. worker) end
     return number
   end
-  local fields = {'enqueued', 'replayed', 'corrected', 'completed', 'dead', 'cancelled', 'expired'}
+  local fields = {'enqueued', 'replayed', 'corrected', 'arrived', 'completed', 'dead', 'cancelled', 'expired', 'moved'}
   for i, event in ipairs(fields) do fields[i] = event .. ' ' .. type end
   local number = -(call('HGET', RUNNING, '=' .. type) or 0)
-  for i, count in ipairs(call('HMGET', LEDGER, unpack(fields))) do number = number + (i <= 3 and 1 or -1) * (count or 0) end
+  for i, count in ipairs(call('HMGET', LEDGER, unpack(fields))) do number = number + (i <= 4 and 1 or -1) * (count or 0) end
   return number
 end
 
