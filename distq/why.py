@@ -321,7 +321,8 @@ def _budgets(known: _Known) -> Iterator[Gate]:
         for number, limit in enumerate(declared if isinstance(declared, list) else ()):
             cost = costs[number] if number < len(costs) else 0
             rate = rate_text(str(limit))
-            wait = _lacks(known, str(limit), full[number] if isinstance(full, list) else 0, cost) if cost else 0
+            tat = full[number] if isinstance(full, list) and number < len(full) else 0
+            wait = _lacks(known, str(limit), tat, cost) if cost else 0
             if wait:
                 text = f"{called} is limited to {rate}, enough for it {_in(wait)}"
                 yield Gate("budget", text, {"budget": name, "key": key, "cost": cost, **_rated(rate, wait)})

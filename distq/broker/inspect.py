@@ -5,7 +5,6 @@ Everything that comes out is untrusted data; whoever shows it makes it harmless.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from distq.errors import BrokerError, BrokerUnavailable
 from distq.message import PRIORITIES, Message, parse
 
 PAGE = 200
+LARGER_THAN_ANY = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def describe(message: Message) -> dict[str, Any]:
 
 
 def whole(value: object) -> int:
-    """A number from outside as a whole one; 0 for what is none, or has no end."""
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
+    """A number from outside as a whole one; 0 for what is none, or larger than any that is meant."""
+    return int(value) if isinstance(value, int | float) and abs(value) < LARGER_THAN_ANY else 0
 
 
 def applications(url: str, timeout: float) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ What each event is: distq.states.EVENTS. The ledger holds a limited number of ty
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -37,7 +38,12 @@ def tally(prefix: str) -> Command[Tally]:
 def _parse_tally(reply: Reply) -> Tally:
     depths, words = reply
     pairs = zip(words[::2], words[1::2], strict=True)
-    return Tally(Depths(*depths), {field.decode("utf-8", "replace"): int(number) for field, number in pairs})
+    return Tally(Depths(*depths), {field.decode("utf-8", "replace"): _count(number) for field, number in pairs})
+
+
+def _count(raw: bytes) -> int:
+    """0 for what no script has written."""
+    return int(raw) if re.fullmatch(rb"-?\d{1,18}", raw) else 0
 
 
 def correct(prefix: str, types: Sequence[tuple[str, int, int]] = ()) -> Command[list[int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from distq.facts import aplaces
 
 if TYPE_CHECKING:
     from distq.app import Distq
+
+logger = logging.getLogger("distq.server")
 
 EVERY_S = 1.0
 
@@ -64,6 +67,9 @@ class Feed:
             try:
                 frame = b"event: stats\ndata: %b\n\n" % json.dumps(numbers(await read(self._app))).encode()
             except BrokerError:
+                frame = b"event: away\ndata: {}\n\n"
+            except Exception:  # listeners would wait for ever
+                logger.exception("the numbers cannot be read")
                 frame = b"event: away\ndata: {}\n\n"
             self._frame, self._number = frame, self._number + 1
             news, self._news = self._news, asyncio.Event()
