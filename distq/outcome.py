@@ -22,14 +22,17 @@ import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, TypeGuard, TypeVar
 
 from distq.amounts import HasTerms
 from distq.durations import seconds
 
 VerdictWord = Literal["complete", "retry", "snooze", "bury", "release", "park"]
 
+T = TypeVar("T")
+
 _HERE = os.path.dirname(__file__) + os.sep
+_FRAMES: Any = BaseException.__dict__["__traceback__"]
 
 MAX_TYPE = 200
 MAX_MESSAGE = 2_000
@@ -120,16 +123,28 @@ class Verdict:
 
 
 def decide(error: BaseException) -> Verdict:
-    """The verdict on an attempt that ended with an exception."""
-    if isinstance(error, Retry):
+    """The verdict on an attempt that ended with an exception. One that breaks whoever looks at it is final."""
+    try:
+        return _decide(error)
+    except BaseException as broken:
+        return Verdict("bury", 0, broken)
+
+
+def _decide(error: BaseException) -> Verdict:
+    if is_a(error, Retry):
         return Verdict("retry", round((error.delay_s or 0) * 1000), error.__cause__ or error, error.reason)
-    if isinstance(error, Snooze):
-        return Verdict("snooze", round(error.delay_s * 1000), limited=error if isinstance(error, RateLimited) else None)
-    if isinstance(error, Interrupted | Cancelled):
+    if is_a(error, Snooze):
+        return Verdict("snooze", round(error.delay_s * 1000), limited=error if is_a(error, RateLimited) else None)
+    if is_a(error, Interrupted) or is_a(error, Cancelled):
         return Verdict("release")
-    if isinstance(error, Reject):
+    if is_a(error, Reject):
         return Verdict("bury", 0, error.__cause__ or error, error.reason)
     return Verdict("bury", 0, error)
+
+
+def is_a(value: object, kind: type[T]) -> TypeGuard[T]:
+    """`isinstance` by the type alone: that asks the value too, and what comes from a handler may lie, or raise."""
+    return issubclass(type(value), kind)
 
 
 def record(
@@ -143,7 +158,7 @@ def record(
     return {
         "outcome": _outcome(error),
         "type": name,
-        "message": clip(verdict.reason or _text(error), MAX_MESSAGE),
+        "message": clip(_text(verdict.reason) or _text(error), MAX_MESSAGE),
         "traceback": _traceback(error),
         "attempt": attempt,
         "at": at_ms,
@@ -155,7 +170,7 @@ def record(
 
 
 def _outcome(error: BaseException | None) -> str:
-    if isinstance(error, Reject):
+    if is_a(error, Reject):
         return "rejected"
     return "time limit" if type(error) is TimeLimit else "raised"
 
@@ -170,26 +185,30 @@ def clip(text: str, most: int) -> str:
 
 
 def _name(cls: type) -> str:
-    return (
-        cls.__qualname__ if cls.__module__ in ("builtins", "distq.outcome") else f"{cls.__module__}.{cls.__qualname__}"
-    )
-
-
-def _text(error: BaseException | None) -> str:
-    """str(error), whatever its `__str__` does."""
+    """What it is called, whatever its metaclass says."""
     try:
-        return "" if error is None else str(error)
-    except Exception as broken:
-        return f"(its message cannot be shown: {type(broken).__name__})"
+        module, name = str(cls.__module__), str(cls.__qualname__)
+    except BaseException:
+        module, name = "builtins", type.__dict__["__name__"].__get__(cls)
+    return name if module in ("builtins", "distq.outcome") else f"{module}.{name}"
+
+
+def _text(value: object) -> str:
+    """str(value), whatever its `__str__` does."""
+    try:
+        return "" if value is None else str.__str__(str(value))  # of plain str: its class may have methods of its own
+    except BaseException as broken:
+        return f"(its message cannot be shown: {_name(type(broken))})"
 
 
 def _traceback(error: BaseException | None) -> str:
-    if error is None or error.__traceback__ is None:
+    frames = None if error is None else _FRAMES.__get__(error)
+    if error is None or frames is None:
         return ""
-    frames = _from_handler(error.__traceback__)
+    frames = _from_handler(frames)
     try:
         lines = traceback.format_exception(type(error), error, frames, limit=50)
-    except Exception:
+    except BaseException:
         lines = traceback.format_tb(frames, limit=50)
     return clip("".join(lines), MAX_TRACEBACK)
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
+from distq.outcome import is_a
 from distq.task import Task
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
@@ -36,6 +37,9 @@ class Seats(Protocol):
 
     def give(self, seat: int, start_ns: int, ended: Ended) -> None:
         """What has begun there then has ended."""
+
+    def fail(self, error: BaseException) -> None:
+        """The process cannot go on."""
 
 
 class Attempts(Units):
@@ -67,32 +71,35 @@ class Attempts(Units):
 
         This is the hot path of a loop: one coroutine, in which the handler's is awaited.
         """
-        start_ns = monotonic_ns()
-        item = self._seats.take(seat, start_ns)
-        if item is None:
-            return
-        entry, raw, fence, queue, _ = item
-        if item.__class__ is Unit:
-            self._seats.give(seat, start_ns, await self._attempt_unit(self._names[queue], item, start_ns, desk))
-            return
-        if len(entry) > MAX_ENTRY_BYTES:
-            self._seats.give(seat, start_ns, self.run_checked("", entry, raw, fence, start_ns))
-            return
-        kind, context, call, ended = self._begin(self._names[queue], entry, raw, fence, start_ns, desk)
-        if ended is None:
-            try:
-                if kind.handler is None:
-                    value = await self._in_a_thread(kind.around, context)
+        try:
+            start_ns = monotonic_ns()
+            item = self._seats.take(seat, start_ns)
+            if item is None:
+                return
+            entry, raw, fence, queue, _ = item
+            if item.__class__ is Unit:
+                self._seats.give(seat, start_ns, await self._attempt_unit(self._names[queue], item, start_ns, desk))
+                return
+            if len(entry) > MAX_ENTRY_BYTES:
+                self._seats.give(seat, start_ns, self.run_checked("", entry, raw, fence, start_ns))
+                return
+            kind, context, call, ended = self._begin(self._names[queue], entry, raw, fence, start_ns, desk)
+            if ended is None:
+                try:
+                    if kind.handler is None:
+                        value = await self._in_a_thread(kind.around, context)
+                    else:
+                        args, kwargs, _ = call
+                        value = await (kind.handler(*args, **kwargs) if kwargs else kind.handler(*args))
+                    if self._started:
+                        await self._end_started(context)
+                except BaseException as raised:
+                    ended = await self._failed_with(raised, kind, context, start_ns, desk)
                 else:
-                    args, kwargs, _ = call
-                    value = await (kind.handler(*args, **kwargs) if kwargs else kind.handler(*args))
-                if self._started:
-                    await self._end_started(context)
-            except BaseException as raised:
-                ended = await self._failed_with(raised, kind, context, start_ns, desk)
-            else:
-                ended = self._returned(kind, context, entry, raw, value, start_ns, desk)
-        self._seats.give(seat, start_ns, ended)
+                    ended = self._returned(kind, context, entry, raw, value, start_ns, desk)
+            self._seats.give(seat, start_ns, ended)
+        except BaseException as error:  # ours: the seat would never be free again
+            self._seats.fail(error)
 
     async def _failed_with(
         self, raised: BaseException, kind: Kind, context: Context, start_ns: int, desk: Seat | None
@@ -134,7 +141,7 @@ class Attempts(Units):
     def _as_meant(self, error: BaseException) -> BaseException:
         task = asyncio.current_task()
         meant = self._interrupted.pop(task, None) if task is not None else None
-        if meant is None or not isinstance(error, asyncio.CancelledError):
+        if meant is None or not is_a(error, asyncio.CancelledError):
             return error
         return meant.with_traceback(error.__traceback__)
 

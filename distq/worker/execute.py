@@ -39,7 +39,7 @@ from distq.message import (
     untyped,
 )  # fmt: skip
 from distq.middleware import final_error, foreseen, onion
-from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, record
+from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, is_a, record
 from distq.task import Task
 from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
@@ -237,7 +237,7 @@ class Executor:
             end_of_a_forked_child()
         end_ns = monotonic_ns()
         seconds = (end_ns - start_ns) / 1e9
-        if isinstance(error, Cancelled) and not (desk is not None and desk.is_cancelled(start_ns)):
+        if is_a(error, Cancelled) and not (desk is not None and desk.is_cancelled(start_ns)):
             error = Reject("it has raised Cancelled, but nobody has cancelled it")
         decided = decide(final_error(self._failed, context, error, seconds))
         if desk is not None:

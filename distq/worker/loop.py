@@ -11,8 +11,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from itertools import takewhile
 from threading import Thread
@@ -96,6 +96,10 @@ class Loop(Pool):
                 if main.done():
                     raise
                 logger.error("a coroutine that a handler has started has raised %r", error)
+            except RuntimeError:
+                if main.done() or loop.is_closed():
+                    raise
+                logger.error("a handler has stopped the event loop: it goes on")
         main.result()
 
     def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
@@ -225,11 +229,19 @@ class Loop(Pool):
 
     def _begin_waiting(self) -> None:
         """There is something to begin."""
-        with self._guard:
+        with self._ends_if_broken(), self._guard:
             self._called_ns = 0
             seats = self._seats_to_begin()
             is_urgent = self._stop_sleep()
-        self._begin(seats, is_urgent)
+            self._begin(seats, is_urgent)
+
+    @contextmanager
+    def _ends_if_broken(self) -> Iterator[None]:
+        """Without this turn nothing would begin any more, and nobody would know."""
+        try:
+            yield
+        except BaseException as error:
+            self.fail(error)
 
     def _seats_to_begin(self) -> list[int]:
         """Free seats for what waits. The guard is held."""
@@ -262,7 +274,7 @@ class Loop(Pool):
     def _all_begun(self, seats: list[int]) -> None:
         """Each of them has had its first turn; a handler may have cancelled some before."""
         self._begins, tasks = NOBODY, self._tasks
-        with self._guard:
+        with self._ends_if_broken(), self._guard:
             self._coming -= len(seats)
             if self._baton is not None:
                 self._note_end(*self._baton)
@@ -272,7 +284,7 @@ class Loop(Pool):
                     self._park(seat)
             more = self._seats_to_begin()
             is_urgent = self._stop_sleep()
-        self._begin(more, is_urgent)
+            self._begin(more, is_urgent)
 
     def take(self, seat: int, now_ns: int) -> Item | None:
         """What waits at this moment. If the one before has ended in its first turn, its verdict is noted with it."""

@@ -285,10 +285,14 @@ class Pool(Worker):
         try:
             self._run_tasks(seat, runs)
         except BaseException as error:
-            self._broken = error
-            os.write(self._bell_in, b"x")
+            self.fail(error)
         finally:
             runs.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Whatever is left of this process must not go on without one of its seats: it ends."""
+        self._broken = error
+        os.write(self._bell_in, b"x")
 
     def _run_tasks(self, seat: int, runs: Units) -> None:
         """Runs one task after the other; parks when none waits."""

@@ -17,7 +17,7 @@ from distq.app import Distq
 from distq.batch import BatchFailed, item_of
 from distq.context import CURRENT, BatchContext, Context
 from distq.message import parse, type_of
-from distq.outcome import Reject, Retry
+from distq.outcome import Reject, Retry, is_a
 from distq.upgrade import upgrade
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
@@ -173,16 +173,16 @@ class Units(Executor):
         number = len(call.members)
         if value is None:
             return self._settle_unit(call, [None] * number, start_ns, desk)
-        if isinstance(value, list | tuple) and len(value) == number:
+        if issubclass(type(value), list | tuple) and len(value) == number:
             return self._settle_unit(call, list(value), start_ns, desk)
-        what = f"{len(value)} results" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+        what = f"{len(value)} results" if issubclass(type(value), list | tuple) else f"a {type(value).__name__}"
         error = Reject(f"the handler of a batch of {number} has returned {what}: return None, or a list of {number}")
         return self._settle_unit(call, [error] * number, start_ns, desk)
 
     def _unit_raised(self, call: Call, error: BaseException, start_ns: int, desk: Seat | None) -> Ended:
         """It has failed for some items, or for all."""
         number = len(call.members)
-        if not isinstance(error, BatchFailed):
+        if not is_a(error, BatchFailed):
             return self._settle_unit(call, [error] * number, start_ns, desk)
         beyond = [index for index in error.failed if index >= number]
         if beyond:
@@ -194,7 +194,7 @@ class Units(Executor):
         """Each task has the verdict that it would have if it had ended with this alone."""
         end_ns = start_ns
         for (place, kind, context, item), end in zip(call.members, ends, strict=True):
-            if isinstance(end, BaseException):
+            if is_a(end, BaseException):
                 _, done, end_ns = self._raised(kind, context, _own(end), start_ns, desk)
             else:
                 _, done, end_ns = self._returned(kind, context, item[0], item[1], end, start_ns, desk)
@@ -204,7 +204,7 @@ class Units(Executor):
 
 def _own(error: BaseException) -> BaseException:
     """The retry policy writes the delay into a `Retry`, by the attempts of the task: each has one of its own."""
-    if not isinstance(error, Retry):
+    if not is_a(error, Retry):
         return error
     own = Retry(error.reason, delay=error.delay_s)
     own.__cause__ = error.__cause__

@@ -23,3 +23,7 @@ class Given:
     def give(self, seat: int, start_ns: int, ended: Ended) -> None:
         """It has ended."""
         self.ended[seat] = ended[1]
+
+    def fail(self, error: BaseException) -> None:
+        """Never."""
+        raise error

@@ -7,18 +7,20 @@ import re
 import pytest
 
 from distq import TaskFailed
-from tests.support.apps.badcode import BAD, app, bad, ok
+from tests.support.apps.badcode import BAD, WORSE, abad, aok, app, bad, ok
 from tests.system.conftest import Start
 
 
-@pytest.mark.parametrize("options", [(), ("-t", "2")], ids=["process", "threads"])
+@pytest.mark.parametrize("options", [(), ("-t", "2"), ("--coroutines", "2")], ids=["process", "threads", "coroutines"])
 def test_each_ends_in_a_definite_state_and_the_worker_goes_on(start: Start, url: str, options: tuple[str, ...]) -> None:
     """All in one host, one after the other: what one has done to its process, the next ones have to live with."""
     app.rebind(url)
     host = start("badcode", "--max-deliveries", "1", *options, processes=1)
     host.tracebacks_allowed = True  # of a process that cannot work without its files
-    for number, (name, (_, error)) in enumerate(BAD.items()):
-        handle = bad.delay(name)
+    is_loop = "--coroutines" in options
+    all_of_them = BAD | {name: (None, "") for name in WORSE if is_loop}
+    for number, (name, (_, error)) in enumerate(all_of_them.items()):
+        handle = (abad if is_loop else bad).delay(name)
         if error:
             with pytest.raises(TaskFailed, match=re.compile(error, re.S)) as caught:
                 handle.get(timeout=30)
@@ -26,5 +28,5 @@ def test_each_ends_in_a_definite_state_and_the_worker_goes_on(start: Start, url:
         else:
             assert handle.get(timeout=30) == "done", name
         assert handle.status() == ("dead" if error else "completed"), name
-        assert ok.delay(number).get(timeout=30) == number, f"after {name}"
+        assert (aok if is_loop else ok).delay(number).get(timeout=30) == number, f"after {name}"
     assert host.terminate() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import io
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from distq import Distq
@@ -26,6 +28,11 @@ def ok(value: int) -> int:
     return value
 
 
+@app.task
+async def aok(value: int) -> int:
+    return value
+
+
 class Mute(Exception):
     def __str__(self) -> str:
         raise RuntimeError
@@ -35,6 +42,35 @@ class Mute(Exception):
 
 def raises_mute() -> None:
     raise Mute
+
+
+class Text(str):
+    def encode(self, *args: Any) -> Any:
+        raise RuntimeError
+
+
+class Worded(Exception):
+    def __str__(self) -> str:
+        return Text("its own text")
+
+
+class Liar(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(4)
+
+
+class Nameless(type):
+    @property
+    def __module__(cls) -> Any:  # type: ignore[override]
+        raise RuntimeError
+
+
+class Unnamed(Exception, metaclass=Nameless):
+    pass
+
+
+def raises(error: BaseException) -> None:
+    raise error
 
 
 def raises_ten_megabytes() -> None:
@@ -113,6 +149,14 @@ def closes_all_files() -> str:
     return "done"
 
 
+def traces() -> None:
+    def trace(*args: Any) -> Any:
+        raise RuntimeError("it traces")
+
+    sys.settrace(trace)
+    sys.setprofile(trace)
+
+
 def touches_address_0() -> None:
     ctypes.string_at(0)
 
@@ -125,6 +169,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "recursion": (recurses, "RecursionError"),
     "memory error": (takes_all_memory, "MemoryError"),
     "__str__ raises": (raises_mute, "Mute"),
+    "its text has methods": (lambda: raises(Worded()), "its own text"),
+    "its class raises": (lambda: raises(Liar()), "SystemExit: 4"),
+    "its metaclass raises": (lambda: raises(Unnamed()), "Unnamed"),
+    "a tracer that raises": (traces, "it traces"),
     "10 MB of text": (raises_ten_megabytes, "ValueError: xxx"),
     "result that cannot travel": (lambda: open, "NotSerializable"),
     "fork and exec": (forks_and_execs, ""),
@@ -145,3 +193,43 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 def bad(name: str) -> Any:
     with running(name):
         return BAD[name][0]()
+
+
+@app.task
+async def abad(name: str) -> Any:
+    """The same on an event loop, and what only coroutines can do."""
+    with running(name):
+        return await WORSE[name]() if name in WORSE else BAD[name][0]()
+
+
+async def stops_the_loop() -> str:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+    return "done"
+
+
+async def leaves_what_does_not_end() -> str:
+    async def go_on() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    left.append(asyncio.create_task(go_on()))
+    return "done"
+
+
+async def raises_in_a_callback() -> str:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: sys.exit(6))
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    asyncio.get_running_loop().call_soon(sys.exit)
+    await asyncio.sleep(0.01)
+    return "done"
+
+
+left: list[asyncio.Task[Any]] = []
+WORSE: dict[str, Callable[[], Awaitable[Any]]] = {
+    "stops the loop": stops_the_loop,
+    "a coroutine left behind": leaves_what_does_not_end,
+    "raises in a callback": raises_in_a_callback,
+}
+"""All of them complete."""
