@@ -161,6 +161,7 @@ class Distq:
         queues, which a Cluster can hold on different nodes; but not those with an `id`, or of a type with a rate.
         `max_pending`: so many tasks may wait or be scheduled in it; `on_full`: "reject" (a call raises QueueFull),
         "block" (it waits for room, at most `block_timeout`), "drop_oldest". Each partition has its share of them.
+        `weights={"high": 8, "default": 3, "low": 1}`: while all three wait, so many of twelve are of each; else strict.
         """
         check_names(options, [*QueueDeclaration.__annotations__, "partitions"], "app.queue")
         count = message.check_partitions(partitions)
@@ -291,6 +292,10 @@ class Distq:
             if task.declaration.queue == queue
             for type in task.declaration.versions
         }
+
+    def weights_of(self, queue: str) -> str:
+        """How the priorities of a queue share it, as the broker keeps it; "" for one that is not declared."""
+        return self.queues[queue].weights if queue in self.queues else ""
 
     # -- while everything runs ---------------------------------------------------------------------------------------
 

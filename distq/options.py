@@ -24,6 +24,7 @@ from distq.rate import Rate
 from distq.time_limits import LIMITS, time_limits
 from distq.unique import Unique, UniqueOptions, said_of, unique
 from distq.upgrade import Upgrade, check_upgrades, check_version
+from distq.weights import STRICT, weights
 
 Priority = Literal["high", "default", "low", 2, 1, 0]
 
@@ -80,6 +81,8 @@ class QueueOptions(TypedDict, total=False):
 
 class QueueDeclaration(QueueOptions, BoundOptions, total=False):
     """All options of `app.queue(name, ...)`."""
+
+    weights: Mapping[str, int]
 
 
 class CallOptions(UniqueOptions, total=False):
@@ -148,6 +151,8 @@ class QueueDefaults(Defaults):
     """What `app.queue(...)` said: defaults for the tasks in it, and what holds for itself."""
 
     bound: Bound | None = None
+    weights: str = STRICT
+    """Of its priorities, as the scripts keep them."""
 
 
 BUILT_IN = Defaults(1, 3, resolve("exponential"), 600, None, False)
@@ -252,7 +257,8 @@ def defaults(options: Mapping[str, Any]) -> Defaults:
 def queue_defaults(options: Mapping[str, Any], partitions: int) -> QueueDefaults:
     """What `app.queue` was told."""
     said, bounded = defaults(options), bound(options, "app.queue")
-    return QueueDefaults(**vars(said), bound=bounded and bounded.spread(partitions))
+    shares = weights(options["weights"]) if "weights" in options else STRICT
+    return QueueDefaults(**vars(said), bound=bounded and bounded.spread(partitions), weights=shares)
 
 
 def _yes_or_no(value: object, what: str) -> bool:

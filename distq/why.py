@@ -17,6 +17,7 @@ from distq.durations import format_duration
 from distq.message import check_id
 from distq.rate import Rate
 from distq.states import State
+from distq.weights import shown
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -343,7 +344,11 @@ def _line(known: _Known) -> Iterator[Gate]:
         yield Gate("turn", f"it waits for its turn: {_count(turn, 'key')} before it", {"keys": turn})
     if known.number("higher"):
         higher = known.number("higher")
-        yield Gate("priority", f"{higher:,} of a higher priority come first", {"tasks": higher})
+        if weights := known.text("weights"):
+            text = f"{higher:,} of a higher priority wait, too; they share the queue: {shown(weights)}"
+            yield Gate("priority", text, {"tasks": higher, "weights": weights})
+        else:
+            yield Gate("priority", f"{higher:,} of a higher priority come first", {"tasks": higher})
 
 
 def _busy(known: _Known) -> Iterator[Gate]:

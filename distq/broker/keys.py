@@ -60,7 +60,7 @@ QUEUE_KEYS = {
     "REFUSED": "refused",  # HASH type -> "ms gone rate" when a call last found no room (TTL)
     "LEAVING": "leaving",  # HASH id -> "leaving token queue due at\nmessage", of tasks on their way to another queue
     "ARRIVING": "arriving",  # HASH id -> "expected | arrived token queue at", of those that are to come from another
-    "META": "meta",  # HASH layout, fence, armed, apart, wanted, keeper, keeper_until, keeper_lease
+    "META": "meta",  # HASH layout, fence, armed, apart, wanted, weights, passes, keeper, keeper_until, keeper_lease
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone

@@ -74,11 +74,13 @@ class Step(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """Which types have lanes of their own as long as this worker's group lives."""
+    """Which types have lanes of their own as long as this worker's group lives, and how priorities share the queue."""
 
     apart: Sequence[str] = ()
     shares: Sequence[tuple[str, bool, Sequence[str]]] = ()
     """Of which it takes only some at a time: group, whether they have a lane here before one is met, types."""
+    weights: str = ""
+    """Of the priorities, from high to low, or "strict"; empty: not said."""
 
 
 NO_LANES = Lanes()
@@ -212,8 +214,7 @@ def enqueue_many(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) ->
 
 
 def enqueue(front: bytes, ids: Sequence[str], messages: Sequence[bytes]) -> Command[list[Word]]:
-    """Adds messages; answers for each whether it is new, or which task it means, or that
-    there is no room."""
+    """Adds messages; answers for each whether it is new, or which task it means, or that there is no room."""
     number = len(ids)
     data = enqueue_one(front, ids[0], messages[0]) if number == 1 else enqueue_many(front, ids, messages)
     return Command(script("enqueue"), data, lambda reply: words(reply, number))
@@ -239,14 +240,14 @@ def register(
     limits: Mapping[str, tuple[str, bytes]],
     lanes: Lanes = NO_LANES,
 ) -> Command[list[str]]:
-    """Begins a worker: ["ok", now] or ["layout", the other layout]. `limits`: by type its rate and its flow, empty for
-    none."""
+    """Begins a worker: ["ok", now] or ["layout", the other layout]. `limits`: by type, rate and flow, or empty."""
     apart = msgpack.packb(list(lanes.apart)) if lanes.apart else b""
     shares = msgpack.packb(list(lanes.shares)) if lanes.shares else b""
     declared = [item for type, said in limits.items() for item in (type, *said)]
     return _command(
         "register", prefix, _parse_registration,
-        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, apart, shares, len(types), *types, *declared,
+        keys.LAYOUT, worker, host, lease_ms, digest, info, takes, apart, shares,
+        lanes.weights, len(types), *types, *declared,
     )  # fmt: skip
 
 

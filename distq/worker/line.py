@@ -63,6 +63,8 @@ class Announced(NamedTuple):
     """Per queue; empty: everywhere as it says when it registers."""
     shares: Shares | None = None
     """Types of which its process runs only some at a time."""
+    weights: Sequence[str] = ()
+    """Per queue, how its priorities share it; empty: nothing is said of that."""
 
 
 class Line:
@@ -80,6 +82,7 @@ class Line:
         self._types, self._digest, self._limits = announced[:3]
         self._ways = announced.ways or [Way()] * len(self._prefixes)
         self._shares = announced.shares
+        self._weights = announced.weights or [""] * len(self._prefixes)
         self._poke, self._order = poke, order
         self._reply_s = reach.patience(url, REPLY_S)
         self._places = [cluster.place(url, prefix) for prefix in self._prefixes]
@@ -114,7 +117,8 @@ class Line:
         self._numbers = [0] * len(self._prefixes)
         self.registered_ns = time.monotonic_ns()
         for queue, prefix in enumerate(self._prefixes):
-            lanes = verbs.Lanes(self._ways[queue].apart, self._shares.at(prefix) if self._shares else ())
+            shares = self._shares.at(prefix) if self._shares else ()
+            lanes = verbs.Lanes(self._ways[queue].apart, shares, self._weights[queue])
             command = verbs.register(
                 prefix, self.name, self._host, self._lease_ms, self._digest, self._info, self._takes[queue],
                 self._types, self._limits[queue], lanes,

@@ -86,10 +86,9 @@ class Worker:
         self._app, self._post, self._slot, self._head = app, post, post.slot, post.board.head
         self._names = [family(queue) for queue in post.queues]
         """What handlers and middleware are told: they know of no partitions."""
-        prefixes = [keys.prefix(app.name, queue) for queue in post.queues]
         self._line = open_line(
-            app.url, prefixes, post.host, post.info, post.lease_ms, self._announcement(), post.poke, self._order,
-            BLOCK_S * len(post.board.slots) / 4,  # half of them are for successors
+            app.url, [keys.prefix(app.name, queue) for queue in post.queues], post.host, post.info, post.lease_ms,
+            self._announcement(), post.poke, self._order, BLOCK_S * len(post.board.slots) / 4,  # half: for successors
         )  # fmt: skip
         self._batches = sizes(app)
         self._hand = self.hand_type(post.slot, seats, has_units=bool(self._batches))
@@ -140,7 +139,8 @@ class Worker:
 
     def _announcement(self) -> Announced:
         limits = [self._app.limits_of(queue) for queue in self._names]
-        return Announced(self._post.types, self._post.digest, limits, self._post.ways)
+        weights = [self._app.weights_of(queue) for queue in self._names]
+        return Announced(self._post.types, self._post.digest, limits, self._post.ways, weights=weights)
 
     def _executor(self, meters: Meters, seat: int) -> Units:
         """What runs messages in this thread."""

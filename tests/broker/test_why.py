@@ -120,6 +120,9 @@ def test_some_are_ahead_of_it(room: Room, app: Distq) -> None:
     found = app.why(ids[3])
     assert says(found, "ahead", "3 ahead of it") == {"ahead": 3}
     says(found, "priority", "1 of a higher priority come first")
+    room.register(weights="8 3 1")
+    shares = "1 of a higher priority wait, too; they share the queue: high 8, default 3, low 1"
+    says(app.why(ids[3]), "priority", shares)
 
 
 def test_more_than_can_be_counted_are_ahead_of_it(room: Room, app: Distq) -> None:

@@ -123,6 +123,7 @@ class Room:
         apart: Sequence[str] = (),
         shares: Sequence[tuple[str, bool, Sequence[str]]] = (),
         flows: dict[str, dict[str, Any]] | None = None,
+        weights: str = "",
     ) -> Worker:
         digest = "isolated" if takes == "isolated" else "_".join(types).replace("/", "")
         worker = Worker(f"{host}:{next(self._ids)}", digest)
@@ -130,7 +131,7 @@ class Room:
             self.prefix, worker.name, host, lease_ms, worker.digest, b"{}", takes, types,
             {type: (limit, b"") for type, limit in (limits or {}).items()}
             | {type: ((limits or {}).get(type, ""), msgpack.packb(flow)) for type, flow in (flows or {}).items()},
-            verbs.Lanes(apart, shares),
+            verbs.Lanes(apart, shares, weights),
         )  # fmt: skip
         reply = self.run(command)
         assert reply[0] == "ok", reply

@@ -54,6 +54,9 @@ def test_a_host_serves_all_queues_that_the_application_declares(start: Start, jo
         assert {handle.get(timeout=30) for handle in sent} == {name}
     for name in NAMES:  # from idle: each wakes a worker
         assert work.options(queue=name).delay().get(timeout=10) == name
+    bulk = Room(url, queue="bulk")
+    assert bulk.redis.hget(bulk.key("META"), "weights") == b"8 3 1"
+    bulk.close()
     assert work.options(queue="bulk", delay=0.1).delay().get(timeout=10) == "bulk"
     assert len(journal.starts()) == len({line.id for line in journal.starts()}) == 304
     assert host.terminate() == 0

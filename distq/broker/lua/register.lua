@@ -3,7 +3,8 @@
 -- KEYS prefix
 -- ARGV layout, worker, host, lease ms, digest, info, takes, types that have lanes of their own from now on (a msgpack
 --   array, "" none), types of which it takes only some at a time (a msgpack array of: group, whether they have lanes of
---   their own from now on, types; "" none), number of types, types…, then type, limit and flow ("" none) by turns
+--   their own from now on, types; "" none), weights of the priorities ("8 3 1" from high to low, "strict", "": not said),
+--   number of types, types…, then type, limit and flow ("" none) by turns
 --   takes: "all" | "only": the same, and its host has no other worker | "sound": no suspects, since other tasks run in its
 --     process | "lanes": likewise, and nothing but what is in lanes | "nothing" | "suspects": nothing else
 --     | "isolated": nothing but isolated tasks, and its host runs nothing else
@@ -17,13 +18,13 @@ redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
-local types = tonumber(ARGV[10])
+local types = tonumber(ARGV[11])
 if types > 0 then
-  redis.call('SADD', TYPES .. digest, unpack(ARGV, 11, 10 + types))
+  redis.call('SADD', TYPES .. digest, unpack(ARGV, 12, 11 + types))
   redis.call('PEXPIRE', TYPES .. digest, lease * 4)
 end
 redis.call('SADD', GROUPS, digest)
-for i = 11 + types, #ARGV, 3 do
+for i = 12 + types, #ARGV, 3 do
   local type = ARGV[i]
   local declared, flow = declared_or_overridden(type, ARGV[i + 1], ARGV[i + 2])
   local limit = read_limit(type)
@@ -48,6 +49,11 @@ for i = 11 + types, #ARGV, 3 do
     flows().begin(type)
     flows().begin('v2/' .. type)
   end
+end
+local weights = redis.call('HGET', META, 'weights') or 'strict'
+if ARGV[10] ~= '' and ARGV[10] ~= weights then
+  redis.call('HDEL', META, 'weights', 'passes')
+  if ARGV[10] ~= 'strict' then redis.call('HSET', META, 'weights', ARGV[10]) end
 end
 if ARGV[8] ~= '' then
   redis.call('HSET', WORKER .. worker, 'apart', ARGV[8])

@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV worker, number, want, bytes, digest and shares (parts/shares.lua), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1|2, late verdicts, entries, messages}
--- uses clock head limit wake flow ready shelves unique endings future settle lanes shares reserve room
+-- uses clock head limit wake flow ready shelves unique endings future settle lanes shares weights reserve room
 
 -- The short way: a worker that was idle settles nothing, and the queue holds ready tasks and nothing else that matters now.
 -- What wakes it is handed out in two thirds of the time because nothing else is set up.
@@ -17,8 +17,8 @@ local function reserve_at_once(worker, number, want, room)
   if call('EXISTS', DEADLINES, LANES, LIMITS, FLOWS, UNSTARTED, STOPPED, SUSPECTS .. 'high', SUSPECTS .. 'default', SUSPECTS .. 'low') > 0 then return nil end
   local time = call('TIME')
   local now = math.floor(time[1] * 1000 + time[2] / 1000)
-  local armed, wanted = unpack(call('HMGET', META, 'armed', 'wanted'))
-  if wanted or (armed and tonumber(armed) <= now) then return nil end
+  local armed, wanted, weights = unpack(call('HMGET', META, 'armed', 'wanted', 'weights'))
+  if wanted or weights or (armed and tonumber(armed) <= now) then return nil end
   for _, level in ipairs({'high', 'default', 'low'}) do
     if #entries < want then
       for _, entry in ipairs(call('LPOP', QUEUE .. level, want - #entries) or {}) do
@@ -70,9 +70,9 @@ if number == applied then
 end
 
 local late = settle(worker, 6)
-local armed, wanted = unpack(redis.call('HMGET', META, 'armed', 'wanted'))
+local armed, wanted, weights = unpack(redis.call('HMGET', META, 'armed', 'wanted', 'weights'))
 if armed and tonumber(armed) <= now then advance(100) end
-reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest, state[5], number)
+reserve(worker, tonumber(ARGV[3]), tonumber(ARGV[4]), digest, state[5], number, weights)
 local fence = #got > 0 and redis.call('HINCRBY', META, 'fence', #got) - #got + 1 or 0
 redis.call('HSET', WORKER .. worker, 'step', number, 'fence', fence, 'reserved', #got, 'alone', alone)
 if wanted then give_room() end

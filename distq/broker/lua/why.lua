@@ -113,6 +113,7 @@ found.workers = look_for_workers(found.due > 0 and (found.lane_kind and 'lane' o
 found.hosts = call('ZCOUNT', HOSTS, now, '+inf')
 found.keeper = living_keeper() or ''
 found.higher = higher_ready()
+found.weights = call('HGET', META, 'weights') or nil
 found.limit, found.policy = call('HGET', LIMITS, type), unpacked(call('HGET', FLOWS, type))
 found.override = unpacked(call('HGET', OVERRIDES, type))
 if found.override then found.override.declared.flow = unpacked(found.override.declared.flow) end

@@ -12,7 +12,7 @@ from tests.support.journal import running
 
 app = Distq("app")
 app.queue("mail", priority="high")
-app.queue("bulk", priority="low", result_ttl=60)
+app.queue("bulk", priority="low", result_ttl=60, weights={"high": 8, "default": 3, "low": 1})
 
 
 @app.task

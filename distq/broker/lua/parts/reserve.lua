@@ -1,4 +1,4 @@
--- part reserve: hands out up to `want` entries and `room` bytes, strictly by priority; within one: suspects (singly and
+-- part reserve: hands out up to `want` entries and `room` bytes, by priority, strictly if it has no weights (parts/weights.lua); within one: suspects (singly and
 -- alone in their process), then lanes whose limit allows, then the ready list.
 local MAX_EXAMINED = 500
 local got, messages, room, examined, alone = {}, {}, 0, 0, 0
@@ -120,8 +120,9 @@ local function take_from_lanes(level, want, digest, turn)
 end
 
 -- reserve: fills got, messages and alone (1: what was got is a suspect; 2: one waits for a worker that holds nothing).
--- `takes`: what the worker said when it registered (register.lua). `turn`: the number of its step. One command tells whether there is anything but ready lists.
-local function reserve(worker, want, bytes, digest, takes, turn)
+-- `takes`: what the worker said when it registered (register.lua). `turn`: the number of its step. `weights`: how the
+-- priorities share the queue; false: they are strict. One command tells whether there is anything but ready lists.
+local function reserve(worker, want, bytes, digest, takes, turn, weights)
   if want < 1 or takes == 'nothing' then return end
   room = bytes
   local takes_suspects, holds, has_lanes, has_kept_lanes, has_unstarted = false, false, false, false, false
@@ -137,27 +138,34 @@ local function reserve(worker, want, bytes, digest, takes, turn)
     has_kept_lanes = has_pauses or redis.call('EXISTS', LIMITS, FLOWS) > 0 or (has_lanes and redis.call('HEXISTS', META, 'apart') == 1)
   end
   has_kept_lanes = has_kept_lanes or #share_lanes > 0
-  for _, level in ipairs(LEVELS) do
+
+  -- Takes from one priority until so many are there. true: no other may follow.
+  local function take_from(level, want)
     if takes_suspects and redis.call('EXISTS', SUSPECTS .. level) == 1 then
       if holds or #got > 0 then
         alone = 2
-        if not holds then break end
+        if not holds then return true end
       else
         alone = take(SUSPECTS .. level, level, 1)
         redis.call('ZREM', WAKE_ALONE, 'w')
-        if alone == 1 then break end
+        if alone == 1 then return true end
       end
     end
-    if takes == 'suspects' then
-      if redis.call('EXISTS', QUEUE .. level) == 1 then break end
-    else
-      local takes_ready = takes ~= 'isolated' and takes ~= 'lanes'
-      -- Several types with slots could have all seats together, so the others are the first ones as often.
-      local ready_first = takes_ready and #share_lanes > 0 and now % 2 == 1
-      if has_lanes and not ready_first then take_from_lanes(level, want, digest, turn) end
-      if #got < want and takes_ready then take(QUEUE .. level, level, want - #got, has_kept_lanes) end
-      if has_lanes and ready_first and #got < want then take_from_lanes(level, want, digest, turn) end
-      if #got >= want or room <= 0 then break end
+    if takes == 'suspects' then return not weights and redis.call('EXISTS', QUEUE .. level) == 1 end
+    local takes_ready = takes ~= 'isolated' and takes ~= 'lanes'
+    -- Several types with slots could have all seats together, so the others are the first ones as often.
+    local ready_first = takes_ready and #share_lanes > 0 and now % 2 == 1
+    if has_lanes and not ready_first then take_from_lanes(level, want, digest, turn) end
+    if #got < want and takes_ready then take(QUEUE .. level, level, want - #got, has_kept_lanes) end
+    if has_lanes and ready_first and #got < want then take_from_lanes(level, want, digest, turn) end
+    return room <= 0
+  end
+
+  if weights then
+    share_out(weights, want, got, take_from)
+  else
+    for _, level in ipairs(LEVELS) do
+      if take_from(level, want) or #got >= want then break end
     end
   end
   if #got == 0 then return end

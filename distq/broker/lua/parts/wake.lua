@@ -45,12 +45,12 @@ local function mark_lanes()
   end
 end
 
--- A suspect is runnable while nothing of a higher priority is ready. Not every worker takes them, so they have a marker
+-- A suspect is runnable while nothing of a higher priority is ready, or where priorities have weights. Not every worker takes them, so they have a marker
 -- of their own.
 local function mark_suspects()
   for _, level in ipairs(LEVELS) do
     if redis.call('EXISTS', SUSPECTS .. level) == 1 then return redis.call('ZADD', WAKE_ALONE, 0, 'w') end
-    if redis.call('EXISTS', QUEUE .. level) == 1 then return end
+    if redis.call('EXISTS', QUEUE .. level) == 1 and redis.call('HEXISTS', META, 'weights') == 0 then return end
   end
 end
 
