@@ -1,6 +1,7 @@
 """The ledger: its two verbs, and the equation that holds at every instant, for a queue and for each of its types.
 
-    enqueued + replayed + corrected = completed + dead + cancelled + expired + waiting + scheduled + running
+    enqueued + replayed + arrived + corrected
+        = completed + dead + cancelled + expired + moved + waiting + scheduled + running
 
 What each event is: distq.states.EVENTS. The ledger holds a limited number of types; further ones count as OTHER.
 """

@@ -68,9 +68,14 @@ def audit_command(
 def _show(found: Distq, results: list[Findings], repair: bool) -> None:
     columns = ["enqueued", "completed", "dead", "cancelled", "expired", "alive", "missing"]
     numbers = [_numbers(result) for result in results]
-    for extra in ("corrected", "replayed"):
+    for extra, before in (
+        ("corrected", "completed"),
+        ("arrived", "completed"),
+        ("replayed", "completed"),
+        ("moved", "alive"),
+    ):
         if any(row[extra] for row in numbers):
-            columns.insert(1, extra)
+            columns.insert(columns.index(before), extra)
     rows = [(result.queue, *(row[column] for column in columns)) for result, row in zip(results, numbers, strict=True)]
     output.table(f"{found.name} at {found.broker.masked_url}", ("queue", *columns), rows, numbers=columns)
     for result in results:
