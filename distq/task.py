@@ -107,6 +107,17 @@ class Task(Generic[P, R, C]):
         """Raises TypeError for arguments that do not fit the function."""
         self._bind(args, kwargs)
 
+    def names_of(self, number: int) -> list[str]:
+        """The names of the parameters that so many positional arguments go to."""
+        kinds = inspect.Parameter
+        places = [
+            p.name
+            for p in self.signature.parameters.values()
+            if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+        ]
+        rest = next((p.name for p in self.signature.parameters.values() if p.kind is kinds.VAR_POSITIONAL), "")
+        return [*places[:number], *[rest] * (number - len(places))]
+
     def rule_for(self, error: BaseException, headers: Mapping[str, Any]) -> RetryRule:
         """The retry rule for this error: the nearest class in `retry_rules`, else the task's own budget."""
         for cls in type(error).__mro__:

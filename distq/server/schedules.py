@@ -143,5 +143,5 @@ def delete(request: Request, name: str) -> Response:
 
 
 def _told(site: Site, schedule: Schedule) -> dict[str, Any]:
-    told: dict[str, Any] = site.shown({**asdict(schedule), "state": schedule.state})
+    told: dict[str, Any] = site.shown_call({**asdict(schedule), "state": schedule.state})
     return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import resource
 import signal
@@ -88,6 +89,8 @@ def run(application: ASGIApp, listening: socket.socket, at_exit: Callable[[], No
     server.config.callback_notify = look
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them once more at its end: that must do nothing
         signal.signal(number, lambda number, frame: None)
+    gc.collect()
+    gc.freeze()  # the framework's many objects are not looked through again while somebody waits
     server.run(sockets=[listening])
 
 

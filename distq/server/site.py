@@ -95,6 +95,21 @@ class Site:
         """A value from the broker in what JSON knows, without what shall not be shown."""
         return _redacted(plain(value), self.config.redacted) if self.config.redacted else plain(value)
 
+    def shown_call(self, facts: Mapping[str, Any]) -> Any:
+        """The same for what has `type` and `args`: an argument that has only its place is hidden by the name of its
+        parameter; all are, where nobody here knows the names."""
+        args = facts.get("args")
+        if not self.config.redacted or not args:
+            return self.shown(facts)
+        name, version = untyped(str(facts.get("type", "")))
+        task = self.app.tasks.get(name)
+        names = task.names_of(len(args)) if task is not None and task.declaration.version == version else None
+        hidden = [
+            "***" if names is None or names[place].lower() in self.config.redacted else value
+            for place, value in enumerate(args)
+        ]
+        return self.shown({**facts, "args": hidden})
+
 
 def site_of(request: Request) -> Site:
     """The server that serves this request."""

@@ -174,7 +174,7 @@ def show(request: Request, id: str) -> Response:
     facts = describe(site.app, check_id(id))
     if facts["status"] == "unknown":
         raise unknown(id)
-    return answer(site.shown(facts))
+    return answer(site.shown_call(facts))
 
 
 class How(Strict):

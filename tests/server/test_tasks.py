@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,17 @@ def test_a_request_with_an_idempotency_key_makes_one_task_whenever_it_is_repeate
     assert web.post(TASKS, {"type": "add", "args": [1]}, {"Idempotency-Key": "x" * 256}).status == 400
 
 
+def test_many_requests_with_one_idempotency_key_at_once_make_one_task(web: Web, room: Room) -> None:
+    def ask(number: int) -> tuple[str, bool]:
+        made = web.as_(web.key).post(TASKS, {"type": "add", "args": [number]}, {"Idempotency-Key": "k"}).json
+        return made["id"], made["created"]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(40)))
+    assert len({id for id, _ in found}) == sum(created for _, created in found) == 1
+    assert room.redis.llen(room.key("QUEUE", "default")) == 1
+
+
 def test_a_key_may_have_a_limit(web: Web, room: Room) -> None:
     slow = web.as_("s" * 20)
     statuses = [slow.post(TASKS, {"type": "add", "args": [1]}).status for _ in range(8)]
@@ -341,6 +353,14 @@ def test_values_of_named_arguments_are_hidden(serve: Serve, work: Work) -> None:
     shown = web.get(f"{TASKS}/{made['id']}")
     assert "p1" not in shown.text
     assert "t1" not in shown.text
+    later = {"type": "log_in", "args": ["ann", "p2"], "delay": "1h"}
+    placed = web.post(TASKS, later).json["id"]
+    assert web.get(f"{TASKS}/{placed}").json["args"] == ["ann", "***"]
+    other = web.post(TASKS, {**later, "type": "log_in@7"}).json["id"]
+    assert web.get(f"{TASKS}/{other}").json["args"] == ["***", "***"], "nobody here knows their names"
+    assert web.post("/api/v1/schedules", {"name": "s", "when": "@daily", "type": "log_in", "args": ["ann", "p4"]}).json[
+        "args"
+    ] == ["ann", "***"]
 
 
 # -- cancelling and retrying -------------------------------------------------------------------------------------------

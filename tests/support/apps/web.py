@@ -58,6 +58,11 @@ def strict(user: str) -> str:
 def silent() -> None: ...
 
 
+@app.task
+def log_in(user: str, password: str) -> str:
+    return user
+
+
 maps = app.budget("maps", "60/m burst 10", "1000 bytes/m")
 model = app.budget("model", "60/m burst 10", per="user")
 
