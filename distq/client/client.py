@@ -32,6 +32,8 @@ Calls = Sequence[tuple[Any, ...] | list[Any] | Mapping[str, Any]]
 
 MOST_AT_ONCE = 1000
 """Calls in one request that is recognized when it is sent again."""
+LATER = (429, 502, 503, 504)
+"""Statuses of the server, and of proxies before it, after which the same is asked again."""
 _MISSING: Any = object()
 
 
@@ -111,7 +113,7 @@ class Client:
             except OSError as error:
                 time.sleep(turns.after(error))
                 continue
-            if reply.status not in (429, 503):
+            if reply.status not in LATER:
                 return _understood(reply, expected, path)
             time.sleep(turns.after(reply))
 
@@ -130,7 +132,7 @@ class Client:
             except OSError as error:
                 await asyncio.sleep(turns.after(error))
                 continue
-            if reply.status not in (429, 503):
+            if reply.status not in LATER:
                 return _understood(reply, expected, path)
             await asyncio.sleep(turns.after(reply))
 
@@ -199,10 +201,14 @@ def _once(options: Mapping[str, Any]) -> str | None:
 def _understood(reply: Reply, expected: tuple[int, ...], path: str) -> tuple[int, Any]:
     """The answer, if it is one of those. Raises the error that the calls of distq raise for the same."""
     told = reply.json()
+    if reply.status == 204 and reply.status in expected:
+        return reply.status, None
+    if not isinstance(told, dict):
+        raise DistqError(f"the answer {reply.status} is none of a distq server: does the address lead to one?")
     if reply.status in expected:
         return reply.status, told
-    detail = str(told.get("detail", "")) if isinstance(told, dict) else ""
-    errors = told.get("errors", []) if isinstance(told, dict) else []
+    detail = str(told.get("detail", ""))
+    errors = told.get("errors", [])
     field = str(errors[0].get("field", "")) if errors else ""
     said = f"{field}: {errors[0].get('message')}" if errors and field not in detail else detail
     if reply.status == 413:

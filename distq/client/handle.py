@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -53,7 +54,7 @@ class RemoteHandle:
 
     def cancel(self, *, running: bool = False, kill: bool = False) -> bool:
         """Ends the task if it still waits; with `running` or `kill` also if it runs. See `Handle.cancel`."""
-        return self._client.ask(*self._cancel(running, kill))[0] == 200
+        return self._client.ask(*self._cancel(running, kill), key=uuid.uuid4().hex)[0] == 200
 
     def reschedule(self, **change: Any) -> None:
         """Gives a task that waits another time, priority or queue: `delay=` (0: now), `eta=`, `priority=`, `queue=`.
@@ -74,7 +75,7 @@ class RemoteHandle:
 
     async def acancel(self, *, running: bool = False, kill: bool = False) -> bool:
         """`cancel()` for asyncio."""
-        return (await self._client.aask(*self._cancel(running, kill)))[0] == 200
+        return (await self._client.aask(*self._cancel(running, kill), key=uuid.uuid4().hex))[0] == 200
 
     async def areschedule(self, **change: Any) -> None:
         """`reschedule()` for asyncio."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from distq import (
     AlreadyEnqueued,
     BrokerUnavailable,
     ConfigurationError,
+    DistqError,
     NotWaiting,
     PayloadTooLarge,
     ResultNotKept,
@@ -232,3 +235,47 @@ def test_a_system_is_looked_after_for_threads_and_for_asyncio(client: Client, wo
         return found
 
     assert asyncio.run(main()) == [3.0, "no"]
+
+
+ODD = [
+    (404, b"<html>Not Found</html>", DistqError, "does the address lead to one"),
+    (200, b"<html>", DistqError, "does the address lead to one"),
+    (200, b"[]", DistqError, "does the address lead to one"),
+    (418, b"{}", DistqError, "the server says 418"),
+    (401, b"{}", ConfigurationError, "the server says 401"),
+    (502, b"<html>", BrokerUnavailable, "the server says 502"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "error", "said"), ODD)
+def test_what_is_no_distq_server_is_told_as_such(status: int, body: bytes, error: type[Exception], said: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Other) as other:
+        thread = threading.Thread(target=other.serve_forever, args=(0.01,))
+        thread.start()
+        client = Client(f"http://127.0.0.1:{other.server_port}", timeout=0.5)
+        try:
+            for ask in (client.result("x").status, client.api.queues):
+                with pytest.raises(error, match=said):
+                    ask()
+        finally:
+            client.close()
+            other.shutdown()
+            thread.join()
+
+
+def test_a_cancel_whose_answer_is_lost_has_cancelled(web: Web, room: Room) -> None:
+    with Proxy(f"redis://127.0.0.1:{web.port}") as proxy:
+        client = Client(proxy.url.replace("redis://", "http://").removesuffix("/0"), ADMIN, timeout=10)
+        handle = client.enqueue("echo", delay=3600)
+        with proxy.fault(CutReply(match="/cancel", times=1)):
+            assert handle.cancel()
+        client.close()
