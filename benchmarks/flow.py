@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from distq.broker.verdicts import Verdicts, verdict
 
 KEYS = (1, 10_000, 1_000_000)
 BACKLOG, TAKEN, AT_ONCE = 1_000_000, 20_000, 64
+IDLE_KEYS = 10_000
+OF_KEYS = re.compile(rb"}:(bucket|turns|blocked|waiters|lane):|}:(resumes|running|held|flowing)$")
 MANY, FEW = 100_000, 3
 LIMITED, CALLS = 1_000_000, 200
 RATE, BURST, SECONDS = 100, 10, 10
@@ -28,7 +31,7 @@ NOW_AND_FENCE = "local t = redis.call('TIME') return {t[1], t[2], redis.call('HG
 
 def flow(rounds: int) -> list[Figure]:
     """All of it."""
-    return [*_hand_over(rounds), *_behind_a_million(rounds), _fairness(rounds), *_rate(), _idle()]
+    return [*_hand_over(rounds), _left(), *_behind_a_million(rounds), _fairness(rounds), *_rate(), *_idle()]
 
 
 @contextmanager
@@ -72,6 +75,24 @@ def _per_task(number: int) -> float:
             verdicts = Verdicts(len(each), b"".join(each))
         wire.close()
         return (cpu_seconds([pid]) - before) / taken * 1e6
+
+
+def _left() -> Figure:
+    """How long something of keys is in the broker, when the last task of each has ended."""
+    with _place(2) as place:
+        before = set(place.client.scan_iter())
+        flow_tasks.bounded.delay_many((f"tenant {n}",) for n in range(IDLE_KEYS))
+        until(lambda: place.counted("completed", "bounded") == IDLE_KEYS, "all have run", within=300.0)
+        began = time.monotonic()
+        until(lambda: not _of_keys(place, before), "nothing is left", within=60.0)
+        took = time.monotonic() - began
+    what = f"nothing is left of {IDLE_KEYS:,} keys with a rate, a limit and turns"
+    return Figure(what, took, "s", "after the last task of each", at_most=60)
+
+
+def _of_keys(place: Room, before: set[bytes]) -> list[bytes]:
+    """What flows have and applications without flows have not."""
+    return [name for name in set(place.client.scan_iter(count=1000)) - before if OF_KEYS.search(name)]
 
 
 def _behind_a_million(rounds: int) -> list[Figure]:
@@ -150,7 +171,7 @@ def _most_in_a_second(seen: list[tuple[float, int]]) -> int:
     return most
 
 
-def _idle() -> Figure:
+def _idle() -> list[Figure]:
     """What a host does while all that waits is limited."""
     with room() as place:
         flow_tasks.app.rebind(place.url)
@@ -161,6 +182,8 @@ def _idle() -> Figure:
             pids = below({host.pid})
             used, sent = cpu_seconds(pids), len(sent_within(place.client, 10))
             share = (cpu_seconds(pids) - used) / 10 * 100
-    return Figure(
-        "all is limited, 4 processes", share, "% of a core", f"{sent / 10 / 4:.2f} commands/s each", at_most=1
-    )
+    what = "all that waits is limited, 4 processes"
+    return [
+        Figure(what, share, "% of a core", at_most=1),
+        Figure(what, sent / 10 / 4, "commands/s each", at_most=2),
+    ]

@@ -20,6 +20,11 @@ def works(tenant: str) -> None:
     time.sleep(0.002)
 
 
+@app.task(rate="20/s per tenant", max_running="2 per tenant", fair="tenant")
+def bounded(tenant: str) -> None:
+    """Nothing, for a tenant, in all ways at once."""
+
+
 @app.task(rate="100/s")
 def limited() -> None:
     """Nothing, at its rate."""

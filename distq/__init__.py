@@ -53,8 +53,9 @@ from distq.task import Task
 if typing.TYPE_CHECKING:
     from distq.budget import Budget, BudgetState
     from distq.controls import Limit, Pause, TypeLimits
+    from distq.gates import Gate
     from distq.schedules import Schedule
-    from distq.why import Gate, Why
+    from distq.why import Why
 
 __version__ = "0.1.0"
 
@@ -118,7 +119,7 @@ __all__ = [
 _LATER = {
     "Budget": "distq.budget",
     "BudgetState": "distq.budget",
-    "Gate": "distq.why",
+    "Gate": "distq.gates",
     "Limit": "distq.controls",
     "Pause": "distq.controls",
     "Schedule": "distq.schedules",

@@ -36,7 +36,7 @@ from tests.support.rules import check_rules
 
 EXAMPLES = int(os.environ.get("DISTQ_EXAMPLES", "0"))
 PROFILE = settings(
-    max_examples=EXAMPLES or 100,
+    max_examples=EXAMPLES or 70,
     stateful_step_count=40,
     derandomize=not EXAMPLES,
     deadline=None,

@@ -188,22 +188,76 @@ def test_what_is_set_is_said_with_what_is_declared(room: Room, app: Distq) -> No
 
 
 def test_enough_of_its_type_and_key_run(room: Room, app: Distq) -> None:
-    make(room, 2, "a", flow=flow(m=2, mk=2))
+    first = make(room, 2, "a", flow=flow(m=2, mk=2))
     b = make(room, 1, "b", flow=flow(m=2, mk=2))[0]
     a = make(room, 1, "a", flow=flow(m=2, mk=2))[0]
     worker = room.register(TYPES, flows={"job": {"m": 2, "mk": 2}})
     room.step(worker)
-    assert says(app.why(b), "max_running", "type job has 2 of 2 running") == {"running": 2, "most": 2}
+    assert says(app.why(b), "max_running", "type job has 2 of 2 running")["running"] == 2
     found = app.why(a)
-    says(found, "max_running_per_key", "key a has 2 of 2 running")
+    facts = says(found, "max_running_per_key", "key a has 2 of 2 running")
+    assert sorted(facts["who"]) == sorted(first)
 
 
 def test_it_comes_after_an_earlier_one_of_its_key(room: Room, app: Distq) -> None:
     first, second = make(room, 2, "a", flow=flow(o=1))
     worker = room.register(TYPES, flows={"job": {"o": 1}})
     room.step(worker)
+    says(app.why(second), "ordered", f"key a runs in order: {first} comes before it, and runs")
     room.step(worker, verdicts=[retried(first, 60_000)])
-    says(app.why(second), "ordered", "an earlier one of key a has not ended: they run in their order")
+    pattern = rf"key a runs in order: {first} comes before it, and waits for attempt 2 until \S+.* \(in .*\)"
+    assert says(app.why(second), "ordered", pattern)["id"] == first
+
+
+def test_the_only_place_is_taken(room: Room, app: Distq) -> None:
+    first, second = make(room, 2, "a", flow=flow(m=1))
+    worker = room.register(TYPES, flows={"job": {"m": 1}})
+    room.step(worker)
+    says(app.why(second), "max_running", f"type job has 1 of 1 running: {first}")
+
+
+def test_its_batch_fills(room: Room, app: Distq) -> None:
+    policy = {"n": 5, "w": 60_000}
+    id = make(room, 3, "", flow=flow(**policy))[1]
+    worker = room.register(TYPES, flows={"job": policy})
+    room.step(worker)
+    facts = says(app.why(id), "batch", r"its batch has 3 of 5 items, and starts in .* at the latest")
+    assert (facts["items"], facts["size"]) == (3, 5)
+    room.pass_time(60_001)
+    assert "batch" not in names(app.why(id))
+
+
+def test_it_is_debounced_and_unique(room: Room, app: Distq) -> None:
+    @app.task(type="job", unique="doc", debounce="1m", debounce_max="1h")
+    def job(doc: str) -> None: ...
+
+    id = job.delay("7").id
+    room.register()
+    found = app.why(id)
+    text = r"it is debounced: each further call moves that time to .* from then, to \S+.* at most"
+    assert says(found, "debounced", text)["debounce_ms"] == 60_000
+    assert (
+        says(found, "unique", "it is unique: until it starts, calls of its name.* mean this one")["until"] == "starts"
+    )
+
+
+def test_those_that_listen_lack_the_tag(room: Room, app: Distq) -> None:
+    @app.task(type="pdf", needs="gpu")
+    def pdf() -> None: ...
+
+    id = pdf.delay().id
+    room.register()
+    text = "1 worker listens to this queue, and it does not have the tag gpu that type pdf needs: start .* --tag gpu"
+    says(app.why(id), "needs", text)
+
+
+def test_a_newer_release_has_sent_it(room: Room, app: Distq) -> None:
+    id = room.enqueue()
+    raw = room.redis.hget(room.key("TASKS"), id)
+    room.redis.hset(room.key("TASKS"), id, raw[:23] + b"\x03" + raw[24:])
+    room.register()
+    text = "1 worker listens to this queue, and it does not read messages of version 3: a newer release has sent it"
+    says(app.why(id), "newer_message", text)
 
 
 def test_its_key_is_limited(room: Room, app: Distq) -> None:

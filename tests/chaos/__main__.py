@@ -1,6 +1,7 @@
 """`python -m tests.chaos [--minutes 3] [--seed N] [--server PROGRAM] [--out FILE]`: a storm, and its account.
 
-Exit code 1 if it is not clean. `--smoke` runs the older, smaller form instead, one host at a time.
+Exit code 1 if it is not clean. `--smoke` runs the older, smaller form instead, one host at a time; `--holders 50` kills
+those that have the only place of a type, so often.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from tests.chaos.account import written
+from tests.chaos.holders import holders
 from tests.chaos.page import publish
 from tests.chaos.smoke import Way, smoke
 from tests.chaos.storm import LANES, Storm
@@ -28,6 +30,9 @@ def main() -> int:
     parser.add_argument("--server", metavar="PROGRAM", help="the broker, if not the first one found")
     parser.add_argument("--out", type=Path, metavar="FILE", help="writes the account there too, as JSON")
     parser.add_argument("--publish", action="store_true", help="writes docs/reliability.json, and the page's figures")
+    parser.add_argument(
+        "--holders", type=int, metavar="KILLS", help="kills of those that have the only place of a type"
+    )
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--tasks", type=int, default=10_000, help="of --smoke")
     parser.add_argument("--seconds", type=float, default=0.005, help="of --smoke: how long a task takes")
@@ -37,6 +42,10 @@ def main() -> int:
         return _smoke(options)
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
+    if options.holders:
+        held = holders(options.holders, seed)
+        print(held, flush=True)
+        return _said(held.problems())
     minutes, lanes = options.minutes, tuple(options.lanes)
     account = Storm(seed, minutes * 60, options.hosts, options.rate, options.server, lanes).run()
     print(account, flush=True)

@@ -13,6 +13,8 @@ from typing import Any
 import msgpack
 
 from distq.message import parse
+from tests.chaos.gates import judge_gates
+from tests.chaos.producer import WITHDRAWN
 from tests.support.apps.storm import DELIVERIES
 from tests.support.journal import Journal
 from tests.support.room import Room
@@ -34,6 +36,9 @@ class Call:
     id: str | None = None
     error: str = ""
     cancelled: bool = False
+    gate: str = ""
+    """What bounds it: a type, and a key behind it."""
+    acked_at: float = 0.0
 
 
 @dataclass
@@ -49,6 +54,8 @@ class Run:
     pid: int
     started: float
     ended: float | None = None
+    is_refused: bool = False
+    """It gave its attempt back."""
 
 
 @dataclass
@@ -102,6 +109,8 @@ class Evidence:
     runs: dict[str, list[Run]]
     faults: list[Fault]
     endings: dict[str, Ending] = field(default_factory=dict)
+    joined: dict[str, str] = field(default_factory=dict)
+    """Label of a call -> id of the task that was there already."""
     twice: list[str] = field(default_factory=list)
     """Ids that ended in more than one way."""
     live: set[str] = field(default_factory=set)
@@ -115,7 +124,7 @@ class Evidence:
         """Runs of the same attempt, one after the other."""
         for runs in self.runs.values():
             for before, after in itertools.pairwise(runs):
-                if before.attempt == after.attempt or before.ended is None:
+                if (before.attempt == after.attempt and not before.is_refused) or before.ended is None:
                     yield before, after
 
     def explanation(self, before: Run, after: Run) -> Fault | None:
@@ -132,11 +141,11 @@ class Evidence:
         """Runs that began while the one before was alive, each with the fault that parted its host from the broker."""
         for runs in self.runs.values():
             for before, after in itertools.pairwise(runs):
-                if after.started < self._over(before):
+                if after.started < self.over(before):
                     parts = [fault for fault in self.faults if fault.parts and fault.explains(before, after)]
                     yield before, after, self._nearest(parts, before)
 
-    def _over(self, run: Run) -> float:
+    def over(self, run: Run) -> float:
         """Until when it surely was alive. What is killed may have died at once, although its killer hears of that
         later: on a busy machine by half a second."""
         if run.ended is not None:
@@ -152,10 +161,11 @@ class Evidence:
 def read(journal: Journal, producers: list[Path], faults: list[Fault], room: Room) -> Evidence:
     """Everything, when all has ended."""
     calls: dict[str, Call] = {}
+    joined: dict[str, str] = {}
     for file in producers:
         for line in file.read_text().splitlines() if file.exists() else ():
-            _note_call(calls, json.loads(line))
-    evidence = Evidence(calls, _runs(journal), faults)
+            _note_call(calls, joined, json.loads(line))
+    evidence = Evidence(calls, _runs(journal), faults, joined=joined)
     for runs in evidence.runs.values():
         for run in runs:
             call = calls.get(run.label)
@@ -165,12 +175,15 @@ def read(journal: Journal, producers: list[Path], faults: list[Fault], room: Roo
     return evidence
 
 
-def _note_call(calls: dict[str, Call], line: list[Any]) -> None:
+def _note_call(calls: dict[str, Call], joined: dict[str, str], line: list[Any]) -> None:
     word, label, *rest = line
     if word == "called":
-        calls[label] = Call(label, *rest)
+        kind, at, delay, gate = rest
+        calls[label] = Call(label, kind, at, delay, gate=gate)
     elif word == "acked":
-        calls[label].id = rest[0]
+        calls[label].id, calls[label].acked_at = rest
+    elif word == "joined":
+        joined[label] = rest[0]
     elif word == "raised":
         calls[label].error = rest[0]
     else:
@@ -186,6 +199,8 @@ def _runs(journal: Journal) -> dict[str, list[Run]]:
             run = Run(line.id, label, host, line.attempt, line.delivery, line.fence, line.pid, line.at)
             runs.setdefault(line.id, []).append(run)
             going[line.id, line.fence, line.pid] = run
+        elif line.event == "REFUSED":
+            going[line.id, line.fence, line.pid].is_refused = True
         else:
             going[line.id, line.fence, line.pid].ended = line.at
     for many in runs.values():
@@ -239,16 +254,21 @@ def judge(evidence: Evidence) -> dict[str, list[str]]:
         say("stuck", f"{id}, whose call raised")
     for id in evidence.twice:
         say("ended twice", id)
-    for before, after in evidence.repeated():
-        if evidence.explanation(before, after) is None:
-            say("repeated without a fault", f"{before}, {after}")
-    for before, after, fault in evidence.overlaps():
-        if fault is None:
-            say("overlap", f"{before}, {after}")
+    for kind, text in itertools.chain(_judge_runs(evidence), judge_gates(evidence)):
+        say(kind, text)
     labels = Counter(runs[0].label for runs in evidence.runs.values())
     for label in [label for label, number in labels.items() if number > 1]:
         say("one call, two tasks", label)
     return wrong
+
+
+def _judge_runs(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    for before, after in evidence.repeated():
+        if evidence.explanation(before, after) is None:
+            yield "repeated without a fault", f"{before}, {after}"
+    for before, after, fault in evidence.overlaps():
+        if fault is None:
+            yield "overlap", f"{before}, {after}"
 
 
 def _disagreements(evidence: Evidence, call: Call, ending: Ending, runs: list[Run]) -> Iterator[str]:
@@ -260,6 +280,8 @@ def _disagreements(evidence: Evidence, call: Call, ending: Ending, runs: list[Ru
             yield "the result is not that of the last hand-over"
     elif ending.word == "dead":
         yield from _wrong_death(call, ending, attempts)
+    elif ending.word == "cancelled" and call.kind == "in_order":
+        return  # between two attempts
     elif runs and evidence.explanation(runs[-1], replace(runs[-1], started=float("inf"))) is None:
         yield f"{ending.word}, but it ran"  # unless a fault took its verdict away: then it waited again, and ended so
     if call.cancelled and ending.word != "cancelled":
@@ -267,7 +289,8 @@ def _disagreements(evidence: Evidence, call: Call, ending: Ending, runs: list[Ru
     if call.kind == "flaky" and ending.word == "completed" and attempts != list(range(1, len(attempts) + 1)):
         yield "an attempt is missing"
     expected = {"cancelled": {"cancelled", "completed", "dead"}, "expiring": {"expired", "completed", "dead"}}
-    expected |= {"poison": {"dead"}, "hopeless": {"dead"}}
+    expected |= {"poison": {"dead"}, "hopeless": {"dead"}, "hasty": {"expired", "cancelled", "completed", "dead"}}
+    expected |= {kind: {"cancelled", "completed", "dead"} for kind in WITHDRAWN}
     if ending.word not in expected.get(call.kind, {"completed", "dead"}):
         yield "a wrong ending"
 

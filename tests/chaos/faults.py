@@ -9,11 +9,16 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
+from distq.errors import BrokerError
 from tests.chaos.evidence import DYING_S, Fault
+from tests.chaos.producer import KEYS
 from tests.chaos.stage import LEASE_S, Stage, Worker
 from tests.support import proxy
+from tests.support.apps.storm import app
+from tests.support.eventually import eventually
 from tests.support.host import children_of
 
 Undo = Callable[[], None]
@@ -32,6 +37,7 @@ class Faults:
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self._stage, self._chance = stage, chance
         self.record: list[Fault] = []
+        self._operators: list[Thread] = []
 
     def begin(self, kind: str) -> Begun | None:
         """None: there was nothing to do it to."""
@@ -241,6 +247,71 @@ class Faults:
     def _no_connection(self) -> Begun | None:
         return self._network("connections refused", proxy.Refuse(), seconds=self._chance.uniform(0.2, 2.0))
 
+    # -- those who operate it ----------------------------------------------------------------------------------------
+
+    def _pause_queue(self) -> Begun | None:
+        return self._operate(
+            "queue paused",
+            lambda: app.pause(queue="default"),
+            lambda: app.resume(queue="default"),
+        )
+
+    def _pause_type(self) -> Begun | None:
+        type = self._chance.choice(TYPES)
+        return self._operate("type paused", lambda: app.pause(type=type), lambda: app.resume(type=type))
+
+    def _pause_key(self) -> Begun | None:
+        type = self._chance.choice(sorted(KEYED))
+        key = f"k{self._chance.randrange(KEYS)}"
+        return self._operate(
+            "key paused",
+            lambda: app.pause(type=type, key=key),
+            lambda: app.resume(type=type, key=key),
+        )
+
+    def _lower_limit(self) -> Begun | None:
+        return self._operate(
+            "limit lowered",
+            lambda: app.limits.set("few_at_once", max_running=1),
+            lambda: app.limits.clear("few_at_once"),
+        )
+
+    def _limit_type(self) -> Begun | None:
+        """One that has none."""
+        return self._operate(
+            "type limited",
+            lambda: app.limits.set("noop", rate="200/s"),
+            lambda: app.limits.clear("noop"),
+        )
+
+    def _operate(self, kind: str, order: Callable[[], object], take_back: Callable[[], object]) -> Begun | None:
+        """In a thread, since the broker may not answer. It is taken back until that is done: else it would hold."""
+        app.rebind(self._stage.url)
+        fault, seconds = self._note(kind, is_harmless=True), self._chance.uniform(0.2, 2.0)
+
+        def work() -> None:
+            _is_done(order)
+            time.sleep(seconds)
+            eventually(lambda: _is_done(take_back), f"{kind}: taken back", within=120.0, every=0.2)
+            self._over(fault)
+
+        self._operators.append(Thread(target=work))
+        self._operators[-1].start()
+        return seconds, _nothing
+
+    def end(self) -> None:
+        """Waits until all that people have ordered is taken back."""
+        for thread in self._operators:
+            thread.join()
+
+
+def _is_done(order: Callable[[], object]) -> bool:
+    try:
+        order()
+    except BrokerError:
+        return False
+    return True
+
 
 def _children(worker: Worker) -> list[int]:
     return sorted(child for template in children_of(worker.host.supervisor) for child in children_of(template))
@@ -255,6 +326,10 @@ def _nothing() -> None:
     return
 
 
+TYPES = ("noop", "flaky", "few_at_once", "one_at_once", "in_order", "in_turn", "one_there", "budgeted", "batched")
+KEYED = ("at_its_rate", "one_at_once", "in_order", "in_turn", "batched")
+
+ON_OPERATORS = {"pause queue": 1, "pause type": 4, "pause key": 3, "lower limit": 2, "limit type": 1}
 ON_HOSTS = {
     "kill child": 8, "kill template": 2, "kill supervisor": 3, "kill host": 3, "term": 4, "stop child": 4,
     "stop host shortly": 3, "stop host for long": 2, "kill producer": 1,

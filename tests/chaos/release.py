@@ -21,6 +21,8 @@ class Release:
 
     name: str
     folder: Path
+    application: str = "tests.support.apps.storm"
+    """What its hosts and producers have: the last release knows no flows, so those wait for the working tree."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -28,7 +30,7 @@ class Release:
         return {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
 
 
-TREE = Release("tree", ROOT)
+TREE = Release("tree", ROOT, "tests.support.apps.storm_flows")
 
 
 def last_release(folder: Path) -> Release:

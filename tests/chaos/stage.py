@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import redis
+
 from distq.embedded import EmbeddedBroker
 from tests.chaos.release import TREE, Release, last_release
 from tests.support.apps.storm import HOST
@@ -96,8 +98,12 @@ class Stage:
     # -- the broker --------------------------------------------------------------------------------------------------
 
     def start_broker(self) -> None:
+        """One that keeps its data also if it is killed: with `everysec` it answers before it writes, up to two seconds,
+        while its disk is still busy with the sync before."""
         self.broker = EmbeddedBroker(self._folder / "data", port=self._port, program=self._program)
         self.broker.__enter__()
+        with redis.Redis(port=self._port) as client:
+            client.config_set("appendfsync", "always")
 
     def end_broker(self, number: signal.Signals) -> None:
         os.kill(self.broker.pid, number)
@@ -105,13 +111,13 @@ class Stage:
 
     # -- hosts and producers -----------------------------------------------------------------------------------------
 
-    def start_worker(self) -> Worker:
-        release = self._chance.choice((TREE, self.last))
+    def start_worker(self, release: Release | None = None) -> Worker:
+        release = release or self._chance.choice((TREE, self.last))
         processes, threads = self._chance.choice(SIZES)
         name = f"h{len(self.workers) + len(self.over)}"
         network = Proxy(self.url).__enter__()
         command = [
-            "run", "tests.support.apps.storm:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
+            "run", f"{release.application}:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
             "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
         ]  # fmt: skip
         more = {**release.environment, HOST: name}
@@ -125,7 +131,8 @@ class Stage:
         name = f"p{len(self.files)}"
         file = self._folder / f"{name}.calls"
         self.files.append(file)
-        command = [self.network.url, style, name, str(self._chance.getrandbits(32)), str(self._rate), str(file)]
+        seed = str(self._chance.getrandbits(32))
+        command = [release.application, self.network.url, style, name, seed, str(self._rate), str(file)]
         with (self._folder / f"{name}.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.producer", *command], cwd=release.folder,

@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import random
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import redis
 from distq.broker.audit import audit
 from tests.chaos import evidence
 from tests.chaos.account import Account, account
-from tests.chaos.faults import ON_BROKER, ON_HOSTS, ON_NETWORK, Begun, Faults, Undo
+from tests.chaos.faults import ON_BROKER, ON_HOSTS, ON_NETWORK, ON_OPERATORS, Begun, Faults, Undo
+from tests.chaos.release import TREE
 from tests.chaos.stage import STYLES, Stage
 from tests.support.apps.storm import app
 from tests.support.eventually import eventually
@@ -26,7 +28,9 @@ from tests.support.rules import check_rules
 DRAIN_S = 120.0
 """What is alive for so long after the last fault is stuck."""
 BETWEEN_S = (0.1, 1.5)
-LANES = ("hosts", "network", "broker")
+LANES = ("hosts", "network", "broker", "operators")
+OF_FLOWS = re.compile("}:(lane:|turns:|blocked:|waiters:|resumes|running|held|flowing|filling|uniques|named|unstarted)")
+"""Keys that are gone when all has ended."""
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Storm:
                 stage.start_producer(style)
             begun = time.monotonic()
             self._rage(stage, faults, random.Random(chance.random()))
+            faults.end()
             stage.end_producers()
             drained = self._drain(stage)
             problems = stage.end_workers()
@@ -89,6 +94,7 @@ class Storm:
             "hosts": Lane(ON_HOSTS, random.Random(chance.random()), now + 0.5, most=3),
             "network": Lane(ON_NETWORK, random.Random(chance.random()), now + 1.0, most=2),
             "broker": Lane(ON_BROKER, random.Random(chance.random()), now + 2.0, (1.0, 4.0)),
+            "operators": Lane(ON_OPERATORS, random.Random(chance.random()), now + 1.5, (0.5, 3.0), most=2),
         }
         lanes = [all_lanes[name] for name in self.lanes]
         while (now := time.monotonic()) < until:
@@ -127,6 +133,7 @@ class Storm:
 
         with contextlib.suppress(AssertionError):
             stage.producers.clear()
+            stage.start_worker(TREE)  # what the last release does not know waits for this one
             eventually(done, "everything has ended", within=DRAIN_S, every=0.05)
         return time.monotonic() - begun
 
@@ -140,6 +147,7 @@ def _audit(stage: Stage) -> list[str]:
     except AssertionError as error:
         wrong.append(f"a rule does not hold: {error}")
     app.rebind(stage.url)
+    wrong += [f"{name} is left of flows" for name in stage.room.all_keys() if OF_FLOWS.search(name)]
     found = audit(app.broker, "default")
     if not found.is_balanced:
         wrong.append(f"the audit: {found.difference} missing, strays {found.numbers()}")

@@ -76,3 +76,62 @@ def test_what_is_alive_is_stuck_and_two_endings_are_one_too_many() -> None:
     twice = evidence([ONCE], ending=Ending("completed", 5))
     twice.twice = ["a"]
     assert list(judge(twice)) == ["ended twice"]
+
+
+def two(gate: str, *runs: Run, acked_at: tuple[float, float] = (1.5, 1.6)) -> Evidence:
+    """Two calls that are bounded by one gate, one before the other, and their runs."""
+    calls = [
+        Call(f"p-{n}", gate.partition(" ")[0], at, 0.0, id, gate=gate, acked_at=at + 0.1)
+        for n, id, at in zip((1, 2), "ab", (acked_at[0] - 0.1, acked_at[1]), strict=True)
+    ]
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.id, []).append(run)
+    last = {id: max(run.fence for run in of_one) for id, of_one in found.items()}
+    endings = {id: Ending("completed", fence) for id, fence in last.items()}
+    return Evidence({call.label: call for call in calls}, found, [STOP], endings)
+
+
+A = Run("a", "p-1", "h0", 1, 1, 5, 100, 2.0, 3.0)
+A_AGAIN = Run("a", "p-1", "h1", 1, 1, 7, 200, 6.0, 6.5)
+A_GOES_ON = Run("a", "p-1", "h0", 1, 1, 5, 100, 2.0, 9.0)
+B = Run("b", "p-2", "h1", 1, 1, 6, 200, 4.0, 5.0)
+B_EARLY = Run("b", "p-2", "h1", 1, 1, 6, 200, 2.5, 5.0)
+B_LATE = Run("b", "p-2", "h1", 1, 1, 9, 200, 7.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        two("one_at_once k", A, B),
+        two("few_at_once", A, B_EARLY),
+        two("one_at_once k", A_GOES_ON, A_AGAIN, B_LATE),
+        two("in_order k", A, B),
+        two("in_order k", B, A_AGAIN, acked_at=(1.5, 1.4)),
+        two("one_there k", A, B, acked_at=(1.5, 3.5)),
+    ],
+    ids=["in turn", "two may", "another has taken its place", "in order", "called at the same time", "over before"],
+)
+def test_limits_that_held_are_clean(clean: Evidence) -> None:
+    assert judge(clean) == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        (two("one_at_once k", A, B_EARLY), "too many at once"),
+        (two("one_at_once k", A_GOES_ON, B), "too many at once"),
+        (two("in_order k", A, A_AGAIN, B), "out of order"),
+        (two("one_there k", A, B), "two of one name"),
+    ],
+    ids=["together", "although its host was lost", "before it ran again", "while it waits"],
+)
+def test_limits_that_did_not_hold_are_noticed(wrong: Evidence, kind: str) -> None:
+    assert kind in judge(wrong)
+
+
+def test_a_task_that_a_call_has_met_is_not_lost() -> None:
+    met = two("one_there k", A, acked_at=(1.5, 1.6))
+    del met.calls["p-2"]
+    met.joined = {"p-3": "c"}
+    assert list(judge(met)) == ["lost"]

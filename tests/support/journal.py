@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distq import current
+from distq.context import Context
 
 PLACE = "DISTQ_TEST_JOURNAL"
 """Environment variable with the file's path."""
@@ -28,9 +29,9 @@ class Line(NamedTuple):
     label: str
 
 
-def write(event: str, label: str = "") -> None:
-    """Called in a handler. One append of one line: whole, or not there."""
-    context = current()
+def write(event: str, label: str = "", context: Context | None = None) -> None:
+    """Called in a handler. One append of one line: whole, or not there. `context`: of one item of a batch."""
+    context = context or current()
     line = (
         f"{context.id} {context.attempt} {context.delivery} {context.fence} {os.getpid()} {event} "
         f"{time.clock_gettime_ns(time.CLOCK_MONOTONIC)} {label}\n"
@@ -43,13 +44,13 @@ def write(event: str, label: str = "") -> None:
 
 
 @contextmanager
-def running(label: str = "") -> Iterator[None]:
+def running(label: str = "", context: Context | None = None) -> Iterator[None]:
     """START before, END after, also when it raises."""
-    write("START", label)
+    write("START", label, context)
     try:
         yield
     finally:
-        write("END", label)
+        write("END", label, context)
 
 
 class Journal:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
+from typing import Any, cast
 
 import msgpack
 
@@ -250,7 +252,20 @@ ALL = (
 )  # fmt: skip
 
 
+class _Still:
+    """A room in which nothing moves: its lists and keys are read once for all rules."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.lists = cache(room.lists)
+        self.all_keys = cache(room.all_keys)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._room, name)
+
+
 def check_rules(room: Room) -> None:
     """All of them."""
+    still = cast("Room", _Still(room))
     for check in ALL:
-        check(room)
+        check(still)

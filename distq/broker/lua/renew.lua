@@ -1,27 +1,44 @@
 -- renew: live worker -> live worker
 -- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age, shelves that
--- are over, what is left of tasks in lanes that nobody takes from.
+-- are over, what is left of tasks in lanes that nobody takes from, and by other releases.
 -- KEYS prefix
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake flow shelves endings lanes room
-local LANES_SWEPT, GHOSTS_SWEPT = 10, 50
+-- uses clock keeper head limit wake flow shelves unique endings lanes room
+local LANES_SWEPT, GHOSTS_SWEPT, LEFT_SWEPT = 10, 50, 20
 
 -- Ghosts go when a worker takes from their list. Those of a type that no worker knows go here, from the front.
+local function sweep_ghosts(level, lane)
+  local list = LANE .. level .. ':' .. lane
+  for _ = 1, GHOSTS_SWEPT do
+    local first = redis.call('LINDEX', list, 0)
+    if not first or redis.call('SREM', GHOSTS .. level, first) == 0 then break end
+    redis.call('LPOP', list)
+  end
+  leave_empty_lane(level, lane)
+end
+
 local function sweep_lanes()
   for _, level in ipairs(LEVELS) do
     if redis.call('EXISTS', GHOSTS .. level) == 1 then
       for _, lane in ipairs(redis.call('SRANDMEMBER', LANES_AT .. level, LANES_SWEPT)) do
-        local list = LANE .. level .. ':' .. lane
-        local is_flow = redis.call('HGET', LANES, lane) == 'flow'
-        if is_flow then flows().first_open(level, lane) end
-        for _ = 1, is_flow and 0 or GHOSTS_SWEPT do
-          local first = redis.call('LINDEX', list, 0)
-          if not first or redis.call('SREM', GHOSTS .. level, first) == 0 then break end
-          redis.call('LPOP', list)
-        end
-        leave_empty_lane(level, lane)
+        if redis.call('HGET', LANES, lane) == 'flow' then flows().first_open(level, lane) else sweep_ghosts(level, lane) end
+      end
+    end
+  end
+  if redis.call('EXISTS', FLOWING) == 1 then flows().mend() end
+end
+
+-- Another release ends a task without knowing that it has a place among those that run, or a name. Some are looked at.
+local function sweep_what_is_left()
+  for _, place in ipairs({HELD, NAMED, UNSTARTED}) do
+    local entries = redis.call('EXISTS', place) == 1 and redis.call('HRANDFIELD', place, LEFT_SWEPT) or {}
+    for _, entry in ipairs(entries) do
+      if redis.call('HEXISTS', TASKS, entry) == 0 then
+        let_go(entry)
+        free_name(entry, NAMED)
+        free_name(entry, UNSTARTED)
       end
     end
   end
@@ -62,6 +79,7 @@ end
 trim_dead()
 sweep_shelves()
 sweep_lanes()
+sweep_what_is_left()
 give_room()
 mark()
 local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()

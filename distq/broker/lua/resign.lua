@@ -8,7 +8,7 @@ local host = ARGV[1]
 redis.call('ZREM', HOSTS, host)
 redis.call('DEL', CONTROL .. host)
 if redis.call('HGET', META, 'keeper') ~= host then return '' end
-redis.call('HDEL', META, 'keeper', 'keeper_until', 'keeper_lease')
+redis.call('HDEL', META, 'keeper', 'keeper_until', 'keeper_lease', 'keeper_again')
 local next_host = redis.call('ZRANGEBYSCORE', HOSTS, now, '+inf', 'LIMIT', 0, 1)[1]
 if not next_host then return '' end
 redis.call('ZADD', CONTROL .. next_host, 0, 'tick')

@@ -1,11 +1,11 @@
 -- why: (read only)
 -- All that decides whether a live task runs now: where it waits and behind what, what is paused, which limits hold and how
--- far they are used, who could run it. What follows from it is said in distq/why.py.
+-- far they are used, who could run it. What follows from it is said in distq/gates.py.
 -- KEYS prefix
 -- ARGV id
 -- returns {state as look.lua says it, result element | false, msgpack map of what is known of a live task | false}
 -- uses clock head keeper limit shelves results
-local MOST_AHEAD, MOST_WORKERS = 10000, 1000
+local MOST_AHEAD, MOST_WORKERS, MOST_HELD, MOST_NAMED = 10000, 1000, 1000, 3
 local call = redis.call
 local id = ARGV[1]
 local element = result_of(id)
@@ -105,6 +105,25 @@ local function budgets()
   return all
 end
 
+-- Who has the places of a gate: {id, attempts that have ended, when its next one comes | 0}, some of them.
+local function holders(gate)
+  local who, cursor, looked = {}, '0', 0
+  repeat
+    local page = call('HSCAN', HELD, cursor, 'COUNT', 200)
+    cursor = page[1]
+    for i = 1, #page[2], 2 do
+      looked = looked + 1
+      for _, held in ipairs(unpacked(page[2][i + 1]) or {}) do
+        local message = held == gate and #who < MOST_NAMED and call('HGET', TASKS, page[2][i])
+        if message then
+          who[#who + 1] = {id_of(page[2][i]), read_head(message).attempt, tonumber(call('ZSCORE', DELAYED, page[2][i]) or 0)}
+        end
+      end
+    end
+  until cursor == '0' or looked >= MOST_HELD or #who == MOST_NAMED
+  return who
+end
+
 found.due = tonumber(call('ZSCORE', DELAYED, entry) or 0)
 found.worker = found.due == 0 and holder() or nil
 found.place, found.ahead = 'none', 0
@@ -119,10 +138,16 @@ found.override = unpacked(call('HGET', OVERRIDES, type))
 if found.override then found.override.declared.flow = unpacked(found.override.declared.flow) end
 found.holds = call('HEXISTS', HELD, entry) == 1
 found.running, found.running_key = tonumber(call('HGET', RUNNING, type) or 0), tonumber(call('HGET', RUNNING, own) or 0)
+found.who = not found.holds and found.running > 0 and holders(type) or {}
+found.who_key = not found.holds and found.running_key > 0 and holders(own) or {}
+found.unstarted = call('HGET', UNSTARTED, entry)
+found.named = found.unstarted or call('HGET', NAMED, entry)
 found.bucket = tonumber(call('GET', BUCKET .. own) or 0)
 found.budgets = budgets()
 if found.place == 'lane' and found.lane_kind == 'flow' then
   found.turn, found.turns = call('ZRANK', TURNS .. at, h.key), call('ZCARD', TURNS .. at)
   found.waits = call('HGET', BLOCKED .. at, ':' .. h.key)
+  found.items = call('LLEN', LANE .. h.level .. ':' .. lane)
+  found.filling = tonumber(call('HGET', FILLING, table.concat({h.level, flow, h.key}, ' ')) or 0)
 end
 return {found.due > 0 and 'scheduled' or found.worker and 'running' or 'queued', false, cmsgpack.pack(found)}

@@ -17,6 +17,12 @@ def two_at_once(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@app.task(max_running=1, retries=0)
+def alone(seconds: float) -> None:
+    with running("alone"):
+        time.sleep(seconds)
+
+
 @app.task(max_running=[3, "1 per tenant"])
 def one_of_each(tenant: str, seconds: float) -> None:
     with running(tenant):

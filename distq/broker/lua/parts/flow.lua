@@ -15,7 +15,7 @@ local function is_paused(h)
 end
 
 local function make_flows()
-  local F, call, policies, changed, limits = {}, redis.call, {}, {}, {}
+  local F, call, policies, changed, limits, granted = {}, redis.call, {}, {}, {}, {}
   local pauses, fills = call('EXISTS', PAUSED) == 1, call('EXISTS', FILLING) == 1
 
   local function policy_of(type)
@@ -40,7 +40,7 @@ local function make_flows()
 
   local function count_waiting(level, flow, by)
     local field = level .. ' ' .. flow
-    if call('HINCRBY', FLOWING, field, by) == 0 then call('HDEL', FLOWING, field) end
+    if call('HINCRBY', FLOWING, field, by) <= 0 then call('HDEL', FLOWING, field) end -- below 0: see F.mend
   end
 
   -- A lane comes back one turn behind the one whose turn it is: with a task now and then it gets no more than its share.
@@ -57,11 +57,17 @@ local function make_flows()
     if call('EXISTS', turns) == 0 then call('SREM', LANES_AT .. level, flow) end
   end
 
+  local function forget_waiter(member, gate)
+    if gate == '' then call('ZREM', RESUMES, member) else call('SREM', WAITERS .. gate, member) end
+  end
+
   -- `field`: "g", or ":" and the key of a lane. `gate`: what it waits for, or "" for a time.
   local function block(level, flow, field, gate, resumes)
     if field == 'g' then call('SREM', LANES_AT .. level, flow) else leave(level, flow, string.sub(field, 2)) end
-    call('HSET', BLOCKED .. level .. ':' .. flow, field, gate)
-    local member = table.concat({level, flow, field}, ' ')
+    local blocked, member = BLOCKED .. level .. ':' .. flow, table.concat({level, flow, field}, ' ')
+    local before = call('HGET', blocked, field) -- another release does not know that, and says that it can run
+    if before and before ~= gate then forget_waiter(member, before) end
+    call('HSET', blocked, field, gate)
     if gate == '' then
       call('ZADD', RESUMES, resumes, member)
       announce(resumes)
@@ -75,8 +81,7 @@ local function make_flows()
     local gate = call('HGET', blocked, field)
     if not gate then return end
     call('HDEL', blocked, field)
-    local member = table.concat({level, flow, field}, ' ')
-    if gate == '' then call('ZREM', RESUMES, member) else call('SREM', WAITERS .. gate, member) end
+    forget_waiter(table.concat({level, flow, field}, ' '), gate)
     if field ~= 'g' then
       local key = string.sub(field, 2)
       if call('EXISTS', lane_list(level, flow, key)) == 1 then join(level, flow, key) end
@@ -132,6 +137,42 @@ local function make_flows()
       join(h.level, h.flow, h.key)
     end
     if holds then unblock(h.level, h.flow, 'g') end
+  end
+
+  -- A release that does not see lanes of keys takes what is in them for lost, and puts it where it would wait.
+  function F.is_elsewhere(entry, h)
+    if granted[entry] or call('ZSCORE', DELAYED, entry) then return true end
+    for _, worker in ipairs(call('ZRANGE', LEASES, 0, -1)) do
+      if call('LPOS', PROCESSING .. worker, entry) then return true end
+    end
+    local flow, lane = lane_of_type(h)
+    return (call('LPOS', SUSPECTS .. h.level, entry) or call('LPOS', LANE .. h.level .. ':' .. lane, entry)
+      or call('LPOS', lane_list(h.level, flow, HELD_BACK), entry)) and true or false
+  end
+
+  -- The lane without a key holds what is not of this flow yet: its type has become one, or a release that knows no flows has
+  -- put there what it recovered, or whose time had come. It goes where it belongs. How many there were?
+  local function take_in(level, flow)
+    local list = lane_list(level, flow, '')
+    local number = call('LLEN', list)
+    if number == 0 or call('HEXISTS', BLOCKED .. level .. ':' .. flow, ':') == 1
+        or call('ZSCORE', TURNS .. level .. ':' .. flow, '') then return 0 end
+    if number > PER_LOOK or string.sub(flow, 1, 3) ~= 'v2/' then
+      count_waiting(level, flow, number)
+      join(level, flow, '')
+      return number
+    end
+    for _, entry in ipairs(call('LPOP', list, number)) do
+      local message = call('HGET', TASKS, entry)
+      local h = message and read_head(message)
+      if not message then
+        call('SREM', GHOSTS .. level, entry)
+      elseif not F.is_elsewhere(entry, h) then
+        h.flow = flow
+        F.enter(entry, h, 'RPUSH')
+      end
+    end
+    return number
   end
 
   -- Buckets of keys and budgets: tat_us, as in parts/limit.lua, in a key that ends when the bucket is full again.
@@ -273,6 +314,7 @@ local function make_flows()
     local turns, type = TURNS .. level .. ':' .. flow, type_of_flow(flow)
     for _ = 1, PER_LOOK do
       local key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES'))
+      if not key and take_in(level, flow) > 0 then key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES')) end
       if not key then
         call('SREM', LANES_AT .. level, flow)
         return nil
@@ -342,6 +384,7 @@ local function make_flows()
   function F.grant(level, flow, place, entry, h)
     local type = type_of_flow(flow)
     local policy = policy_of(type)
+    granted[entry] = true
     pop(level, flow, place, 1 / h.weight)
     local limit = limit_of(type)
     if limit then take_tokens(type, limit, 1) end
@@ -429,16 +472,38 @@ local function make_flows()
     F.begin(flow)
   end
 
+  local function begin_at(level, flow)
+    take_in(level, flow)
+    local at = level .. ':' .. flow
+    if call('EXISTS', TURNS .. at) == 1 and call('HEXISTS', BLOCKED .. at, 'g') == 0 then call('SADD', LANES_AT .. level, flow) end
+  end
+
   -- The lane of a type becomes a flow, with what waits in it.
   function F.begin(flow)
     if call('HGET', LANES, flow) == 'flow' then return end
     call('HSET', LANES, flow, 'flow')
-    for _, level in ipairs(LEVELS) do
-      local waiting = call('LLEN', lane_list(level, flow, ''))
-      if waiting > 0 then
-        count_waiting(level, flow, waiting)
-        join(level, flow, '')
-      end
+    for _, level in ipairs(LEVELS) do begin_at(level, flow) end
+  end
+
+  -- Where the lane without a key is the only one, what other releases have put there or taken is counted again.
+  local function recount(level, flow, counted)
+    local at = level .. ':' .. flow
+    local turns = call('ZRANGE', TURNS .. at, 0, 1)
+    if (turns[1] or '') ~= '' or turns[2] or call('HLEN', BLOCKED .. at) > 2 then return end
+    for _, field in ipairs(call('HKEYS', BLOCKED .. at)) do
+      if field ~= 'g' and field ~= ':' then return end
+    end
+    local number = call('LLEN', lane_list(level, flow, ''))
+    if number ~= counted then count_waiting(level, flow, number - counted) end
+  end
+
+  -- Releases that know no flows forget a lane that seems empty, and count nothing: all are looked at again.
+  function F.mend()
+    for _, field in ipairs(call('HKEYS', FLOWING)) do
+      local level, flow = string.match(field, '^(%S+) (%S+)$')
+      call('HSET', LANES, flow, 'flow')
+      begin_at(level, flow)
+      recount(level, flow, tonumber(call('HGET', FLOWING, field) or 0))
     end
   end
 
@@ -490,6 +555,13 @@ local function make_flows()
   end
 
   return F
+end
+
+-- A release that knows no flows forgets one whose lane without a key is empty, or parks what it does not know there.
+local function is_flow_again(h)
+  if h.flow == h.type or redis.call('HEXISTS', FLOWS, limited_type(h.type)) == 0 then return false end
+  flows().begin(h.flow)
+  return true
 end
 
 local made

@@ -25,7 +25,7 @@ local function make_ready(entry, h, push)
     redis.call(push, SUSPECTS .. h.level, entry)
   else
     local kind = redis.call('HGET', LANES, h.flow)
-    if kind == 'flow' then
+    if kind == 'flow' or is_flow_again(h) then
       flows().enter(entry, h, push)
     elseif kind then
       enter_lane(entry, h.flow, kind, h.level, push)

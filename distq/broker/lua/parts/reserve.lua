@@ -17,6 +17,8 @@ local function is_kept_back(entry, message, has_kept_lanes)
     finish(entry, h, 'expired', 'expires')
   elseif has_pauses and is_paused(h) then
     flows().hold(entry, h)
+  elseif has_kept_lanes and is_flow_again(h) then
+    if not flows().is_elsewhere(entry, h) then make_ready(entry, h, 'RPUSH') end
   elseif has_kept_lanes and is_kept_lane(redis.call('HGET', LANES, h.flow)) then
     make_ready(entry, h, 'RPUSH')
   else
@@ -88,9 +90,10 @@ local function take_from_flow(level, flow, want)
   F.count_taken(level, flow, taken)
 end
 
--- A plain lane that came to be after its type was paused.
+-- A plain lane that came to be after its type was paused, or that another release has forgotten to be a flow.
 local function has_to_be_flow(lane)
-  return string.sub(lane, 1, 3) == 'v2/' or redis.call('HEXISTS', PAUSED, type_of_flow(lane)) == 1
+  if string.sub(lane, 1, 3) == 'v2/' and redis.call('HEXISTS', FLOWS, type_of_flow(lane)) == 1 then return true end
+  return has_pauses and (string.sub(lane, 1, 3) == 'v2/' or redis.call('HEXISTS', PAUSED, type_of_flow(lane)) == 1)
 end
 
 -- Each lane is the first one by turns: that may take all that is wanted.
@@ -99,8 +102,12 @@ local function take_from_lanes(level, want, digest, turn)
   for i = 1, #share_lanes do lanes[#lanes + 1] = share_lanes[i] end
   for ahead = 1, #lanes do
     local lane = lanes[(turn + ahead) % #lanes + 1]
-    if has_pauses and has_to_be_flow(lane) then flows().begin(lane) end
-    if #got < want and redis.call('HGET', LANES, lane) == 'flow' then
+    local is_flow = redis.call('HGET', LANES, lane) == 'flow'
+    if not is_flow and has_to_be_flow(lane) then
+      flows().begin(lane)
+      is_flow = true
+    end
+    if #got < want and is_flow then
       local before, share = #got, share_of[lane]
       take_from_flow(level, lane, share and math.min(want, before + share.free) or want)
       if share then share.free = share.free - (#got - before) end
