@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from distq import BrokerUnavailable, TaskCancelled
+from distq.broker import transfer
 from distq.broker.cluster import slot_of
+from distq.broker.moves import Change
 from distq.result import Handle
 from tests.support.apps.queues import app, deadly, limited, work
 from tests.support.cluster import Cluster, Node
@@ -184,3 +186,18 @@ def test_a_child_is_killed_from_outside(start_anywhere: Start, cluster: Cluster,
 def test_the_slot_of_a_key_is_that_of_its_hash_tag(cluster: Cluster) -> None:
     for name in (b"foo", b"distq:{shop/default}:tasks", b"a{}b", b"{x}{y}", "ключ".encode(), b"}{"):
         assert slot_of(name) == cluster.nodes[0].say("CLUSTER", "KEYSLOT", name)
+
+
+def test_tasks_go_to_queues_on_other_nodes(cluster: Cluster, start_anywhere: Start) -> None:
+    """And a host ends what somebody has begun."""
+    handles = work.delay_many([()] * 10)
+    for handle in handles:
+        handle.reschedule(queue="bulk")
+    broker, begun = app.broker, work.delay()
+    source, target = broker.prefix("default"), broker.open("mail")
+    broker.run(transfer.expect(target, "t1", "default", [begun.id]))
+    broker.run(transfer.depart(source, "t1", "mail", Change(), [begun.id]))
+    assert {app.result(handle.id).status() for handle in (*handles, begun)} == {"queued"}
+    start_anywhere("queues", "--lease", "1s", broker=cluster.url, processes=1)
+    assert {app.result(handle.id).get(timeout=40) for handle in handles} == {"bulk"}
+    assert app.result(begun.id).get(timeout=40) == "mail"
