@@ -44,6 +44,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 CALLS = st.lists(
     st.one_of(
         st.tuples(st.just("enqueue"), st.sampled_from("abc"), st.integers(1, 3)),
+        st.tuples(st.just("expiring"), st.sampled_from("abc"), st.integers(1, 3)),
         st.tuples(st.just("step"), st.integers(0, 1), st.integers(1, 4)),
         st.tuples(st.just("end"), st.sampled_from(["complete", "retry", "retry", "snooze", "bury", "release"]),
                   st.integers(0, 9)),
@@ -67,15 +68,21 @@ class Flow:
     workers: list[Worker] = field(default_factory=list)
     held: dict[str, Worker] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
+    hours: int = 0
+    expires: dict[str, int] = field(default_factory=dict)
+    """The hour after which an id that waits is over."""
     grants: Counter[str] = field(default_factory=Counter)
     """Per key since the bucket was last known to be full."""
 
     def register(self) -> None:
         self.workers.append(self.room.register(["job", "v2/job"], flows={"job": self.policy}, takes="all"))
 
-    def enqueue(self, key: str, number: int) -> None:
+    def enqueue(self, key: str, number: int, **options: Any) -> None:
         for _ in range(number):
-            self.keys[self.room.enqueue(key=key, flow=msgpack.packb(self.policy))] = key
+            id = self.room.enqueue(key=key, flow=msgpack.packb(self.policy), **options)
+            self.keys[id] = key
+            if options:
+                self.expires[id] = self.hours + 1
 
     def step(self, which: int, want: int, verdicts: list[bytes] | None = None) -> list[str]:
         worker = self.workers[which]
@@ -124,7 +131,9 @@ class Flow:
 
     def move(self, priority: int | None, which: int) -> None:
         """To a later time; and what is in order back again, to the end of its key."""
-        waiting = [id for id in self.keys if id not in self.held]
+        waiting = [
+            id for id in self.keys if id not in self.held and id not in self.expires
+        ]  # they would be over by then
         if not waiting:
             return
         id, is_ordered = waiting[which % len(waiting)], "o" in self.policy
@@ -159,7 +168,7 @@ class Flow:
         if "o" in self.policy:
             mine = [other for other, key in self.keys.items() if key == self.keys[id]]
             for other in mine[: mine.index(id)]:
-                assert self.room.where(other) in ("completed", "dead", "cancelled", "none")
+                assert self.room.where(other) in ("completed", "dead", "cancelled", "expired", "none")
 
     def drain(self) -> None:
         """Whatever happened before: in time everything is handed over and ends."""
@@ -179,7 +188,12 @@ class Flow:
 
     def pass_time(self, hours: int) -> None:
         self.room.pass_time(hours * HOUR + 1)
+        self.hours += hours
         self.room.tick()
+        over = {id for id, hour in self.expires.items() if hour <= self.hours and id not in self.held}
+        for id in over:
+            assert self.room.where(id) in ("expired", "completed", "dead", "cancelled", "none"), "its time is over"
+        self.suspects -= over
         self.grants = Counter({key: max(0, number - hours) for key, number in self.grants.items()})
 
 
@@ -196,6 +210,8 @@ def test_whatever_happens_a_flow_keeps_what_it_promises(room: Room, name: str) -
             match what:
                 case "enqueue":
                     flow.enqueue(how, number)
+                case "expiring":
+                    flow.enqueue(how, number, expires_in=HOUR)
                 case "step":
                     flow.step(how, number)
                 case "end":

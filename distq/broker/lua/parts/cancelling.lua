@@ -18,7 +18,7 @@ local function cancel_task(entry, message, who, mode, call)
       redis.call('PEXPIRE', control, 60000)
       return 'ordered'
     end
-    redis.call('SADD', GHOSTS .. h.level, entry)
+    leave_list(entry, h)
   end
   finish(entry, h, 'cancelled', who, call)
   return 'cancelled'

@@ -14,6 +14,9 @@ local function is_paused(h)
   return redis.call('HEXISTS', PAUSED, type) == 1 or redis.call('HEXISTS', PAUSED, type .. ' ' .. h.own) == 1
 end
 
+-- Its time is over, whether or not somebody has ended it yet.
+local function is_expired(h) return h.expires > 0 and h.expires <= now end
+
 local function make_flows()
   local F, call, policies, changed, limits, granted = {}, redis.call, {}, {}, {}, {}
   local pauses, fills = call('EXISTS', PAUSED) == 1, call('EXISTS', FILLING) == 1
@@ -328,10 +331,12 @@ local function make_flows()
         pop(level, flow, place, 0)
         count_waiting(level, flow, -1)
         call('SREM', GHOSTS .. level, entry)
+        if fills then F.end_batch(level, flow, place) end
       else
         local h = read_head(message)
         h.key = key -- where it is, although another release may have put it there
-        local field, gate, resumes = closed(type, level, flow, h, entry)
+        local field, gate, resumes
+        if not is_expired(h) then field, gate, resumes = closed(type, level, flow, h, entry) end -- else it ends as it is taken
         if not field and not has_flag(h, SUSPECT) then return place, entry, message, h end
         if not field then
           pop(level, flow, place, 0)
@@ -363,7 +368,8 @@ local function make_flows()
       elseif message then
         local h = read_head(message)
         h.key = place.key
-        if has_flag(h, SUSPECT) or closed(type_of_flow(flow), level, flow, h, entry, true) then return nil end
+        if has_flag(h, SUSPECT) then return nil end
+        if not is_expired(h) and closed(type_of_flow(flow), level, flow, h, entry, true) then return nil end
         return place, entry, message, h
       end
       pop(level, flow, place, 0)
@@ -429,6 +435,22 @@ local function make_flows()
       F.end_batch(level, flow, {key = key})
     end
     return entries
+  end
+
+  -- It waits no more: if it is the first of its lane it leaves that, and nothing waits any longer for what it waited for.
+  function F.leave_first(entry, h)
+    local level, flow = h.level, (lane_of_type(h))
+    local list, ghost = lane_list(level, flow, h.key), nil
+    if call('LINDEX', list, 0) ~= entry then return false end
+    for _ = 1, PER_LOOK do
+      F.take_first(level, flow, h.key)
+      if ghost then call('SREM', GHOSTS .. level, ghost) end
+      ghost = call('LINDEX', list, 0)
+      if not ghost or call('HEXISTS', TASKS, ghost) == 1 then break end
+    end
+    unblock(level, flow, ':' .. h.key)
+    if call('HGET', BLOCKED .. level .. ':' .. flow, 'g') == '' then unblock(level, flow, 'g') end
+    return true
   end
 
   -- The same for a priority, from any lane.
@@ -581,6 +603,13 @@ end
 local function let_go_for_now(entry, h)
   local held = redis.call('HGET', HELD, entry)
   if held and not has_flag(h, SUSPECT) and not flows().is_ordered(h) then flows().let_go(entry, held) end
+end
+
+-- What waited has ended: it leaves its lane, or stays in its list as a ghost.
+local function leave_list(entry, h)
+  if redis.call('HGET', LANES, h.flow) ~= 'flow' or not flows().leave_first(entry, h) then
+    redis.call('SADD', GHOSTS .. h.level, entry)
+  end
 end
 
 -- What a call says of its type, if nobody has said it before.

@@ -21,13 +21,13 @@ local function advance(most)
     local message = redis.call('HGET', TASKS, entry)
     if not message then return end
     local h = read_head(message)
-    if h.expires > 0 and h.expires <= now then
-      if redis.call('ZREM', DELAYED, entry) == 0 then redis.call('SADD', GHOSTS .. h.level, entry) end
+    if is_expired(h) then
+      if redis.call('ZREM', DELAYED, entry) == 0 then leave_list(entry, h) end
       finish(entry, h, 'expired', 'expires')
     elseif is_known(h.flow) then
       be_patient(entry, redis.call('HGET', LANES, h.flow))
     else
-      redis.call('SADD', GHOSTS .. h.level, entry)
+      leave_list(entry, h)
       bury(entry, message, h, unknown_type_record(h))
     end
   end

@@ -13,7 +13,7 @@ local function is_kept_back(entry, message, has_kept_lanes)
   if share_of[h.lane] and not is_kept_lane(redis.call('HGET', LANES, h.lane)) then
     set_apart({h.lane}, share_of[h.lane].group)
   end
-  if h.expires > 0 and h.expires <= now then
+  if is_expired(h) then
     finish(entry, h, 'expired', 'expires')
   elseif has_pauses and is_paused(h) then
     flows().hold(entry, h)
@@ -63,7 +63,8 @@ local function take_from_flow(level, flow, want)
   local size, batch, left = F.size_of_batch(flow), nil, 0 -- the lane of the batch that has begun; how many may follow
   while (left > 0 or #got < want) and room > 0 and examined < MAX_EXAMINED do
     local place, entry, message, h
-    if left > 0 then
+    local begins = left == 0
+    if not begins then
       place, entry, message, h = F.next_of_batch(level, flow, batch)
     else
       examined = examined + 1
@@ -75,10 +76,11 @@ local function take_from_flow(level, flow, want)
       left = 0
     elseif #message > room and #got > 0 then
       room = 0
-    elseif h.expires > 0 and h.expires <= now then
+    elseif is_expired(h) then
       taken = taken + 1
       F.drop(level, flow, place)
       finish(entry, h, 'expired', 'expires')
+      if begins then left = 0 end
     else
       taken, left = taken + 1, left - 1
       F.grant(level, flow, place, entry, h)
