@@ -128,8 +128,9 @@ class Hand:
     def has_unsettled(self, queue: int) -> bool:
         """Whether there are some of this queue."""
         noted = self._noted[self._sent :] if self._sent else self._noted
-        queues = [*(their[0] for their in (*self.loose, *noted)), *(item[3] for item in self._dropped)]
-        return queue in queues
+        if any(its == queue for its, _ in noted):
+            return True
+        return any(their[0] == queue for their in self.loose) or any(item[3] == queue for item in self._dropped)
 
     @property
     def startable(self) -> int:
@@ -308,9 +309,9 @@ class Hand:
     def _write_entries(self) -> None:
         running: list[Item] = []
         for seat, item in enumerate(self.running):
-            more = len(item.items) - 1 if type(item) is Unit else 0
-            self._seats[seat] = 0 if item is None else more << 32 | len(running) + 1
-            if item is not None:
+            if item is not None:  # the others say 0: there may be many
+                more = len(item.items) - 1 if type(item) is Unit else 0
+                self._seats[seat] = more << 32 | len(running) + 1
                 running += flat([item])
         self._started = len(running)
         self._write_at = self._started + MOST_STARTED

@@ -55,6 +55,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+class Tally:
+    """What has ended since the other thread last asked. It asks at any moment: one may be counted in part, or not."""
+
+    __slots__ = ("ns", "number", "types")
+
+    def __init__(self) -> None:
+        self.types: set[str] = set()
+        self.number = self.ns = 0
+
+
 class Loop(Pool):
     """Many coroutines. `_parked` are the numbers of the seats that are free."""
 
@@ -78,6 +88,7 @@ class Loop(Pool):
         self._blocks = ""
         """What keeps it, as far as was seen."""
         self._say_at = 0.0
+        self._tally = Tally()
         self._begins = NOBODY
         """The seat whose attempt is in its first turn."""
         self._baton: tuple[int, Done] | None = None
@@ -149,6 +160,10 @@ class Loop(Pool):
             self.loop.call_soon_threadsafe(ended.set_exception, error)
         else:
             self.loop.call_soon_threadsafe(ended.set_result, None)
+
+    def _note_pace(self) -> None:
+        tally, self._tally = self._tally, Tally()
+        self._pace.note(tally.types, tally.number, tally.ns / 1e9)
 
     def _wake(self, number: int) -> None:
         if number > 0 and self._parked and not self._called_ns:
@@ -312,7 +327,10 @@ class Loop(Pool):
         """If no other has begun meanwhile, one does so next, or the loop comes back to `_all_begun`."""
         type, done, end_ns = ended
         self._desks[seat].forget()
-        self._ran.append((type, (end_ns - start_ns) / 1e9))
+        tally = self._tally
+        tally.types.add(type)
+        tally.number += 1
+        tally.ns += end_ns - start_ns
         del self._since[seat]
         if self._begins == seat:
             self._baton = seat, done
