@@ -40,7 +40,7 @@ def test_more_of_it_than_one_look_takes_in(room: Room, key: str) -> None:
     ids = [room.enqueue(key=key, flow=flow(m=200), delay=60_000) for _ in range(150)]
     worker = room.register(TYPES, flows={"job": {"m": 200}})
     put(room, *ids)
-    assert entries(room.step(worker, want=200)) == ids
+    assert [*entries(room.step(worker, want=200)), *entries(room.step(worker, want=200))] == ids
 
 
 def test_what_they_put_beside_what_is_there_is_counted_again(room: Room) -> None:
@@ -94,6 +94,27 @@ def test_what_they_take_for_lost_runs_once(room: Room) -> None:
     renew(room, worker)
     assert entries(room.step(worker, verdicts=[completed(id) for id in ids])) == []
     assert not room.redis.exists(room.key("QUEUE", "default"), room.key("LANE", "default:v2/job"))
+
+
+def test_also_if_that_is_more_than_one_look_takes_in(room: Room) -> None:
+    ids = make(room, 150, "a", flow=flow(f=1))
+    worker = room.register(TYPES, flows={"job": {"f": 1}})
+    put(room, *ids)
+    got = [id for _ in range(4) for id in entries(room.step(worker, want=100))]
+    assert got == ids
+
+
+def test_what_they_lay_aside_gives_its_place_back(room: Room) -> None:
+    first, second, third = make(room, 3, "", flow=flow(m=1))
+    worker = room.register(TYPES, flows={"job": {"m": 1}})
+    assert entries(room.step(worker)) == [first]
+    room.redis.lrem(room.key("PROCESSING", worker.name), 1, first)
+    put(room, first)
+    assert entries(room.step(worker)) == []
+    renew(room, worker)
+    assert entries(room.step(worker)) == [second]
+    assert entries(room.step(worker, verdicts=[completed(second)])) == [third]
+    assert entries(room.step(worker, verdicts=[completed(third)])) == [first]
 
 
 def test_one_of_this_release_keeps_the_time_in_their_place(room: Room) -> None:

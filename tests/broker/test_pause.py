@@ -173,3 +173,16 @@ def test_what_waits_while_it_is_paused_can_be_cancelled_and_purged(room: Room) -
     assert room.run(verbs.purge(room.prefix, "default", "test")) == 1, "the first one has left its lane"
     assert room.where(second) == "cancelled"
     resume(room, "job")
+
+
+def test_a_suspect_that_a_pause_held_back_does_not_wait_behind_those_that_wait_for_its_place(room: Room) -> None:
+    first, second = make(room, 2, "", flow=flow(m=1))
+    worker = room.register(TYPES, flows={"job": {"m": 1}})
+    assert room.step(worker).entries == [first.encode()]
+    pause(room, "job")
+    room.recover(worker, "died", started=[first.encode()])
+    other = room.register(TYPES, flows={"job": {"m": 1}})
+    room.step(other)
+    resume(room, "job")
+    assert room.step(other).entries == [first.encode()]
+    assert room.step(other, verdicts=[completed(first)]).entries == [second.encode()]

@@ -30,15 +30,35 @@ local function sweep_lanes()
   if redis.call('EXISTS', FLOWING) == 1 then flows().mend() end
 end
 
--- Another release ends a task without knowing that it has a place among those that run, or a name. Some are looked at.
+local function held_by_workers()
+  local held = {}
+  for _, worker in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    for _, entry in ipairs(redis.call('LRANGE', PROCESSING .. worker, 0, -1)) do held[entry] = true end
+  end
+  return held
+end
+
+-- Whether it needs no place among those that run: it waits, and not in order, nor to run alone.
+local function only_waits(message, held, entry)
+  local h = read_head(message)
+  return not held[entry] and not has_flag(h, SUSPECT) and not flows().is_ordered(h)
+end
+
+-- Another release ends a task, or lays it aside, without knowing that it has a place among those that run, or a name. Some
+-- are looked at.
 local function sweep_what_is_left()
+  local held
   for _, place in ipairs({HELD, NAMED, UNSTARTED}) do
     local entries = redis.call('EXISTS', place) == 1 and redis.call('HRANDFIELD', place, LEFT_SWEPT) or {}
     for _, entry in ipairs(entries) do
-      if redis.call('HEXISTS', TASKS, entry) == 0 then
+      local message = redis.call('HGET', TASKS, entry)
+      if not message then
         let_go(entry)
         free_name(entry, NAMED)
         free_name(entry, UNSTARTED)
+      elseif place == HELD then
+        held = held or held_by_workers()
+        if only_waits(message, held, entry) then let_go(entry) end
       end
     end
   end

@@ -15,6 +15,7 @@ else
   was_paused = redis.call('HDEL', PAUSED, field) == 1
   if was_paused then
     flows().open('!paused ' .. field)
+    for lane in pairs(lanes_of(type)) do flows().free(lane) end
     arrange(type)
   end
 end

@@ -5,6 +5,7 @@
 -- A flow may be handed over in batches (docs/decisions/0051): a lane waits until it holds n entries, or its first one has
 -- waited for w ms. FILLING says since when that one has.
 local PER_LOOK = 100 -- lanes and ghosts
+local TAKEN_IN = 5 -- times so many, in one look
 
 local function type_of_flow(flow) return limited_type((string.gsub(flow, '^v2/', ''))) end
 
@@ -160,12 +161,13 @@ local function make_flows()
     local number = call('LLEN', list)
     if number == 0 or call('HEXISTS', BLOCKED .. level .. ':' .. flow, ':') == 1
         or call('ZSCORE', TURNS .. level .. ':' .. flow, '') then return 0 end
-    if number > PER_LOOK or string.sub(flow, 1, 3) ~= 'v2/' then
+    local first = call('HGET', TASKS, call('LINDEX', list, 0))
+    if string.sub(flow, 1, 3) ~= 'v2/' or (first and read_head(first).key == '') then
       count_waiting(level, flow, number)
       join(level, flow, '')
       return number
     end
-    for _, entry in ipairs(call('LPOP', list, number)) do
+    for _, entry in ipairs(call('LPOP', list, PER_LOOK)) do
       local message = call('HGET', TASKS, entry)
       local h = message and read_head(message)
       if not message then
@@ -317,7 +319,12 @@ local function make_flows()
     local turns, type = TURNS .. level .. ':' .. flow, type_of_flow(flow)
     for _ = 1, PER_LOOK do
       local key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES'))
-      if not key and take_in(level, flow) > 0 then key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES')) end
+      local taken = 0
+      while not key and taken < TAKEN_IN and take_in(level, flow) > 0 do
+        key, turn = unpack(call('ZRANGE', turns, 0, 0, 'WITHSCORES'))
+        taken = taken + 1
+      end
+      if not key and taken == TAKEN_IN then return true end
       if not key then
         call('SREM', LANES_AT .. level, flow)
         return nil
@@ -539,6 +546,11 @@ local function make_flows()
       count_waiting(level, flow, -1)
       if message then be_suspect_again(level, entry, read_head(message)) else call('SREM', GHOSTS .. level, entry) end
     end
+  end
+
+  -- A pause is over: suspects that it held back keep their places, so they must not wait behind those that wait for one.
+  function F.free(flow)
+    for _, level in ipairs(LEVELS) do free_suspects(level, flow) end
   end
 
   -- It becomes a plain lane again. false: it cannot yet, for some wait in lanes of keys.
