@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint dev bench bench-peers chaos node clean
+.PHONY: demo test browser lint dev bench bench-peers chaos node clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,8 +28,14 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python -m examples.shop.demo
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The dashboard is tested in a real browser: Debian's, where it can be installed.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -qq; apt-get install -qq -y chromium >/dev/null; }; } || \
+	echo "NO BROWSER: THE DASHBOARD WILL NOT BE TESTED; install chromium" >&2
 
 lint: $(READY)
 	$(BIN)/ruff check .

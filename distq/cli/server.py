@@ -17,8 +17,10 @@ from distq.errors import ConfigurationError
 EXAMPLES = output.examples(
     "distq server myapp:app",
     "DISTQ_API_KEYS='shop operate KEY, ops admin KEY' distq server myapp:app --host 0.0.0.0",
-    "distq server myapp:app --keys FILE --port 8081",
+    "distq server myapp:app --keys FILE --port 8081 --environment production",
 )
+
+MOST_NAME = 40
 
 Host = typer.Option(
     "127.0.0.1",
@@ -45,6 +47,13 @@ Redact = typer.Option(
     envvar="DISTQ_REDACT",
     help="Names of arguments, and of keys in them, whose values are never shown.",
 )
+Environment = typer.Option(
+    None,
+    "--environment",
+    metavar="NAME",
+    envvar="DISTQ_ENVIRONMENT",
+    help="What the dashboard calls this place, such as production or staging.",
+)
 
 
 @grouped
@@ -55,11 +64,12 @@ def server(
     keys: str = KeysFile,
     redact: str = Redact,
     unknown_types: bool = UnknownTypes,
+    environment: str = Environment,
     broker: str = run.BrokerUrl,
     *,
     log: Log,
 ) -> None:
-    """Serve the HTTP API of an application.
+    """Serve the HTTP API and the dashboard of an application.
 
     API keys come from $DISTQ_API_KEYS, --keys, and $API_KEY. Without any, only this machine is served.
     """
@@ -84,7 +94,9 @@ def server(
         listening = bind(host, number)
     except OSError as error:
         raise PortUnavailable(f"cannot listen on {host}:{number}: {error.strerror}; give another --port") from None
-    config = ServerConfig(known, unknown_types=unknown_types, redacted=names)
+    config = ServerConfig(
+        known, unknown_types=unknown_types, redacted=names, environment=(environment or "")[:MOST_NAME]
+    )
     told = f"API keys: {', '.join(known.names)}" if known else "No API key is configured: only this machine is served"
     typer.echo(f"{told}.")
     raise typer.Exit(serve(app, config, listening, typer.echo))

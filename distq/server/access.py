@@ -83,6 +83,10 @@ class Keys:
         """Their names."""
         return [key.name for key in self._keys]
 
+    def named(self, name: str) -> Key | None:
+        """The one of this name."""
+        return next((key for key in self._keys if key.name == name), None)
+
     def find(self, given: bytes) -> Key | None:
         """The key that was given. It takes as long for a wrong one."""
         digest, found = _digest(given), None

@@ -16,13 +16,17 @@ from starlette.types import ASGIApp
 from distq.errors import DistqError
 from distq.server import (
     dead,
+    declared,
     first_system,
     moving,
+    overview,
+    pages,
     problems,
     queues,
     results,
     schedules,
     search,
+    session,
     stats,
     switches,
     tasks,
@@ -56,7 +60,7 @@ def asgi(app: Distq, config: ServerConfig | None = None) -> ASGIApp:
 
 def guarded(api: FastAPI, app: Distq, config: ServerConfig) -> ASGIApp:
     """What `build` makes, behind its guard."""
-    return Guard(ShortWay(api), config.keys, max(config.most_bytes, app.max_payload + 65536))
+    return Guard(ShortWay(api), config.keys, max(config.most_bytes, app.max_payload + 65536), pages.OPEN)
 
 
 def build(app: Distq, config: ServerConfig) -> FastAPI:
@@ -113,6 +117,10 @@ ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (schedules.router, "/api/v1"),
     (workers.router, "/api/v1"),
     (stats.router, "/api/v1"),
+    (declared.router, "/api/v1"),
+    (overview.router, "/api/v1"),
+    (session.router, "/api/v1"),
+    (pages.router, ""),
     (own, ""),
 )
 """All there are, with what their paths begin with."""

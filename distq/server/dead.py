@@ -82,10 +82,15 @@ def every(
 def groups(request: Request, queue: str = Queue) -> Response:
     """Of what they died: by type and class of the error, the largest group first. `complete` is false when there are
     more dead letters than the 10,000 newest, which were counted."""
-    site = site_of(request)
-    letters = list(islice(newest_first(site.app, DeadFilter(), queue or None), MOST_AT_ONCE + 1))
+    found, is_complete = grouped(site_of(request), queue or None)
+    return answer({"groups": found, "complete": is_complete})
+
+
+def grouped(site: Site, queue: str | None, most: int = MOST_AT_ONCE) -> tuple[list[dict[str, Any]], bool]:
+    """The same as data, of so many of the newest."""
+    letters = list(islice(newest_first(site.app, DeadFilter(), queue), most + 1))
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for letter in letters[:MOST_AT_ONCE]:
+    for letter in letters[:most]:
         group = found.get((letter.type, letter.error))
         if group is None:
             group = found[letter.type, letter.error] = {
@@ -95,7 +100,7 @@ def groups(request: Request, queue: str = Queue) -> Response:
         group["number"] += 1
         group["oldest_at_ms"] = letter.died_at_ms
     largest = sorted(found.values(), key=lambda group: -group["number"])[:MOST_GROUPS]
-    return answer({"groups": largest, "complete": len(letters) <= MOST_AT_ONCE})
+    return largest, len(letters) <= most
 
 
 # -- doing something about them ----------------------------------------------------------------------------------------

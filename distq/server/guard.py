@@ -1,8 +1,9 @@
 """What every request passes before any router sees it. It knows nothing of tasks.
 
 1. host and origin: where no key is configured, only this machine asks, and no page of a browser does it in its name;
-2. size and form, by the headers alone; 3. the key, and whether it may read or operate; 4. the body, in bounded time and
-memory, for those that have a key; 5. headers of the answer that keep browsers from guessing and keeping.
+2. size and form, by the headers alone; 3. the key, or the cookie that stands for one, and whether it may read or
+operate; 4. the body, in bounded time and memory, for those that have a key; 5. headers of the answer that keep browsers
+from guessing and keeping.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from distq.server import cookies
 from distq.server.access import NOBODY, Key, Keys
 from distq.server.problems import Problem, problem
 
@@ -27,6 +29,8 @@ FIRST_SYSTEM = frozenset({"/enqueue", "/schedule", "/result"})
 """Paths whose answers are plain text."""
 HEALTH = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 """Paths that need no key, and tell nothing but that somebody is there."""
+SESSION = "/api/v1/session"
+"""Whoever may only read may sign in and out, too."""
 
 BODY_S = 4.5
 """So long a body may take, and a second more for each so many bytes that have come."""
@@ -42,8 +46,8 @@ _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b
 class Guard:
     """The outermost layer of the API."""
 
-    def __init__(self, inner: ASGIApp, keys: Keys, most_bytes: int) -> None:
-        self._inner, self._keys, self._most_bytes = inner, keys, most_bytes
+    def __init__(self, inner: ASGIApp, keys: Keys, most_bytes: int, pages: frozenset[str] = frozenset()) -> None:
+        self._inner, self._keys, self._most_bytes, self._pages = inner, keys, most_bytes, pages
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,10 +63,11 @@ class Guard:
         path = own_path(scope)
         try:
             headers = _Headers(scope["headers"])
-            self._check_origin(scope, headers)
+            is_page = scope["method"] == "GET" and path in self._pages
+            self._check_origin(scope, headers, is_page)
             self._check_form(headers)
-            if path not in HEALTH:
-                scope.setdefault("state", {})["distq_key"] = self._key(scope, headers)
+            if path not in HEALTH and not is_page:
+                scope.setdefault("state", {})["distq_key"] = self._key(scope, headers, path)
         except Problem as refused:
             await _refusal(path, refused)(scope, receive, send)
             return
@@ -81,7 +86,7 @@ class Guard:
                     scope, receive, send
                 )
 
-    def _check_origin(self, scope: Scope, headers: _Headers) -> None:
+    def _check_origin(self, scope: Scope, headers: _Headers, is_page: bool) -> None:
         host, origin = headers.one(b"host"), headers.one(b"origin")
         if not self._keys:
             client = (scope.get("client") or ("127.0.0.1", 0))[0]
@@ -90,7 +95,8 @@ class Guard:
                 raise Problem(400, "no API key is configured: only 127.0.0.1 and localhost are served as Host")
             if client not in LOOPBACK or headers.has_any(_FORWARDED):
                 raise Problem(403, "no API key is configured: only programs on this machine are served")
-        if headers.one(b"sec-fetch-site") not in (b"", b"same-origin", b"none"):
+        is_followed = is_page and headers.one(b"sec-fetch-mode") == b"navigate"  # a link to the dashboard
+        if headers.one(b"sec-fetch-site") not in (b"", b"same-origin", b"none") and not is_followed:
             raise Problem(403, "requests of other sites' pages are not served")
         if origin and (urlsplit(origin.decode("latin-1")).netloc.encode("latin-1").lower() != host.lower() or not host):
             raise Problem(403, "requests of other sites' pages are not served")
@@ -106,15 +112,25 @@ class Guard:
         if headers.one(b"content-encoding") not in (b"", b"identity"):
             raise Problem(415, "bodies are taken as they are, not compressed")
 
-    def _key(self, scope: Scope, headers: _Headers) -> Key:
+    def _key(self, scope: Scope, headers: _Headers, path: str) -> Key:
         if not self._keys:
             return NOBODY
         given = headers.all(b"x-api-key")
         key = self._keys.find(given[0]) if len(given) == 1 else None
+        if not given:
+            key = self._signed_in(scope, headers)
         if key is None:
             raise Problem(401, "a valid API key is needed, in the header X-API-Key")
-        if scope["method"] not in _SAFE and not key.may("operate"):
+        if scope["method"] not in _SAFE and not key.may("operate") and path != SESSION:
             raise Problem(403, f"the key {key.name} may only read")
+        return key
+
+    def _signed_in(self, scope: Scope, headers: _Headers) -> Key | None:
+        """By the cookie; to change something the request must say that it comes from our own page."""
+        said = headers.all(b"cookie")
+        key = cookies.find(self._keys, b";".join(said), headers.one(b"host")) if said else None
+        if key is not None and scope["method"] not in _SAFE and not headers.one(b"origin"):
+            raise Problem(403, "with a cookie, only the dashboard's own page changes something")
         return key
 
     # -- the body ----------------------------------------------------------------------------------------------------

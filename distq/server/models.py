@@ -144,10 +144,11 @@ class FoundTask(BaseModel):
 
 
 class FoundTasks(BaseModel):
-    """A page of them; `next` is the cursor of the one behind it."""
+    """A page of them; `next` is the cursor of the one behind it, `read` how many were looked at."""
 
     tasks: list[FoundTask]
     next: str | None
+    read: int
 
 
 class DeadLetters(BaseModel):

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -15,11 +15,15 @@ from distq.broker import search
 from distq.broker.inspect import describe
 from distq.errors import UnknownQueue
 from distq.facts import every_place
-from distq.message import MAX_NAME, untyped
+from distq.message import MAX_NAME, Message, untyped
+from distq.plain import plain
 from distq.server.models import FoundTasks
 from distq.server.problems import Problem
 from distq.server.site import READS, Site, answer, site_of
 from distq.server.strict import parse
+
+if TYPE_CHECKING:
+    from distq.app import Distq
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -28,6 +32,7 @@ PAGE = 200
 
 State = Literal["running", "queued", "scheduled", "dead", "completed"]
 Limit = Query(50, ge=1, le=PAGE, description="At most so many in this page.")
+Arguments = Query([], max_length=10, description="Arguments, each as name:value, such as user_id:42.")
 Cursor = Query("", max_length=2000, description="`next` of the page before.")
 
 
@@ -37,32 +42,35 @@ def find(
     state: State | None = None,
     type: str = Query("", max_length=MAX_NAME),
     queue: str = Query("", max_length=70),
+    args: list[str] = Arguments,
     limit: int = Limit,
     cursor: str = Cursor,
 ) -> Response:
-    """Tasks by state (running, queued, scheduled, dead, the last 100 completed), type and queue.
+    """Tasks by state (running, queued, scheduled, dead, the last 100 completed), type, queue and arguments.
 
     While workers work, tasks move: a page may show one twice, or miss one. With a `next` there may be more, also when
-    this page is empty. What is completed has no type any more.
+    this page is empty; `read` says how many it has looked at. What is completed has no type any more.
     """
     site = site_of(request)
+    is_meant = Meant(site.app, type, args)
     found: list[dict[str, Any]] = []
     read = 0
     for place, begin in _places(site, state, queue, cursor):
         position = begin
         while True:
             if len(found) >= limit or read >= MOST_READ:
-                return answer({"tasks": found, "next": encode([place[0], *place[1], position])})
+                return answer({"tasks": found, "next": encode([place[0], *place[1], position]), "read": read})
             number, tasks = search.page(site.app.broker, place[0], place[1], position, PAGE)
             for offset, task in tasks:
-                if _is_meant(task, type):
+                if is_meant(task):
                     if len(found) >= limit:
-                        return answer({"tasks": found, "next": encode([place[0], *place[1], position + offset])})
-                    found.append(_told(place[0], task))
+                        cursor = encode([place[0], *place[1], position + offset])
+                        return answer({"tasks": found, "next": cursor, "read": read + offset})
+                    found.append(told(place[0], task))
             position, read = position + number, read + number
             if number < PAGE:
                 break
-    return answer({"tasks": found, "next": None})
+    return answer({"tasks": found, "next": None, "read": read})
 
 
 def _places(site: Site, state: State | None, queue: str, cursor: str) -> Iterator[tuple[tuple[str, search.Place], int]]:
@@ -81,17 +89,54 @@ def _places(site: Site, state: State | None, queue: str, cursor: str) -> Iterato
                 yield (name, place), begin[5] if begin is not None and tuple(place) == before else 0
 
 
-def _is_meant(task: search.Found, type: str) -> bool:
-    return not type or (task.message is not None and untyped(task.message.type)[0] == type)
+class Meant:
+    """Which tasks a search means: by type, and by arguments such as `user_id:42`, by their names in the call or, where
+    the application declares the type, in its function. Values are compared as JSON or as text."""
+
+    def __init__(self, app: Distq, type: str, args: list[str]) -> None:
+        self._app, self._type = app, type
+        self._wanted = [_named(one) for one in args]
+
+    def __call__(self, task: search.Found) -> bool:
+        """Whether this is one."""
+        if not self._type and not self._wanted:
+            return True
+        if task.message is None:
+            return False
+        type = untyped(task.message.type)[0]
+        return (not self._type or type == self._type) and (not self._wanted or self._has(type, task.message))
+
+    def _has(self, type: str, message: Message) -> bool:
+        try:
+            args, kwargs, _ = self._app.codec.unpack_call(message.body)
+        except ValueError:
+            return False
+        task = self._app.tasks.get(type)
+        names = list(task.signature.parameters) if task is not None else []
+        values = dict(zip(names, args, strict=False)) | dict(kwargs)
+        return all(name in values and _text(values[name]) == said for name, said in self._wanted)
 
 
-def _told(queue: str, task: search.Found) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
+def _named(said: str) -> tuple[str, str]:
+    name, colon, value = said.partition(":")
+    if not name or not colon:
+        raise Problem(400, "give arguments as name:value, such as user_id:42", field="args")
+    return name, value
+
+
+def _text(value: Any) -> str:
+    simple = plain(value)
+    return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
+
+
+def told(queue: str, task: search.Found) -> dict[str, Any]:
+    """A found task for a list."""
+    facts: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
     if task.message is not None:
-        told |= describe(task.message)
+        facts |= describe(task.message)
     if task.at_ms is not None:
-        told["due_at_ms" if task.state == "scheduled" else "died_at_ms"] = task.at_ms
-    return told | ({"worker": task.worker} if task.worker else {})
+        facts["due_at_ms" if task.state == "scheduled" else "died_at_ms"] = task.at_ms
+    return facts | ({"worker": task.worker} if task.worker else {})
 
 
 # -- cursors -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class ServerConfig:
     """Whether types may be enqueued that the application does not declare."""
     redacted: frozenset[str] = frozenset()
     """Names of arguments, and of keys in them, whose values are never shown."""
+    environment: str = ""
+    """What the dashboard says of where this is, such as production."""
 
 
 class Strict(BaseModel):
@@ -63,6 +66,8 @@ class Site:
         self.closing = asyncio.Event()
         self.senders: dict[tuple[Any, ...], Sender[Any, Any]] = {}
         """Those of calls with the same type and options: to make one costs more than a call."""
+        self.overview_lock, self.overview = threading.Lock(), (-1e9, dict[str, Any]())
+        """What was read for the dashboard, and when."""
         self._waiting = 0
 
     @contextmanager

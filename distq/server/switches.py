@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field, StrictInt, StrictStr
@@ -17,6 +17,9 @@ from distq.server.calls import Duration
 from distq.server.models import BudgetDetails, Budgets, Changed, Limits, Pauses
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Strict, accepts, answer, body_of, key_of, problems, site_of
+
+if TYPE_CHECKING:
+    from distq.app import Distq
 
 pauses = APIRouter(prefix="/pauses", tags=["pauses"])
 limits = APIRouter(prefix="/limits", tags=["limits"])
@@ -63,8 +66,12 @@ class NewPause(What):
 @pauses.get("", responses={200: {"model": Pauses}, **READS})
 def paused(request: Request) -> Response:
     """All that is paused: by whom, since when, and why."""
-    found = [{**asdict(one), "since": one.since.isoformat()} for one in site_of(request).app.pauses()]
-    return answer({"pauses": found})
+    return answer({"pauses": paused_in(site_of(request).app)})
+
+
+def paused_in(app: Distq) -> list[dict[str, Any]]:
+    """The same as data."""
+    return [{**asdict(one), "since": one.since.isoformat()} for one in app.pauses()]
 
 
 @pauses.post("", responses={200: {"model": Changed}, **WRITES}, openapi_extra=accepts(NewPause))

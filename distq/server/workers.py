@@ -12,7 +12,7 @@ from distq.broker import orders, verbs
 from distq.facts import every_place
 from distq.server.models import Hosts, Ordered
 from distq.server.problems import Problem
-from distq.server.site import READS, WRITES, answer, needs, problems, site_of
+from distq.server.site import READS, WRITES, Site, answer, needs, problems, site_of
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 
@@ -20,15 +20,19 @@ router = APIRouter(prefix="/workers", tags=["workers"])
 @router.get("", responses={200: {"model": Hosts}, **READS})
 def every(request: Request) -> Response:
     """Each host with its worker processes, and the tasks that these have fetched or run."""
-    site = site_of(request)
-    hosts: dict[str, dict[str, Any]] = {}
+    return answer({"hosts": hosts(site_of(request))})
+
+
+def hosts(site: Site) -> list[dict[str, Any]]:
+    """The same as data."""
+    known: dict[str, dict[str, Any]] = {}
     for queue in every_place(site.app):
         for found in site.app.broker.run(verbs.workers(site.app.broker.prefix(queue))):
-            host = hosts.setdefault(found.host, {"host": found.host, "about": _about(found.info), "workers": {}})
+            host = known.setdefault(found.host, {"host": found.host, "about": _about(found.info), "workers": {}})
             worker = host["workers"].setdefault(found.name, {"name": found.name, "lease_left_ms": 0, "holds": []})
             worker["lease_left_ms"] = max(worker["lease_left_ms"], found.lease_left_ms)
             worker["holds"] += [{"queue": queue, "id": entry.partition(" ")[0]} for entry in found.holds]
-    return answer({"hosts": [{**host, "workers": list(host["workers"].values())} for host in hosts.values()]})
+    return [{**host, "workers": list(host["workers"].values())} for host in known.values()]
 
 
 @router.post("/{host}/{order}", responses={200: {"model": Ordered}, **WRITES, **problems(404)})

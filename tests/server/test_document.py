@@ -23,7 +23,15 @@ from tests.support.web import Web
 
 DOCUMENT = openapi(build(app, ServerConfig()))
 ENDLESS = {"/api/v1/events"}
-BARE = ("{order}", "reset", "trigger", "schedules/{name}/pause", "schedules/{name}/resume", "queues/{queue}/resume")
+BARE = (
+    "{order}",
+    "reset",
+    "trigger",
+    "schedules/{name}/pause",
+    "schedules/{name}/resume",
+    "queues/{queue}/resume",
+    "session",
+)
 """They take no body."""
 EXAMPLES = int(os.environ.get("DISTQ_EXAMPLES", "0"))
 

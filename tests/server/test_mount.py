@@ -30,9 +30,15 @@ def declared(url: str) -> Distq:
 
 
 async def ask(
-    web: Any, method: str, path: str, body: bytes = b"", client: str = "127.0.0.1", **headers: str
+    web: Any,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    client: str = "127.0.0.1",
+    into: dict[bytes, bytes] | None = None,
+    **headers: str,
 ) -> tuple[int, bytes]:
-    """Status and body of one request, as a server would call the application."""
+    """Status and body of one request, as a server would call the application; its headers go `into` something."""
     lines = {"host": "127.0.0.1", "content-type": "application/json", **headers}
     sent: list[Any] = []
 
@@ -49,6 +55,8 @@ async def ask(
         "client": (client, 1234),
     }  # fmt: skip
     await web(scope, receive, send)
+    if into is not None:
+        into.update(sent[0]["headers"])
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 

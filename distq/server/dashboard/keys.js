@@ -1,0 +1,60 @@
+// The keyboard: / to search, g and a letter to go to a page, j and k through the rows of a list, ? for help.
+
+import { button, h, row } from "./dom.js";
+
+let isGoing = 0;
+
+export function listenToKeys({ menu, go, reload }) {
+	document.addEventListener("keydown", (event) => {
+		if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+		const target = event.target;
+		if (target.closest?.("input, textarea, select")) {
+			if (event.key === "Escape") target.blur();
+			return;
+		}
+		if (Date.now() - isGoing < 1500) {
+			isGoing = 0;
+			const found = menu.find(([, , key]) => key === event.key);
+			if (found) go(found[0]);
+			return;
+		}
+		const action = {
+			g: () => { isGoing = Date.now(); },
+			"/": () => search(go),
+			j: () => step(1),
+			k: () => step(-1),
+			r: reload,
+			"?": () => showKeys(menu),
+		}[event.key];
+		if (!action) return;
+		event.preventDefault();
+		action();
+	});
+}
+
+async function search(go) {
+	const own = document.querySelector("main input[type=search]");
+	if (own) own.focus();
+	else go("tasks", "", { find: "1" });
+}
+
+/** The next row that can be opened gets the focus. */
+function step(by) {
+	const rows = [...document.querySelectorAll("main [data-row]")];
+	if (!rows.length) return;
+	const at = rows.indexOf(document.activeElement);
+	rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))].focus();
+}
+
+export function showKeys(menu) {
+	const rows = [
+		["/", "search tasks"], ["j, k", "next and previous row"], ["Enter", "open the row"], ["r", "read the page again"],
+		...menu.map(([, label, key]) => [`g ${key}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
+	];
+	const box = h("dialog", { class: "box", "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
+		h("table", { class: "keys" }, h("tbody", {}, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((k) => [h("kbd", {}, k), " "])), h("td", {}, what))))),
+		row(button("Close", () => box.close(), "primary")));
+	box.addEventListener("close", () => box.remove());
+	document.body.append(box);
+	box.showModal();
+}

@@ -1,0 +1,52 @@
+// What several pages show.
+
+import { bold, h, mono, note, para, row } from "./dom.js";
+
+/** The address of a page. */
+export function address(name, id = "", params = {}) {
+	const given = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+	return `#/${name}${id ? `/${encodeURIComponent(id)}` : ""}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+}
+
+export const STATE_KINDS = {
+	queued: "wait", scheduled: "later", running: "run", completed: "good", dead: "bad", cancelled: "off", expired: "off", unknown: "off",
+};
+
+export const state = (name) => h("span", { class: `state ${STATE_KINDS[name] ?? "off"}` }, name);
+
+export const taskLink = (id, attributes = {}) => h("a", { class: "mono id", href: `#/task/${encodeURIComponent(id)}`, ...attributes }, id);
+
+/** The head of a page: title, what stands beside it, buttons. */
+export const head = (title, about, ...buttons) =>
+	h("header", { class: "head" }, h("div", {}, h("h1", {}, title), about ? note(about) : null), row(buttons));
+
+const KINDS = { "#": "number", "~": "number wide", "-": "wide", ">": "actions" };
+
+/** A table. The last letter of a head says of what kind its column is: # numbers, - for wide screens, ~ both, > buttons. */
+export function table(label, heads, rows) {
+	const named = heads.map((text) => (KINDS[text.at(-1)] ? [text.slice(0, -1), KINDS[text.at(-1)]] : [text, null]));
+	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+		h("table", {}, h("caption", { class: "unseen" }, label),
+			h("thead", {}, h("tr", {}, named.map(([text, kind]) => h("th", { scope: "col", class: kind }, text || h("span", { class: "unseen" }, "Actions"))))),
+			h("tbody", {}, rows.map(({ key, cells, kind }) => h("tr", { "data-key": key, class: kind }, cells.map((cell, i) => h("td", { class: named[i][1] }, cell)))))));
+}
+
+/** What to show where there is nothing: what would be here, and how it gets here. */
+export const empty = (title, ...text) => h("div", { class: "empty" }, bold(title), text.map((one) => (typeof one === "string" ? para(one) : one)));
+
+export const code = (text, kind = "") => h("pre", { class: `code ${kind}`, tabindex: 0 }, mono(text));
+
+export const card = (title, content, more, kind = "") =>
+	h("section", { class: `card ${kind}` }, title ? h("header", {}, h("h2", {}, title), more ?? null) : null, content);
+
+/** A JSON value on several lines. */
+export const json = (value) => JSON.stringify(value, null, 2) ?? "null";
+
+/** The value that somebody has typed as JSON. Throws an Error that says where it is wrong. */
+export function parsed(text, what) {
+	try {
+		return JSON.parse(text);
+	} catch (error) {
+		throw new Error(`${what} is no JSON: ${error.message}`);
+	}
+}

@@ -1,0 +1,112 @@
+"""What the first page of the dashboard shows beside the numbers: one look at the broker for everybody who asks within
+two seconds, so that a hundred open tabs cost as much as one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from distq.broker import search
+from distq.facts import every_place, places
+from distq.server import dead, switches
+from distq.server.models import DeadGroup, FoundTask, HostDetails, PauseDetails
+from distq.server.search import told
+from distq.server.site import READS, Site, answer, site_of
+from distq.server.workers import hosts
+
+router = APIRouter(prefix="/overview", tags=["dashboard"])
+
+KEPT_S = 2.0
+MOST_RUNNING = 100
+MOST_DEAD = 500
+"""So many of the newest are grouped."""
+MOST_GROUPS = 8
+MOST_SCHEDULES = 8
+MOST_LISTS = 30
+"""Of one queue, whose first tasks are looked at: with tenants there may be thousands."""
+
+
+class Due(BaseModel):
+    """A schedule that ticks soon."""
+
+    name: str
+    type: str
+    when: str
+    next: str
+
+
+class Overview(BaseModel):
+    """What is there now; `oldest`: by queue, when the call was made that waits longest."""
+
+    at_ms: int
+    hosts: list[HostDetails]
+    running: list[FoundTask]
+    groups: list[DeadGroup]
+    groups_complete: bool
+    schedules: list[Due]
+    pauses: list[PauseDetails]
+    oldest: dict[str, int]
+
+
+@router.get("", responses={200: {"model": Overview}, **READS})
+def overview(request: Request) -> Response:
+    """Hosts and what they run, what died of what, what is due next, what is paused, and how old what waits is."""
+    site = site_of(request)
+    with site.overview_lock:
+        at_s, found = site.overview
+        if time.monotonic() - at_s > KEPT_S:
+            found = _read(site)
+            site.overview = (time.monotonic(), found)
+    return answer(found)
+
+
+def _read(site: Site) -> dict[str, Any]:
+    groups, is_complete = dead.grouped(site, None, MOST_DEAD)
+    return {
+        "at_ms": round(time.time() * 1000),
+        "hosts": hosts(site),
+        "running": _running(site),
+        "groups": groups[:MOST_GROUPS],
+        "groups_complete": is_complete,
+        "schedules": _due(site),
+        "pauses": switches.paused_in(site.app),
+        "oldest": _oldest(site),
+    }
+
+
+def _running(site: Site) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for queue in every_place(site.app):
+        for place in search.places(site.app.broker, queue, ["running"]):
+            _, tasks = search.page(site.app.broker, queue, place, 0, MOST_RUNNING - len(found))
+            found += [told(queue, task) for _, task in tasks]
+        if len(found) >= MOST_RUNNING:
+            break
+    return found
+
+
+def _due(site: Site) -> list[dict[str, Any]]:
+    """The schedules that tick next."""
+    active = sorted((one for one in site.app.schedules.list() if one.next), key=lambda one: one.next[0])
+    return [
+        {"name": one.name, "type": one.type, "when": one.when, "next": one.next[0].isoformat()}
+        for one in active[:MOST_SCHEDULES]
+    ]
+
+
+def _oldest(site: Site) -> dict[str, int]:
+    """By queue, when the call was made that waits longest; by the first of each list."""
+    found: dict[str, int] = {}
+    for queue, names in places(site.app).items():
+        for name in names:
+            for place in search.places(site.app.broker, name, ["queued"])[:MOST_LISTS]:
+                _, tasks = search.page(site.app.broker, name, place, 0, 1)
+                for _, task in tasks:
+                    if task.message is not None:
+                        at_ms = round(task.message.created_ms)
+                        found[queue] = min(at_ms, found.get(queue, at_ms))
+    return found

@@ -1,0 +1,174 @@
+"""What the server does for the dashboard: its files, signing in, and what its pages ask that other programs do not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from distq.server import cookies, pages
+from distq.server.access import read_keys
+from tests.server.conftest import ADMIN, KEYS, OPERATE, READ, Work
+from tests.server.test_mount import SERVED, ask, declared
+from tests.support.eventually import eventually
+from tests.support.web import Web
+
+
+def signed_in(web: Web, key: str) -> dict[str, str]:
+    """The cookie of somebody, as a header."""
+    answer = web.as_(key).post("/api/v1/session")
+    assert answer.status == 200, answer
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+def own_origin(web: Web) -> dict[str, str]:
+    return {"Origin": f"http://127.0.0.1:{web.port}"}
+
+
+def test_its_files_need_no_key_and_forbid_browsers_what_they_do_not_need(web: Web) -> None:
+    nobody = web.as_(None)
+    for path in sorted(pages.OPEN):
+        answer = nobody.get(path)
+        assert (answer.status, answer.headers["cache-control"]) == (200, "no-store"), path
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert nobody.get("/", followed).status == 200, "a link from elsewhere"
+    assert web.get("/api/v1/queues", followed).status == 403
+    assert nobody.get("/dashboard/main.js", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}).status == 403
+    assert {nobody.get(f"/dashboard/{name}").status for name in ("", "x", "index.html", "..%2fapi.py")} == {401}
+
+
+def test_a_key_becomes_a_cookie_that_pages_cannot_read(web: Web) -> None:
+    said = web.post("/api/v1/session", headers=own_origin(web)).headers["set-cookie"]
+    assert said.startswith(f"distq-{web.port}=boss.")
+    assert ADMIN not in said
+    assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(said.split("; "))
+    assert "Secure" not in said
+    for key, level in ((READ, "read"), (OPERATE, "operate"), (ADMIN, "admin")):
+        told = web.as_(None).get("/api/v1/session", signed_in(web, key)).json
+        assert (told["level"], told["app"], told["is_open"]) == (level, "app", False)
+    assert web.as_("wrong").post("/api/v1/session").status == 401
+    gone = web.as_(None).ask("DELETE", "/api/v1/session", headers=signed_in(web, READ) | own_origin(web))
+    assert gone.status == 204
+    assert "Max-Age=0" in gone.headers["set-cookie"]
+
+
+def test_a_cookie_is_a_key_only_for_our_own_pages(web: Web) -> None:
+    nobody, cookie = web.as_(None), signed_in(web, OPERATE)
+    call = {"type": "add", "args": [1]}
+
+    def send(**more: str) -> int:
+        return nobody.post(
+            "/api/v1/tasks", call, cookie | {name.replace("_", "-"): said for name, said in more.items()}
+        ).status
+
+    assert nobody.get("/api/v1/queues", cookie).status == 200
+    assert send() == 403, "no word of where it comes from"
+    assert send(Origin="http://evil.example") == send(Origin="null") == 403
+    assert send(**own_origin(web)) == 201
+    assert send(**own_origin(web), Sec_Fetch_Site="same-site") == 403
+    form = {"Content-Type": "text/plain"} | cookie | own_origin(web)
+    assert nobody.ask("POST", "/api/v1/tasks", headers=form, raw=b'{"type": "add"}').status == 415
+    assert nobody.post("/api/v1/queues/default/purge", {}, cookie | own_origin(web)).status == 403, "the key's level"
+    assert nobody.get("/api/v1/queues", cookie | {"X-API-Key": "wrong"}).status == 401
+    reader = signed_in(web, READ) | own_origin(web)
+    assert nobody.post("/api/v1/tasks", call, reader).status == 403
+    assert web.post("/api/v1/queues/default/purge", {}).json["number"] == 1
+
+
+def test_no_cookie_can_be_made_up_or_outlives_its_time_or_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, host = read_keys({"DISTQ_API_KEYS": KEYS}), b"tasks.example:8081"
+    boss = keys.find(ADMIN.encode())
+    assert boss is not None
+    good = cookies.signed(boss)
+    name, until, signature = good.split(".")
+
+    def found(value: str, of: Any = keys) -> str | None:
+        key = cookies.find(of, b"a=b; distq-8081=" + value.encode(), host)
+        return key.name if key is not None else None
+
+    assert found(good) == "boss"
+    wrong = [
+        "", "boss", "boss..", "." * 600, good + "0", good[:-1], f"reader.{until}.{signature}", f"x.{until}.{signature}",
+        f"{name}.{int(until) + 1}.{signature}", f"{name}.{until}.\u00e9",
+    ]  # fmt: skip
+    assert [value for value in wrong if found(value) is not None] == []
+    assert cookies.find(keys, f"distq-8082={good}".encode(), host) is None
+    assert found(good, read_keys({"DISTQ_API_KEYS": KEYS.replace(ADMIN, "b" * 20)})) is None
+    monkeypatch.setattr(cookies, "LASTS_S", -1)
+    assert found(cookies.signed(boss)) is None
+
+
+def test_below_a_path_and_behind_tls_the_cookie_goes_no_further(url: str) -> None:
+    app, outer = declared(url), FastAPI()
+    outer.mount("/distq", app.asgi(SERVED))
+    sent: dict[bytes, bytes] = {}
+
+    async def main() -> None:
+        assert (await ask(outer, "GET", "/distq/"))[0] == 200
+        assert (await ask(outer, "GET", "/distq/dashboard/main.js"))[0] == 200
+        more: Any = {"x_api_key": ADMIN, "host": "shop.example", "origin": "https://shop.example"}
+        assert (await ask(outer, "POST", "/distq/api/v1/session", **more, into=sent))[0] == 200
+        app.async_broker.close()
+
+    asyncio.run(main())
+    cookie = sent[b"set-cookie"].decode()
+    assert cookie.startswith("distq=boss.")
+    assert {"Path=/distq/", "Secure"} <= set(cookie.split("; "))
+
+
+def test_types_are_told_with_what_a_form_needs(web: Web) -> None:
+    types = {one["type"]: one for one in web.get("/api/v1/types").json["types"]}
+    a, b = types["add"]["parameters"]
+    assert (a["name"], a["kind"], a["required"]) == ("a", "whole", True)
+    assert (b["name"], b["default"], b["required"]) == ("b", 0, False)
+    value, more = types["echo"]["parameters"]
+    assert (value["kind"], more["kind"], more["many"]) == ("json", "json", "keyword")
+    assert types["hold"]["doc"] == "Runs until a file of this name exists."
+    assert types["fail"]["queue"] == "mail"
+
+
+def test_tasks_are_found_by_their_arguments(web: Web) -> None:
+    first, second = web.task("add", 1, b=2), web.task("add", a=1)
+    web.task("echo", value={"a": 1})
+
+    def found(*args: str, **more: str) -> list[str]:
+        query = "&".join([*(f"args={one}" for one in args), *(f"{name}={said}" for name, said in more.items())])
+        return sorted(task["id"] for task in web.get(f"/api/v1/tasks?{query}").json["tasks"])
+
+    assert found("a:1") == sorted([first, second])
+    assert found("a:1", "b:2", type="add") == [first]
+    assert found("a:2") == found("nothing:1") == []
+    assert len(found("value:%7B%22a%22%3A%201%7D")) == 1
+    assert web.get("/api/v1/tasks?args=a:1").json["read"] == 3
+    assert web.get("/api/v1/tasks?args=a").fields == ["args"]
+    web.post("/api/v1/queues/default/purge")
+
+
+def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web, work: Work) -> None:
+    work()
+    web.post("/api/v1/pauses", {"queue": "default"})
+    web.task("fail", text="no")
+    web.task("add", 1)
+
+    def whole() -> bool:
+        now = web.get("/api/v1/overview").json
+        return bool(now["hosts"] and now["groups"] and now["oldest"] and now["schedules"])
+
+    eventually(whole, "host, dead letter, waiting task and schedule are shown")
+    found = web.get("/api/v1/overview").json
+    assert (found["groups"][0]["type"], found["groups"][0]["error"]) == ("fail", "ValueError")
+    assert [one["name"] for one in found["schedules"]] == ["hourly"]
+    assert [one["queue"] for one in found["pauses"]] == ["default"]
+
+    def twice() -> bool:
+        first, second = (web.get("/api/v1/overview").json["at_ms"] for _ in range(2))
+        return bool(first == second)
+
+    eventually(twice, "two who ask are told what was read once")
+    web.post("/api/v1/pauses/resume", {"queue": "default"})
