@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.evidence import Evidence, Fault, judge
+from tests.chaos.evidence import Evidence, Fault, Run, judge
 from tests.chaos.release import LAST
 from tests.chaos.stage import LEASE_S, Stage
 
@@ -42,6 +42,8 @@ class Account:
     recovery_s: dict[str, float]
     """Fault -> the longest time until a task that it had interrupted ran again, also with other faults meanwhile; for
     faults of the broker, without others, from its return until a task came to its end."""
+    alone_s: dict[str, float]
+    """The same where nothing else was broken meanwhile: no other fault of that host or of the broker."""
     poison: dict[str, int]
     """Deliveries -> poison tasks that were dead after so many."""
     keys_left: dict[str, int]
@@ -72,6 +74,7 @@ class Account:
             ("overlaps", f"{sum(self.overlaps.values())}: {_list(self.overlaps)}"),
             ("poison", _list({f"dead after {number}": many for number, many in self.poison.items()})),
             ("longest recovery", _list({kind: f"{s:.2f} s" for kind, s in self.recovery_s.items()})),
+            ("without others", _list({kind: f"{s:.2f} s" for kind, s in self.alone_s.items()})),
             ("keys left", _list(self.keys_left)),
         ]  # fmt: skip
         return "\n".join([f"{self.command} (seed {self.seed})", *(f"  {name:17} {text}" for name, text in rows)])
@@ -87,12 +90,14 @@ def account(storm: Storm, stage: Stage, found: Evidence) -> Account:
     labels = {runs[0].label for runs in found.runs.values()}
     repeated: Counter[str] = Counter()
     recovery: dict[str, float] = {}
+    alone: dict[str, float] = {}
     for before, after in found.repeated():
         fault = found.explanation(before, after)
         repeated[fault.kind if fault else "nothing"] += 1
         if fault and not fault.parts:
-            took = after.started - max(fault.begun, before.started)
-            recovery[fault.kind] = max(recovery.get(fault.kind, 0.0), round(took, 2))
+            took = round(after.started - max(fault.begun, before.started), 2)
+            for longest in (recovery, *([] if _others(found, fault, before, after) else [alone])):
+                longest[fault.kind] = max(longest.get(fault.kind, 0.0), took)
     overlaps = Counter(fault.kind if fault else "nothing" for _, _, fault in found.overlaps())
     info = stage.room.redis.info("server")
     return Account(
@@ -113,6 +118,7 @@ def account(storm: Storm, stage: Stage, found: Evidence) -> Account:
         overlaps=dict(overlaps.most_common()),
         faults=dict(Counter(fault.kind for fault in found.faults).most_common()),
         recovery_s=recovery | _broker_recovery(found),
+        alone_s=alone,
         poison=_poison(found),
         keys_left=_keys(stage),
         wrong=judge(found),
@@ -122,6 +128,18 @@ def account(storm: Storm, stage: Stage, found: Evidence) -> Account:
 def _poison(found: Evidence) -> dict[str, int]:
     endings = [found.endings[id] for id, call in found.acked.items() if call.kind == "poison" and id in found.endings]
     return dict(Counter(f"{ending.deliveries} deliveries" for ending in endings))
+
+
+def _others(found: Evidence, fault: Fault, before: Run, after: Run) -> list[Fault]:
+    """Faults that could have held the task up, too."""
+    return [
+        other
+        for other in found.faults
+        if other is not fault
+        and other.host in (None, before.host, after.host)
+        and other.begun <= after.started
+        and other.ended + other.reach >= fault.begun
+    ]
 
 
 def _broker_recovery(found: Evidence) -> dict[str, float]:

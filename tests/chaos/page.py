@@ -54,10 +54,12 @@ def figures(account: dict[str, Any]) -> str:
         "|---|---|",
     ]
     lines += [f"| {name} | {text} |" for name, text in rows]
-    lines += ["", "| fault | times | longest recovery |", "|---|---|---|"]
-    recovery = account["recovery_s"]
+    lines += ["", "| fault | times | longest recovery | with no other fault meanwhile |", "|---|---|---|---|"]
     for kind, times in sorted(account["faults"].items(), key=lambda pair: -pair[1]):
-        lines.append(f"| {kind} | {times} | {f'{recovery[kind]:.2f} s' if kind in recovery else ''} |")
+        seconds = [
+            f"{found[kind]:.2f} s" if kind in found else "" for found in (account["recovery_s"], account["alone_s"])
+        ]
+        lines.append(f"| {kind} | {times} | {' | '.join(seconds)} |")
     return "\n".join(lines) + "\n"
 
 
