@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.host import ROOT
 
-LAST = "e8b6b4f"
+LAST = "2602aa8"
 """The commit of the last release."""
 
 
