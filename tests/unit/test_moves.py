@@ -43,7 +43,7 @@ def test_what_cannot_be_is_an_error_at_once(said: dict[str, Any], why: str) -> N
 
 @pytest.mark.parametrize("word", REASONS)
 def test_each_word_has_an_error_that_says_why(word: str) -> None:
-    kinds = {"unknown": UnknownTask, "expires": ConfigurationError, "ordered": ConfigurationError}
+    kinds = {"unknown": UnknownTask} | dict.fromkeys(("expires", "ordered", "taken", "bound"), ConfigurationError)
     with pytest.raises(kinds.get(word, NotWaiting), match="order-17"):
         check("order-17", word)
     check("order-17", "rescheduled")
