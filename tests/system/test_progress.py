@@ -92,7 +92,7 @@ def test_what_is_said_often_is_sent_seldom(start: Start, room: Room, journal: Jo
 def test_a_call_costs_little(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     """Beside a call of `msgpack`, which is most of it; a write for each would be a hundred times as much."""
     start("progress", processes=1)
-    cost = progress.measures.delay(20_000).get(timeout=60)
+    cost = progress.measures.delay(1_000, 200).get(timeout=60)
     with capsys.disabled():
         print(f"\nprogress(): {cost:.2f} µs")
 
