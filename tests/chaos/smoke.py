@@ -29,7 +29,7 @@ from tests.support.rules import check_rules
 
 Way = Literal["kill", "term"]
 
-EVERY_S, QUICKLY_S = 1.0, 0.1
+EVERY_S, QUICKLY_S = 0.5, 0.1
 """Time from a fault's end to the next one; with tasks that take no time, of which a machine does 100,000 a second."""
 PROCESSES = 2
 NEVER_KILLED, ALIVE = (0.0, 0.0), (float("inf"), float("inf"))
