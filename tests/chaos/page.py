@@ -54,11 +54,11 @@ def figures(account: dict[str, Any]) -> str:
         "|---|---|",
     ]
     lines += [f"| {name} | {text} |" for name, text in rows]
-    lines += ["", "| fault | times | longest recovery | with no other fault meanwhile |", "|---|---|---|---|"]
+    found = [account["recovery_s"], *([account["alone_s"]] if "alone_s" in account else [])]  # older runs have none
+    head = ["fault", "times", "longest recovery", "with no other fault meanwhile"][: 2 + len(found)]
+    lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for kind, times in sorted(account["faults"].items(), key=lambda pair: -pair[1]):
-        seconds = [
-            f"{found[kind]:.2f} s" if kind in found else "" for found in (account["recovery_s"], account["alone_s"])
-        ]
+        seconds = [f"{longest[kind]:.2f} s" if kind in longest else "" for longest in found]
         lines.append(f"| {kind} | {times} | {' | '.join(seconds)} |")
     return "\n".join(lines) + "\n"
 
