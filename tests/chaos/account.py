@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,8 @@ def _broker_recovery(found: Evidence) -> dict[str, float]:
     longest: dict[str, float] = {}
     for fault in found.faults:
         if fault.host is None and fault.pid is None:
-            took = next((end - fault.ended for end in ends if end >= fault.ended), 0.0)
+            at = bisect_left(ends, fault.ended)
+            took = ends[at] - fault.ended if at < len(ends) else 0.0
             if any(_meets(other, fault.begun, fault.ended + took) for other in found.faults if other is not fault):
                 continue
             longest[fault.kind] = max(longest.get(fault.kind, 0.0), round(took, 2))
