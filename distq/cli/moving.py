@@ -75,7 +75,7 @@ def reschedule(
     broker: str = target.Broker,
     name: str = target.Name,
 ) -> None:
-    """Give all waiting tasks that a filter means another time or priority.
+    """Give all waiting tasks of a filter another time or priority.
 
     The filter is that of `distq tasks cancel`. What is ready comes to the end of its new priority.
     """
