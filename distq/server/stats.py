@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from distq.broker.ledger import by_type, total
 from distq.server.feed import numbers, read
@@ -28,6 +29,22 @@ async def stats(request: Request) -> Response:
     return answer({**numbers(found), "types": {type: types[type] for type in frequent}})
 
 
+class Stream(StreamingResponse):
+    """Closes what it reads from at once when the client leaves. Where the last frame is on its way at that moment, the
+    generator would wait for the garbage collector, and count as a listener until then."""
+
+    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+        super().__init__(frames, media_type="text/event-stream")
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends frames until the client leaves."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._frames.aclose()
+
+
 @router.get(
     "/events",
     response_class=StreamingResponse,
@@ -38,10 +55,10 @@ async def events(request: Request) -> Response:
     site = site_of(request)
     site.check_waiting()
 
-    async def frames() -> AsyncIterator[bytes]:
+    async def frames() -> AsyncGenerator[bytes]:
         with site.waiting():
             async with aclosing(site.feed.frames()) as news:
                 async for frame in news:
                     yield frame
 
-    return StreamingResponse(frames(), media_type="text/event-stream")
+    return Stream(frames())
