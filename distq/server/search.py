@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -16,14 +16,10 @@ from distq.broker.inspect import describe
 from distq.errors import UnknownQueue
 from distq.facts import every_place
 from distq.message import MAX_NAME, Message, untyped
-from distq.plain import plain
 from distq.server.models import FoundTasks
 from distq.server.problems import Problem
 from distq.server.site import READS, Site, answer, site_of
 from distq.server.strict import parse
-
-if TYPE_CHECKING:
-    from distq.app import Distq
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -52,7 +48,7 @@ def find(
     this page is empty; `read` says how many it has looked at. What is completed has no type any more.
     """
     site = site_of(request)
-    is_meant = Meant(site.app, type, args)
+    is_meant = Meant(site, type, args)
     found: list[dict[str, Any]] = []
     read = 0
     for place, begin in _places(site, state, queue, cursor):
@@ -91,10 +87,11 @@ def _places(site: Site, state: State | None, queue: str, cursor: str) -> Iterato
 
 class Meant:
     """Which tasks a search means: by type, and by arguments such as `user_id:42`, by their names in the call or, where
-    the application declares the type, in its function. Values are compared as JSON or as text."""
+    the application declares the type, in its function. Values are compared as they are shown, as JSON or as text: what
+    is hidden cannot be guessed."""
 
-    def __init__(self, app: Distq, type: str, args: list[str]) -> None:
-        self._app, self._type = app, type
+    def __init__(self, site: Site, type: str, args: list[str]) -> None:
+        self._site, self._type = site, type
         self._wanted = [_named(one) for one in args]
 
     def __call__(self, task: search.Found) -> bool:
@@ -108,12 +105,13 @@ class Meant:
 
     def _has(self, type: str, message: Message) -> bool:
         try:
-            args, kwargs, _ = self._app.codec.unpack_call(message.body)
+            args, kwargs, _ = self._site.app.codec.unpack_call(message.body)
         except ValueError:
             return False
-        task = self._app.tasks.get(type)
+        task = self._site.app.tasks.get(type)
         names = list(task.signature.parameters) if task is not None else []
-        values = dict(zip(names, args, strict=False)) | dict(kwargs)
+        shown = self._site.shown_call({"type": message.type, "args": args, "kwargs": kwargs})
+        values = dict(zip(names, shown["args"], strict=False)) | shown["kwargs"]
         return all(name in values and _text(values[name]) == said for name, said in self._wanted)
 
 
@@ -125,8 +123,7 @@ def _named(said: str) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    simple = plain(value)
-    return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def told(queue: str, task: search.Found) -> dict[str, Any]:

@@ -358,6 +358,8 @@ def test_values_of_named_arguments_are_hidden(serve: Serve, work: Work) -> None:
     assert web.get(f"{TASKS}/{placed}").json["args"] == ["ann", "***"]
     other = web.post(TASKS, {**later, "type": "log_in@7"}).json["id"]
     assert web.get(f"{TASKS}/{other}").json["args"] == ["***", "***"], "nobody here knows their names"
+    assert [one["id"] for one in web.get(f"{TASKS}?args=user:ann").json["tasks"]] == [placed]
+    assert web.get(f"{TASKS}?args=password:p2").json["tasks"] == [], "what is hidden cannot be guessed"
     assert web.post("/api/v1/schedules", {"name": "s", "when": "@daily", "type": "log_in", "args": ["ann", "p4"]}).json[
         "args"
     ] == ["ann", "***"]
