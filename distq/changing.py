@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distq.broker import moves
@@ -13,8 +13,7 @@ from distq.message import family
 
 if TYPE_CHECKING:
     from distq.app import Distq
-    from distq.broker.aio import AsyncBroker
-    from distq.broker.broker import Broker
+    from distq.broker.verbs import Command
 
 
 def check_queue(app: Distq, queue: object, known: Iterable[str]) -> str:
@@ -36,18 +35,18 @@ def steps(
     return (yield from transfer(prefix_of(place), prefix_of(queue), ids, change, token))
 
 
-def run(broker: Broker, steps: Steps) -> list[str]:
-    """Runs them, one after the other."""
+def run(ask: Callable[[Command[Any]], Any], steps: Steps) -> list[str]:
+    """Has them run by `ask`, one after the other."""
     reply: Any = None
     while True:
         try:
             command = steps.send(reply)
         except StopIteration as end:
             return list(end.value)
-        reply = broker.run(command)
+        reply = ask(command)
 
 
-async def arun(broker: AsyncBroker, steps: Steps) -> list[str]:
+async def arun(ask: Callable[[Command[Any]], Awaitable[Any]], steps: Steps) -> list[str]:
     """`run` for asyncio."""
     reply: Any = None
     while True:
@@ -55,4 +54,4 @@ async def arun(broker: AsyncBroker, steps: Steps) -> list[str]:
             command = steps.send(reply)
         except StopIteration as end:
             return list(end.value)
-        reply = await broker.run(command)
+        reply = await ask(command)

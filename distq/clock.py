@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from distq.errors import ConfigurationError
@@ -20,3 +21,8 @@ def eta_ms(value: object, what: str = "eta") -> int:
             "give datetime(…, tzinfo=UTC) or value.astimezone()"
         )
     return round(value.timestamp() * 1000)
+
+
+def parse_time(text: str) -> datetime:
+    """A time as people and programs write it: ISO 8601. Raises ValueError."""
+    return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))

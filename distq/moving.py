@@ -84,7 +84,8 @@ class Sweep:
         fresh = [hit for hit in page.hits if hash(hit.id) not in self._seen]
         self._seen.update(hash(hit.id) for hit in fresh)
         waiting = [hit for hit in fresh if hit.state != "running" or self.takes_running]
-        self.left["running"] += len(fresh) - len(waiting)
+        if len(waiting) < len(fresh):
+            self.left["running"] += len(fresh) - len(waiting)
         self.samples += waiting[: SAMPLE - len(self.samples)]
         if self.act is None:
             self.number += len(waiting)
@@ -111,12 +112,12 @@ def moving(app: Distq, queue: str, change: Change) -> Act:
     """Gives them another queue, and another time or priority if that is said, too."""
     check_queue(app, queue, app.broker.known_queues())
     app.broker.open(queue)
-    return lambda name, ids: run(app.broker, steps(app.broker.prefix, name, ids, queue, change))
+    return lambda name, ids: run(app.broker.run, steps(app.broker.prefix, name, ids, queue, change))
 
 
 def left_over(left: Counter[str]) -> list[str]:
     """For people: how many were left as they are, and why."""
-    return [f"left as it is: {number:,} {REASONS.get(word, word)}" for word, number in sorted(left.items()) if number]
+    return [f"left as it is: {number:,} {REASONS.get(word, word)}" for word, number in sorted(left.items())]
 
 
 REASONS = {

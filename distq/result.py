@@ -23,6 +23,7 @@ from distq.message import NEVER_SAID, check_by, parse, untyped
 from distq.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from distq.app import Distq
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from distq.options import Priority
 
 R = TypeVar("R")
+T = TypeVar("T")
 _PENDING = object()
-ELSEWHERE = ("unknown", "ended", "taken")
-"""What is said of a task that went to another queue."""
+NOT_HERE = (None, "unknown", "ended", "taken")
+"""What is said, too, of a task that went to another queue."""
 
 
 class Handle(Generic[R]):
@@ -82,18 +84,15 @@ class Handle(Generic[R]):
         `by`: who asks, for those who look at the task or wait for it.
         """
         check_by(by)
-        word = self._app.broker.run(verbs.cancel(self._prefix(), self.id, by, _mode(running, kill)))
-        if word in ELSEWHERE and self._is_elsewhere():
-            word = self._app.broker.run(verbs.cancel(self._prefix(), self.id, by, _mode(running, kill)))
+        broker, mode = self._app.broker, _mode(running, kill)
+        word = self._where_it_is(lambda: broker.run(verbs.cancel(self._prefix(), self.id, by, mode)))
         return word in ("cancelled", "ordered")
 
     def progress(self) -> Progress | None:
         """How far the task is, as its handler has last said with `current().progress()`. None if it has not, and when
         it has ended, other than dead."""
-        said = self._app.broker.exchange.request(memory.progress(self._prefix(), self.id))
-        if said is None and self._is_elsewhere():
-            said = self._app.broker.exchange.request(memory.progress(self._prefix(), self.id))
-        return progress_in(said)
+        exchange = self._app.broker.exchange
+        return progress_in(self._where_it_is(lambda: exchange.request(memory.progress(self._prefix(), self.id))))
 
     def reschedule(
         self,
@@ -118,9 +117,12 @@ class Handle(Generic[R]):
             changing.check_queue(self._app, queue, broker.known_queues())
             broker.open(queue)
         self._prefix()
-        [word] = changing.run(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
-        if word in ELSEWHERE and self._is_elsewhere():
-            [word] = changing.run(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
+
+        def ask() -> str:
+            steps = changing.steps(broker.prefix, str(self.queue), [self.id], queue, change)
+            return changing.run(broker.run, steps)[0]
+
+        word = self._where_it_is(ask)
         moves.check(self.id, word)
         self.queue = queue if word == "moved" else self.queue
 
@@ -142,11 +144,12 @@ class Handle(Generic[R]):
             await broker.open(queue)
         if self.queue is None:
             await self._alook()
-        [word] = await changing.arun(broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change))
-        if word in ELSEWHERE and await self._ais_elsewhere():
-            [word] = await changing.arun(
-                broker, changing.steps(broker.prefix, str(self.queue), [self.id], queue, change)
-            )
+
+        async def ask() -> str:
+            steps = changing.steps(broker.prefix, str(self.queue), [self.id], queue, change)
+            return (await changing.arun(broker.run, steps))[0]
+
+        word = await self._awhere_it_is(ask)
         moves.check(self.id, word)
         self.queue = queue if word == "moved" else self.queue
 
@@ -155,10 +158,11 @@ class Handle(Generic[R]):
         if self.queue is None:
             await self._alook()
         broker = self._app.async_broker
-        said = await broker.request(memory.progress(broker.prefix(str(self.queue)), self.id))
-        if said is None and await self._ais_elsewhere():
-            said = await broker.request(memory.progress(broker.prefix(str(self.queue)), self.id))
-        return progress_in(said)
+
+        async def ask() -> Any:
+            return await broker.request(memory.progress(broker.prefix(str(self.queue)), self.id))
+
+        return progress_in(await self._awhere_it_is(ask))
 
     async def astatus(self) -> State:
         """`status()` for asyncio."""
@@ -221,16 +225,18 @@ class Handle(Generic[R]):
         queue, look = await self._app.async_broker.find(self.id, await self._app.aqueues_of(self.id), waits)
         return self._found(queue, look)
 
-    def _is_elsewhere(self) -> bool:
-        """Whether it has gone to another queue, which is its own from now on."""
-        before = self.queue
-        self._look()
-        return self.queue != before
+    def _where_it_is(self, ask: Callable[[], T]) -> T:
+        """What the broker says; asked once more if the task has gone to another queue, which is its own from now on."""
+        said, before = ask(), self.queue
+        if said in NOT_HERE:
+            self._look()
+        return said if self.queue == before else ask()
 
-    async def _ais_elsewhere(self) -> bool:
-        before = self.queue
-        await self._alook()
-        return self.queue != before
+    async def _awhere_it_is(self, ask: Callable[[], Awaitable[T]]) -> T:
+        said, before = await ask(), self.queue
+        if said in NOT_HERE:
+            await self._alook()
+        return said if self.queue == before else await ask()
 
     def _found(self, queue: str, look: verbs.Look) -> verbs.Look:
         if look.state != "unknown":

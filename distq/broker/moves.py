@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from distq.broker.scripts import Reply, script
+from distq.broker.scripts import Argument, Reply, readable, script
 from distq.broker.verbs import Command
 from distq.clock import eta_ms
 from distq.durations import seconds
@@ -46,6 +46,11 @@ class Change:
         """Whether it changes nothing."""
         return not self.how and self.priority is None
 
+    @property
+    def arguments(self) -> tuple[Argument, Argument, Argument]:
+        """As the scripts take it."""
+        return self.how, self.ms, "" if self.priority is None else self.priority
+
 
 def change(delay: Any = None, eta: Any = None, priority: Any = None, queue: Any = None) -> Change:
     """The checked form of what `Handle.reschedule` is told. Raises ConfigurationError."""
@@ -66,12 +71,12 @@ def reschedule(prefix: str, ids: Sequence[str], change: Change, token: str = "")
     """Per id "rescheduled", or a word of REASONS. A few hundred at most: each is looked at. `token`: that of a call
     that is made again."""
     verb = script("reschedule")
-    priority = "" if change.priority is None else change.priority
-    call = verb.command(prefix.encode(), token or os.urandom(8).hex(), change.how, change.ms, priority, *ids)
-    return Command(verb, call, _words)
+    call = verb.command(prefix.encode(), token or os.urandom(8).hex(), *change.arguments, *ids)
+    return Command(verb, call, words)
 
 
-def _words(reply: Reply) -> list[str]:
+def words(reply: Reply) -> list[str]:
+    """What became of each task of a call; of a single one the script may answer the word alone."""
     return [word.decode() for word in (reply if isinstance(reply, list) else [reply])]
 
 
@@ -126,18 +131,14 @@ def sift(prefix: str, cursor: str, conditions: Mapping[str, Any]) -> Command[Pag
 def _page(reply: Reply) -> Page:
     cursor, now_ms, looked, *fields = reply
     rows = [fields[start : start + len(Hit._fields)] for start in range(0, len(fields), len(Hit._fields))]
-    return Page(_text(cursor), now_ms, looked, [_hit(*row) for row in rows])
+    return Page(readable(cursor), now_ms, looked, [_hit(*row) for row in rows])
 
 
 def _hit(id: bytes, state: bytes, type: bytes, level: bytes, attempt: int, created: int, due: int, error: bytes) -> Hit:
-    return Hit(_text(id), _text(state), _text(type), _text(level), attempt, created, due, _text(error))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+    return Hit(readable(id), readable(state), readable(type), readable(level), attempt, created, due, readable(error))
 
 
 def cancel(prefix: str, ids: Sequence[str], who: str, mode: str = "") -> Command[list[str]]:
     """`verbs.cancel` for several; each is looked for among what workers hold, so not for very many."""
     verb = script("cancel")
-    return Command(verb, verb.command(prefix.encode(), ids[0], who, mode, os.urandom(8).hex(), *ids[1:]), _words)
+    return Command(verb, verb.command(prefix.encode(), ids[0], who, mode, os.urandom(8).hex(), *ids[1:]), words)

@@ -88,6 +88,11 @@ def encode_items(items: Iterable[Argument]) -> bytes:
     return b"".join(parts)
 
 
+def readable(raw: bytes) -> str:
+    """A name or a word of a reply, whatever somebody has made of it."""
+    return raw.decode("utf-8", "replace")
+
+
 def digest(text: str) -> str:
     """Its SHA-1, by which the server knows a script."""
     return str(sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -142,4 +147,4 @@ def _name_keys(text: str, named: list[str]) -> str:
 
 def all_scripts() -> list[Script]:
     """Every verb, by name."""
-    return [script(path.stem) for path in sorted(_LUA.glob("*.lua"))]
+    return [script(name.removesuffix(".lua")) for name in sorted(files()) if "/" not in name]

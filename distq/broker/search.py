@@ -13,7 +13,7 @@ from typing import NamedTuple
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
 from distq.broker.inspect import whole
-from distq.broker.scripts import Reply, encode
+from distq.broker.scripts import Reply, encode, readable
 from distq.message import Message, parse
 
 STATES = ("running", "queued", "scheduled", "dead", "completed")
@@ -70,11 +70,11 @@ def page(broker: Broker, queue: str, place: Place, start: int, count: int) -> tu
         return 0, []
     state, prefix = STATES[place.state], broker.prefix(queue)
     if place.name == "COMPLETED":
-        return len(rows), [(n, Found(_text(entry), state, None)) for n, (entry, _, _) in enumerate(rows)]
+        return len(rows), [(n, Found(readable(entry), state, None)) for n, (entry, _, _) in enumerate(rows)]
     hash = keys.key(prefix, "DEAD" if place.name == "DEAD_LETTERS" else "TASKS")
     raws = broker.exchange.request(encode("HMGET", hash, *(entry for entry, _, _ in rows)))
     return len(rows), [
-        (offset, Found(keys.id_of(_text(entry)), state, _message(raw), at, worker))
+        (offset, Found(keys.id_of(readable(entry)), state, _message(raw), at, worker))
         for offset, ((entry, at, worker), raw) in enumerate(zip(rows, raws, strict=True))
         if raw is not None  # else it has just left, or is the ghost of one that was cancelled
     ]
@@ -101,7 +101,3 @@ def _message(raw: bytes) -> Message | None:
         return parse(raw)
     except ValueError:
         return None
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from distq.broker import keys
-from distq.broker.moves import Change
-from distq.broker.scripts import Argument, Reply, encode, script
+from distq.broker.moves import Change, words
+from distq.broker.scripts import Argument, Reply, encode, readable, script
 from distq.broker.verbs import Command
 
 MOVED = "moved"
@@ -48,15 +48,14 @@ class Note(NamedTuple):
 def expect(prefix: str, token: str, source: str, ids: Sequence[str]) -> Command[list[str]]:
     """Per id "expected" or "taken"."""
     verb = script("expect")
-    return Command(verb, verb.command(prefix.encode(), token, source, *ids), _words)
+    return Command(verb, verb.command(prefix.encode(), token, source, *ids), words)
 
 
 def depart(prefix: str, token: str, target: str, change: Change, ids: Sequence[str]) -> Command[list[Departed]]:
     """What has left, and why others have not."""
     verb = script("depart")
-    priority = "" if change.priority is None else change.priority
-    call = verb.command(prefix.encode(), token, target, change.how, change.ms, priority, *ids)
-    return Command(verb, call, lambda reply: [Departed(_word(each[0]), *each[1:]) for each in reply])
+    call = verb.command(prefix.encode(), token, target, *change.arguments, *ids)
+    return Command(verb, call, lambda reply: [Departed(readable(each[0]), *each[1:]) for each in reply])
 
 
 def arrive(prefix: str, token: str, tasks: Sequence[tuple[str, Departed]]) -> Command[list[str]]:
@@ -64,7 +63,7 @@ def arrive(prefix: str, token: str, tasks: Sequence[tuple[str, Departed]]) -> Co
     verb, items = script("arrive"), list[Argument]()
     for id, task in tasks:
         items += (id, task.message, task.due_ms, len(task.records), *task.records)
-    return Command(verb, verb.command(prefix.encode(), token, *items), _words)
+    return Command(verb, verb.command(prefix.encode(), token, *items), words)
 
 
 def conclude(prefix: str, token: str, ids: Sequence[str]) -> Command[int]:
@@ -77,13 +76,13 @@ def transfer(source: str, target: str, ids: Sequence[str], change: Change, token
     """Moves tasks between the queues of these prefixes. Per id "moved", or why it stays: "running", "ended", "unknown",
     "taken", … It can end at any step, and be done once more with its token by anybody."""
     token = token or os.urandom(8).hex()
-    words: dict[str, str] = dict.fromkeys(ids, "taken")
+    became: dict[str, str] = dict.fromkeys(ids, "taken")
     found = yield expect(target, token, keys.queue_of(source), ids)
     coming = [id for id, word in zip(ids, found, strict=True) if word == "expected"]
     if not coming:
-        return list(words.values())
+        return list(became.values())
     departed = yield depart(source, token, keys.queue_of(target), change, coming)
-    words |= {id: task.word for id, task in zip(coming, departed, strict=True)}
+    became |= {id: task.word for id, task in zip(coming, departed, strict=True)}
     left = [(id, task) for id, task in zip(coming, departed, strict=True) if task.word == MOVED]
     missed: list[str] = []
     for some in _parts(left):
@@ -91,11 +90,11 @@ def transfer(source: str, target: str, ids: Sequence[str], change: Change, token
         missed += [id for (id, _), word in zip(some, arrived, strict=True) if word == "gone"]
     if missed:  # somebody took this move for given up before they left, or has brought it to its end
         again = yield from transfer(source, target, missed, ONLY_LEFT, token)
-        words |= {id: MOVED if word in OVER else word for id, word in zip(missed, again, strict=True)}
+        became |= {id: MOVED if word in OVER else word for id, word in zip(missed, again, strict=True)}
     if arrived_ids := [id for id, _ in left if id not in missed]:
         yield conclude(source, token, arrived_ids)
     yield conclude(target, token, [id for id in coming if id not in missed] or coming)
-    return list(words.values())
+    return list(became.values())
 
 
 def _parts(left: list[tuple[str, Departed]]) -> Iterator[list[tuple[str, Departed]]]:
@@ -126,13 +125,5 @@ def read_notes(reply: Reply) -> list[Note]:
 
 
 def _note(id: bytes, raw: bytes) -> Note:
-    _, token, other, *_ = _word(raw[:200]).split(" ")
-    return Note(_word(id), token, other)
-
-
-def _words(reply: Reply) -> list[str]:
-    return [_word(word) for word in reply]
-
-
-def _word(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+    _, token, other, *_ = readable(raw[:200]).split(" ")
+    return Note(readable(id), token, other)

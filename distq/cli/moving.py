@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import typer
 
 from distq.broker import moves
-from distq.cli import complete, output, person, target, values
+from distq.cli import complete, output, person, values
+from distq.cli.groups import grouped
+from distq.cli.target import Place
+from distq.clock import parse_time
 from distq.errors import ConfigurationError
 from distq.filters import Filter
 from distq.moving import Act, Sweep, cancelling, left_over, moving, rescheduling
@@ -38,19 +41,24 @@ Words = typer.Argument(
 Priority = typer.Option(
     None, "--priority", metavar="PRIORITY", autocompletion=complete.priorities, help="high, default or low."
 )
-DryRun = typer.Option(False, "--dry-run", help="Say how many, and show a few; change nothing.")
-Yes = typer.Option(False, "--yes", "-y", help="Do not ask.")
 
 
+@dataclass(frozen=True)
+class How:
+    """How it is done."""
+
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say how many, and show a few; change nothing.")
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")
+    as_json: bool = output.Json
+
+
+@grouped
 def cancel(
     words: list[str] = Words,
     running: bool = typer.Option(False, "--running", help="Also those that run: their handlers are interrupted."),
-    dry_run: bool = DryRun,
-    yes: bool = Yes,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    how: How,
+    place: Place,
 ) -> None:
     """Cancel all waiting tasks that a filter means.
 
@@ -58,56 +66,50 @@ def cancel(
     means one of them, `a*` what begins so.
     """
     wanted = Filter.parse(" ".join(words))
-    found = target.find_app(app, broker, name)
+    found = place.find()
     act = cancelling(found, person.asks("cli"), "running" if running else "")
-    _do("cancel", "cancelled", Sweep(found, wanted, takes_running=running), act, dry_run, yes, as_json)
+    _do("cancel", "cancelled", Sweep(found, wanted, takes_running=running), act, how)
 
 
+@grouped
 def reschedule(
     words: list[str] = Words,
     delay: str = typer.Option(None, "--delay", metavar="TIME", help="Run after this long from now: 0s, 5m, 2d."),
     eta: str = typer.Option(None, "--eta", metavar="TIME", help="Run at this time: 2026-12-24T08:00+01:00."),
     priority: str = Priority,
-    dry_run: bool = DryRun,
-    yes: bool = Yes,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    how: How,
+    place: Place,
 ) -> None:
     """Give all waiting tasks of a filter another time or priority.
 
     The filter is that of `distq tasks cancel`. What is ready comes to the end of its new priority.
     """
     wanted, change = Filter.parse(" ".join(words)), _change(delay, eta, priority)
-    found = target.find_app(app, broker, name)
-    _do("reschedule", "rescheduled", Sweep(found, wanted), rescheduling(found, change), dry_run, yes, as_json)
+    found = place.find()
+    _do("reschedule", "rescheduled", Sweep(found, wanted), rescheduling(found, change), how)
 
 
+@grouped
 def move(
     words: list[str] = Words,
     queue: str = typer.Option(
         ..., "--queue", "-Q", metavar="QUEUE", autocompletion=complete.queues, help="Where they go."
     ),
     priority: str = Priority,
-    dry_run: bool = DryRun,
-    yes: bool = Yes,
-    as_json: bool = output.Json,
-    app: str = target.App,
-    broker: str = target.Broker,
-    name: str = target.Name,
+    *,
+    how: How,
+    place: Place,
 ) -> None:
     """Move all waiting tasks that a filter means to another queue.
 
     The filter is that of `distq tasks cancel`. They keep their ids, times and attempts. Tasks whose limits, order or
     name hold for their own queue stay there.
     """
-    wanted, change = (
-        Filter.parse(" ".join(words)),
-        moves.change(priority=priority and values.priority(priority), queue=queue),
-    )
-    found = target.find_app(app, broker, name)
-    _do("move", "moved", Sweep(found, wanted), moving(found, queue, change), dry_run, yes, as_json)
+    wanted = Filter.parse(" ".join(words))
+    change = moves.change(priority=priority and values.priority(priority), queue=queue)
+    found = place.find()
+    _do("move", "moved", Sweep(found, wanted), moving(found, queue, change), how)
 
 
 def _change(delay: str | None, eta: str | None, priority: str | None) -> moves.Change:
@@ -122,7 +124,7 @@ def _change(delay: str | None, eta: str | None, priority: str | None) -> moves.C
 
 def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        found = parse_time(text)
     except ValueError:
         raise ConfigurationError(f"--eta {text!r:.60} is no time: give it as 2026-12-24T08:00+01:00") from None
     return found if found.tzinfo else found.astimezone()
@@ -131,21 +133,21 @@ def _moment(text: str) -> datetime:
 # -- doing it --------------------------------------------------------------------------------------------------------
 
 
-def _do(verb: str, done: str, sweep: Sweep, act: Act, dry_run: bool, yes: bool, as_json: bool) -> None:
+def _do(verb: str, done: str, sweep: Sweep, act: Act, how: How) -> None:
     """Looks, asks, and does it, page by page: whoever interrupts it is told how far it came."""
-    if dry_run or not yes:
+    if how.dry_run or not how.yes:
         _watch(sweep, "found", "nothing was changed")
-    if dry_run:
-        _show(sweep, as_json)
+    if how.dry_run:
+        _show(sweep, how.as_json)
         said = f"would {verb} {output.number(sweep.number, 'task')}"
-        _tell(sweep, as_json, {f"would_{verb}": sweep.number}, said)
+        _tell(sweep, how.as_json, {f"would_{verb}": sweep.number}, said)
         return
-    if not yes and sweep.number:
-        output.ask(yes, as_json, f"{verb.capitalize()} {output.number(sweep.number, 'task')}?")
-    if yes or sweep.number:
+    if not how.yes and sweep.number:
+        output.ask(how.yes, how.as_json, f"{verb.capitalize()} {output.number(sweep.number, 'task')}?")
+    if how.yes or sweep.number:
         sweep = Sweep(sweep.app, sweep.wanted, act, sweep.takes_running)
         _watch(sweep, done, f"{done} so far")
-    _tell(sweep, as_json, {done: sweep.number}, f"{done} {output.number(sweep.number, 'task')}")
+    _tell(sweep, how.as_json, {done: sweep.number}, f"{done} {output.number(sweep.number, 'task')}")
 
 
 def _watch(sweep: Sweep, done: str, so_far: str) -> None:
@@ -174,10 +176,9 @@ def _show(sweep: Sweep, as_json: bool) -> None:
 
 
 def _tell(sweep: Sweep, as_json: bool, data: dict[str, Any], said: str) -> None:
-    left = {word: number for word, number in sorted(sweep.left.items()) if number}
     if as_json:
         samples = {"examples": [hit._asdict() for hit in sweep.samples]} if sweep.act is None else {}
-        output.print_json(data | {"left": left} | samples)
+        output.print_json(data | {"left": dict(sorted(sweep.left.items()))} | samples)
         return
     typer.echo(said)
     for line in left_over(sweep.left):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from starlette.requests import Request
 
+from distq.clock import parse_time
 from distq.message import MAX_ID, MAX_NAME
 from distq.options import MAX_RETRIES
 from distq.sender import Sender
@@ -138,6 +139,6 @@ def token_of(request: Request) -> str:
 def moment(name: str, text: str) -> datetime:
     """A time as text. Raises Problem."""
     try:
-        return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        return parse_time(text)
     except ValueError:
         raise Problem(400, f"{name} {text!r:.60} is no time: give ISO 8601 with a zone", field=name) from None

@@ -53,7 +53,7 @@ async def reschedule(request: Request, id: str) -> Response:
     if wanted.queue is not None:
         check_queue(site.app, wanted.queue, await broker.known_queues())
         await broker.open(wanted.queue)
-    [word] = await arun(broker, steps(broker.prefix, queue, [id], wanted.queue, change, token_of(request)))
+    [word] = await arun(broker.run, steps(broker.prefix, queue, [id], wanted.queue, change, token_of(request)))
     moves.check(id, word)
     handle = site.app.result(id)
     return answer({"id": id, "status": await handle.astatus(), "queue": wanted.queue or queue})
@@ -109,7 +109,7 @@ def _sweep(site: Site, said: Which, act: Act, takes_running: bool = False) -> Re
         if sweep.looked >= MOST_LOOKED:
             break
     told = {
-        "number": sweep.number, "dry_run": said.dry_run, "left": {word: n for word, n in sweep.left.items() if n},
+        "number": sweep.number, "dry_run": said.dry_run, "left": sweep.left,
         "examples": [site.shown(hit._asdict()) for hit in sweep.samples] if said.dry_run else [],
         "next": encode(list(sweep.position)) if sweep.position else None,
     }  # fmt: skip

@@ -163,6 +163,7 @@ class _Template:
             "types": self._types,
             "names": self._names,
             "crews": self._crews,
+            # Made when first asked for: who declares none needs none of what it imports.
             "schedules": self._app.schedules.declared(self._queues) if "schedules" in vars(self._app) else {},
             "left": left_to_others(self._app, self._shared.config),
         }

@@ -93,11 +93,7 @@ def test_it_is_never_started(room: Room) -> None:
     assert room.step(worker).entries == []
 
 
-@pytest.mark.parametrize(
-    ("state", "word"),
-    [("none", "unknown"), ("active", "running"), ("completed", "ended"), ("dead", "ended"), ("cancelled", "ended"),
-     ("expired", "ended")],
-)  # fmt: skip
+@pytest.mark.parametrize(("state", "word"), states.NOT_WAITING)
 def test_anything_else_stays_as_it_is(room: Room, state: str, word: str) -> None:
     id = states.MAKE[state](room)
     before = room.snapshot()

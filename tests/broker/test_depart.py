@@ -31,11 +31,7 @@ def test_what_waits_leaves_and_its_message_stays_until_it_has_arrived(room: Room
     assert room.run(transfer.conclude(room.prefix, "t1", [id])) == 1
 
 
-@pytest.mark.parametrize(
-    ("state", "word"),
-    [("none", "unknown"), ("active", "running"), ("completed", "ended"), ("dead", "ended"), ("cancelled", "ended"),
-     ("expired", "ended")],
-)  # fmt: skip
+@pytest.mark.parametrize(("state", "word"), states.NOT_WAITING)
 def test_anything_else_stays_as_it_is(room: Room, state: str, word: str) -> None:
     id = states.MAKE[state](room)
     lists = room.lists()

@@ -72,11 +72,7 @@ def test_what_is_ready_and_is_to_run_now_keeps_its_place(room: Room) -> None:
     assert room.lists() == before
 
 
-@pytest.mark.parametrize(
-    ("state", "word"),
-    [("none", "unknown"), ("active", "running"), ("completed", "ended"), ("dead", "ended"), ("cancelled", "ended"),
-     ("expired", "ended")],
-)  # fmt: skip
+@pytest.mark.parametrize(("state", "word"), states.NOT_WAITING)
 def test_anything_else_stays_as_it_is(room: Room, state: str, word: str) -> None:
     id = states.MAKE[state](room)
     lists, head = room.lists(), room.redis.hgetall(room.key("TASKS"))

@@ -14,6 +14,7 @@ from distq import ConfigurationError, Distq, NotWaiting, UnknownQueue
 from distq.broker import keys, transfer
 from distq.broker.moves import Change
 from distq.broker.transfer import ONLY_LEFT, Steps
+from distq.changing import run
 from distq.filters import Filter
 from distq.moving import Sweep, moving
 from tests.support.room import Room, Worker, completed, retried
@@ -32,18 +33,8 @@ def bulk(room: Room) -> Iterator[Room]:
     other.close()
 
 
-def run(room: Room, steps: Steps) -> list[str]:
-    reply: Any = None
-    while True:
-        try:
-            command = steps.send(reply)
-        except StopIteration as end:
-            return list(end.value)
-        reply = room.run(command)
-
-
 def move(room: Room, other: Room, *ids: str, change: Change = NOTHING) -> list[str]:
-    return run(room, transfer.transfer(room.prefix, other.prefix, ids, change))
+    return run(room.run, transfer.transfer(room.prefix, other.prefix, ids, change))
 
 
 def nothing_is_left(*rooms: Room) -> None:
@@ -158,7 +149,7 @@ def keep(*rooms: Room) -> None:
             for note in transfer.read_notes(room.wire.request(transfer.notes(room.prefix, place)) or []):
                 other = keys.prefix(keys.app_of(room.prefix), note.other)
                 source, target = (room.prefix, other) if place == "LEAVING" else (other, room.prefix)
-                run(room, transfer.transfer(source, target, [note.id], ONLY_LEFT, note.token))
+                run(room.run, transfer.transfer(source, target, [note.id], ONLY_LEFT, note.token))
 
 
 def work(room: Room, worker: Worker, ran: list[str], want: int = 1) -> None:

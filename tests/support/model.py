@@ -461,26 +461,27 @@ class Model:
 
     # -- people ------------------------------------------------------------------------------------------------------
 
-    def cancel(self, id: str) -> str:
+    def _waiting(self, id: str) -> Life | str:
+        """What waits; else the word for what does not."""
         life = self.lives.get(id)
         if life is None:
             return "unknown"
         if life.state == "active":
             return "running"
-        if not life.is_live:
-            return "ended"
+        return life if life.is_live else "ended"
+
+    def cancel(self, id: str) -> str:
+        life = self._waiting(id)
+        if isinstance(life, str):
+            return life
         self._end(life, "cancelled")
         return "cancelled"
 
     def reschedule(self, id: str, delay: int | None, priority: int | None) -> str:
         """What was ready leaves a ghost, and goes on as a further entry."""
-        life = self.lives.get(id)
-        if life is None:
-            return "unknown"
-        if life.state == "active":
-            return "running"
-        if not life.is_live:
-            return "ended"
+        life = self._waiting(id)
+        if isinstance(life, str):
+            return life
         due = life.due or 0 if delay is None else self.now + delay if delay else 0
         if delay is not None and life.expires is not None and max(due, self.now) >= life.expires:
             return "expires"

@@ -72,3 +72,10 @@ MAKE: dict[str, Callable[[Room], str]] = {
 
 def all_but(*states: str) -> list[str]:
     return [state for state in MAKE if state not in states]
+
+
+NOT_WAITING = [
+    ("none", "unknown"), ("active", "running"), ("completed", "ended"), ("dead", "ended"), ("cancelled", "ended"),
+    ("expired", "ended"),
+]  # fmt: skip
+"""The other states, with what a verb says that takes only what waits."""
