@@ -72,9 +72,10 @@ def _too_many(evidence: Evidence, gate: str, tasks: list[_Task], most: int) -> I
     """At each start: those that live, each task once, and not what others have taken the place of."""
     begun = sorted((run for task in tasks for run in task.runs), key=lambda run: run.started)
     owners = {id(run): task for task in tasks for run in task.runs}
+    over = {id(run): evidence.over(run) for run in begun}
     living: list[Run] = []
     for run in begun:
-        living = [one for one in living if evidence.over(one) > run.started] + [run]
+        living = [one for one in living if over[id(one)] > run.started] + [run]
         now = [one for one in living if owners[id(one)].newest(run.started) is one]
         if len(now) > most:
             yield f"{gate}: {len(now)} instead of {most}: {now}"

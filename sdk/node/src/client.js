@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
+import { grouped } from "./bulk.js";
 import { giveUpAt } from "./durations.js";
 import {
   AlreadyEnqueued,
@@ -23,7 +24,6 @@ import { checkArguments } from "./producer.js";
 /** Of one request; a longer wait is several. */
 const MOST_WAIT_MS = 30_000;
 /** Calls in one request that is recognized when it is sent again, and about so many bytes of them. */
-const BULK = 1000;
 const BULK_BYTES = 2 << 20;
 const PENDING = Symbol("pending");
 
@@ -79,7 +79,7 @@ export class Client {
     const more = translated(said, OPTIONS, "enqueueMany()");
     const texts = Array.from(calls, (one) => this.#http.body(one));
     const answers = [];
-    for (const group of grouped(texts)) {
+    for (const group of grouped(texts, BULK_BYTES)) {
       const body = `${this.#http.body({ type, ...more }).slice(0, -1)},"calls":[${group.join()}]}`;
       const request = { body, once: randomUUID(), expected: [201, 409], signal };
       answers.push((await this.#http.ask("POST", `${API}/tasks/bulk`, request)).document);
@@ -177,18 +177,4 @@ function valueOf(id, { status, document }) {
       throw new TaskExpired(`task ${id} could not start before it expired`, id);
   }
   return PENDING;
-}
-
-function* grouped(texts) {
-  let group = [];
-  let size = 0;
-  for (const text of texts) {
-    group.push(text);
-    size += text.length;
-    if (group.length === BULK || size >= BULK_BYTES) {
-      yield group;
-      [group, size] = [[], 0];
-    }
-  }
-  if (group.length) yield group;
 }

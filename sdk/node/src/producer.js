@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 
 import { addressOf } from "./address.js";
 import { Broker } from "./broker.js";
+import { grouped } from "./bulk.js";
 import { seconds } from "./durations.js";
 import { AlreadyEnqueued, ConfigurationError, NotSerializable, checkNames, shown } from "./errors.js";
 import { Handle } from "./handle.js";
@@ -11,7 +12,6 @@ import { PRIORITIES, checkId, checkPlace, newId, pack, packRaw } from "./message
 import { checkOptions } from "./options.js";
 
 /** Messages in one script call, and about so many bytes: none keeps the broker or the network long. */
-const BULK = 1000;
 const BULK_BYTES = 1 << 20;
 /** The script recognizes a call that is sent again for so long. */
 const MAX_TIMEOUT_S = 60;
@@ -66,7 +66,7 @@ export class Producer {
       return at(`calls[${position}]`, () => pack(call.head, args, kwargs, this.maxPayload));
     });
     const handles = [];
-    for (const group of grouped(messages)) {
+    for (const group of grouped(messages, BULK_BYTES)) {
       const ids = group.map(() => newId(call.queue));
       const items = ids.flatMap((id, i) => [id, group[i]]);
       const words = await this.#send(call, [...this.#front(call, call.script), packRaw(items)], options.signal);
@@ -129,18 +129,4 @@ function at(place, make) {
     error.message = `${place}: ${error.message}`;
     throw error;
   }
-}
-
-function* grouped(messages) {
-  let group = [];
-  let size = 0;
-  for (const message of messages) {
-    group.push(message);
-    size += message.length;
-    if (group.length === BULK || size >= BULK_BYTES) {
-      yield group;
-      [group, size] = [[], 0];
-    }
-  }
-  if (group.length) yield group;
 }
