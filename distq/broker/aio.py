@@ -68,7 +68,9 @@ class AsyncWire:
         self._waiting.append(future)
         self._writer.write(data)
         try:
-            reply = await asyncio.wait_for(future, self._timeout if timeout is None else timeout)
+            # Not wait_for: before Python 3.12, who is cancelled in the turn in which the reply comes goes on.
+            async with asyncio.timeout(self._timeout if timeout is None else timeout):
+                reply = await future
         except TimeoutError as error:
             self.close(error)
             raise BrokerUnavailable(explain(self._url, error)) from error
@@ -206,7 +208,8 @@ class AsyncBroker:
             return await future
         try:
             # Its batch may have waited for the one before. The tenth: what the batch itself has to say comes first.
-            return await asyncio.wait_for(future, 1.1 * self.timeout)
+            async with asyncio.timeout(1.1 * self.timeout):
+                return await future
         except TimeoutError as error:
             raise BrokerUnavailable(explain(self.url, error)) from error
 
