@@ -9,7 +9,8 @@ from tests.support.room import Room
 
 
 def test_a_host_that_is_there_is_told(room: Room) -> None:
-    room.redis.zadd(room.key("HOSTS"), {"host": room.now_ms() + 15_000})
+    """From its first worker on: it need not have renewed anything yet."""
+    room.register()
     assert room.run(orders.order(room.prefix, "host", "quiet")) == "ordered"
     assert room.redis.zrange(room.key("CONTROL", "host"), 0, -1) == [b"quiet"]
     assert 0 < room.redis.pttl(room.key("CONTROL", "host")) <= 60_000

@@ -18,6 +18,7 @@ redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)
 redis.call('ZADD', LEASES, now + lease, worker)
+redis.call('ZADD', HOSTS, now + lease, host) -- from now on it takes orders: its first renewal may come later
 local types = tonumber(ARGV[11])
 if types > 0 then
   redis.call('SADD', TYPES .. digest, unpack(ARGV, 12, 11 + types))
