@@ -44,6 +44,7 @@ from distq.supervisor.crews import (
     ways_in,
 )  # fmt: skip
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
+from distq.worker.alarms import survive_alarms
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
 from distq.worker.line import Way
@@ -243,6 +244,7 @@ class _Template:
             keep_what_is_logged(post.slot)
             worker = self._worker(slot, post)
             show_on_demand(post.slot, worker, shared.dumps[slot])
+            survive_alarms()
             code = self._live(worker)
         except BaseException:
             logger.exception("worker failed")

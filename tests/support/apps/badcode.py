@@ -104,6 +104,11 @@ def leaves_a_fork() -> str:
     return "done"
 
 
+def leaves_an_alarm() -> str:
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    return "done"
+
+
 def blocks_signals() -> str:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGURG})
     if threading.current_thread() is threading.main_thread():
@@ -177,6 +182,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "result that cannot travel": (lambda: open, "NotSerializable"),
     "fork and exec": (forks_and_execs, ""),
     "a fork left behind": (leaves_a_fork, ""),
+    "an alarm left behind": (leaves_an_alarm, ""),
     "signals blocked": (blocks_signals, ""),
     "folder, umask, locale": (moves_house, ""),
     "streams replaced": (replaces_streams, ""),
