@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -89,7 +89,11 @@ class Producer(threading.Thread):
             number += 1
             time.sleep(0.002)
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._ended.set()
         self.join(60)
         assert not self.is_alive()
@@ -173,32 +177,23 @@ def test_a_failover_under_load_loses_nothing_that_was_durable(
 ) -> None:
     hosts = [start_anywhere("failover", "-t", threads, broker=settled.url) for threads in ("1", "4")]
     waiting = note.options(durable=True).delay("waits", 4.0)
-    producers = [Producer(note.options(durable=True).delay), AsyncProducer(note.delay)]
-    for producer in producers:
-        producer.start()
-    eventually(lambda: all(len(producer.sent) > 200 for producer in producers), "work flows")
-    workers = {line.pid for line in journal.starts()}
-    old, before = settled.primary, time.monotonic()
-    fail(settled, old)
-    new, at = settled.await_writable(old)
-    assert min(eventually(lambda: [line.at - at for line in journal.starts() if line.at > at], "it goes on")) < 2.0
-    done = [len(producer.sent) for producer in producers]
-    eventually(
-        lambda: all(len(producer.sent) > number + 100 for producer, number in zip(producers, done, strict=True)),
-        "producers go on", within=30,
-    )  # fmt: skip
-    there = Distq("failover", f"redis://127.0.0.1:{new.port}/0", timeout=20)
-    witness = Producer(lambda label: there.enqueue("note", {"label": label}))  # who runs one of these is there as well
-    witness.start()
-    producers.append(witness)
-    eventually(lambda: workers <= first_ends(journal, witness).keys(), "all workers are at the new primary", within=30)
-    for producer in producers:
-        producer.end()
+    with Producer(note.options(durable=True).delay) as one, AsyncProducer(note.delay) as several:
+        eventually(lambda: min(len(one.sent), len(several.sent)) > 200, "work flows")
+        workers = {line.pid for line in journal.starts()}
+        old, before = settled.primary, time.monotonic()
+        fail(settled, old)
+        new, at = settled.await_writable(old)
+        assert min(eventually(lambda: [line.at - at for line in journal.starts() if line.at > at], "it goes on")) < 2.0
+        more, most = len(one.sent) + 100, len(several.sent) + 100
+        eventually(lambda: len(one.sent) > more and len(several.sent) > most, "producers go on", within=30)
+        there = Distq("failover", f"redis://127.0.0.1:{new.port}/0", timeout=20)
+        with Producer(lambda label: there.enqueue("note", {"label": label})) as witness:  # who runs these is there, too
+            eventually(lambda: workers <= first_ends(journal, witness).keys(), "all workers are there", within=30)
     switched = max(first_ends(journal, witness).values())
     if fail is by_stop:
         old.send(signal.SIGCONT)  # comes back, thinks that it is the primary, and is made a replica
-    sent = {id: label for producer in producers for id, label in producer.sent.items()}
-    eventually(lambda: sent.keys() <= {line.id for line in journal.ends()}, "all that was durable has run", within=60)
+    sent = one.sent.keys() | several.sent.keys() | witness.sent.keys()
+    eventually(lambda: sent <= {line.id for line in journal.ends()}, "all that was durable has run", within=60)
     assert waiting.get(timeout=30) == "waits"
     starts: dict[str, list[float]] = {}
     for line in journal.starts():
