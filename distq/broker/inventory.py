@@ -20,7 +20,7 @@ TYPES = {
     "BUDGETS": "hash", "TURNS": "zset", "BLOCKED": "hash", "WAITERS": "set", "BUCKET": "string",
     "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",
     "LEAVING": "hash", "ARRIVING": "hash",
-    "WANTED": "zset", "ROOM": "zset", "REFUSED": "hash",
+    "WANTED": "zset", "ROOM": "zset", "REFUSED": "hash", "HISTORY": "hash", "TOLD": "string",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

@@ -60,7 +60,7 @@ QUEUE_KEYS = {
     "REFUSED": "refused",  # HASH type -> "ms gone rate" when a call last found no room (TTL)
     "LEAVING": "leaving",  # HASH id -> "leaving token queue due at\nmessage", of tasks on their way to another queue
     "ARRIVING": "arriving",  # HASH id -> "expected | arrived token queue at", of those that are to come from another
-    "META": "meta",  # HASH layout, fence, armed, apart, wanted, weights, passes, keeper, keeper_until, keeper_lease
+    "META": "meta",  # HASH layout, fence, armed, apart, wanted, weights, passes, noted, and those of its keeper
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
     "SUSPECTS": "suspects:",  # LIST of entries whose process died; each is reserved singly and runs alone
@@ -85,6 +85,8 @@ QUEUE_KEYS = {
     "MEMORY": "memory:",  # + id, HASH of what a task remembers from run to run, and its progress (TTL)
     "CANCEL": "cancel:",  # + entry, who wants it to end although it runs (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
+    "HISTORY": "history:",  # + range:stretch, HASH slot | "slot type" -> msgpack of numbers (TTL)
+    "TOLD": "told:",  # + host, the number of its last roll-up (TTL)
     "SCHEDULE": "schedule:",  # + name, HASH what it is, tick, edition, turn, last, …
     "FIRED": "fired:",  # + name, LIST of its last 20 ticks (TTL)
     "DECLARED": "declared:",  # + digest, SET of schedules (TTL)

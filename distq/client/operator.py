@@ -229,6 +229,10 @@ class Operator:
         """What has happened, and how many tasks are where."""
         return self._get("stats")
 
+    def history(self, range: Literal["5m", "1h", "24h", "7d"] = "1h") -> Any:
+        """What happened lately, by slot and type, with percentiles of run times."""
+        return self._get("history", range=range)
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _get(self, path: str, **query: Any) -> Any:

@@ -20,7 +20,6 @@ from distq.server.workers import hosts
 
 router = APIRouter(prefix="/overview", tags=["dashboard"])
 
-KEPT_S = 2.0
 MOST_RUNNING = 100
 MOST_DEAD = 500
 """So many of the newest are grouped."""
@@ -56,12 +55,7 @@ class Overview(BaseModel):
 def overview(request: Request) -> Response:
     """Hosts and what they run, what died of what, what is due next, what is paused, and how old what waits is."""
     site = site_of(request)
-    with site.overview_lock:
-        at_s, found = site.overview
-        if time.monotonic() - at_s > KEPT_S:
-            found = _read(site)
-            site.overview = (time.monotonic(), found)
-    return answer(found)
+    return answer(site.overview(lambda: _read(site)))
 
 
 def _read(site: Site) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,11 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from distq.broker.history import RANGES
 from distq.errors import did_you_mean
 from distq.message import untyped
 from distq.plain import plain
 from distq.server.access import Key, Keys, Level
 from distq.server.feed import Feed
+from distq.server.once import Once
 from distq.server.problems import MEDIA_TYPE, Problem, ProblemDetails, too_many, unavailable
 from distq.server.strict import parse
 
@@ -66,8 +67,7 @@ class Site:
         self.closing = asyncio.Event()
         self.senders: dict[tuple[Any, ...], Sender[Any, Any]] = {}
         """Those of calls with the same type and options: to make one costs more than a call."""
-        self.overview_lock, self.overview = threading.Lock(), (-1e9, dict[str, Any]())
-        """What was read for the dashboard, and when."""
+        self.overview, self.histories = Once(), {range: Once() for range in RANGES}
         self._waiting = 0
 
     @contextmanager

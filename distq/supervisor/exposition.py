@@ -12,9 +12,10 @@ from itertools import accumulate
 from distq.broker.ledger import OTHER, Tally, difference, waiting
 from distq.broker.verbs import Depths
 from distq.message import untyped
+from distq.run_times import BUCKETS, STATUSES, RunTimes
 from distq.states import EVENTS
-from distq.worker.board import BUCKETS, STATUSES, Board
-from distq.worker.meters import Reading, read_meters
+from distq.worker.board import Board
+from distq.worker.meters import read_meters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 AT_ONCE = 10
@@ -49,7 +50,7 @@ def _head(name: str, kind: str, text: str) -> str:
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
-def _by_type(board: Board, types: Sequence[str], lines: Callable[[str, Reading], list[str]]) -> Iterator[str]:
+def _by_type(board: Board, types: Sequence[str], lines: Callable[[str, RunTimes], list[str]]) -> Iterator[str]:
     for start in range(0, len(types), AT_ONCE):
         found: list[str] = []
         for position in range(start, min(start + AT_ONCE, len(types))):
@@ -57,14 +58,14 @@ def _by_type(board: Board, types: Sequence[str], lines: Callable[[str, Reading],
         yield "".join(found)
 
 
-def _processed(type: str, reading: Reading) -> list[str]:
+def _processed(type: str, reading: RunTimes) -> list[str]:
     return [
         f'distributedq_processed_total{{status="{status}",type={type}}} {number}\n'
         for status, number in zip(STATUSES, reading.statuses, strict=True)
     ]
 
 
-def _durations(type: str, reading: Reading) -> list[str]:
+def _durations(type: str, reading: RunTimes) -> list[str]:
     name = "distributedq_task_duration_seconds"
     totals = list(accumulate(reading.buckets))
     lines = [

@@ -80,7 +80,7 @@ class Schedules(Service):
         for queue in self._sets.keys() | {queue for queue in self._coded if self.is_keeper[queue]}:
             self._declare(queue, {})
 
-    def withdraw(self) -> None:
+    def finish(self) -> None:
         """This host leaves: what only its code declares rests from now on."""
         for queue, found in self._sets.items():
             found.digest = ""

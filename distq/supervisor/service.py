@@ -62,3 +62,6 @@ class Service:
 
     def work(self, now: float) -> None:
         """Does what is due. Must not block."""
+
+    def finish(self) -> None:
+        """The host ends, and no child is left: what is to be said to the broker before."""

@@ -35,6 +35,7 @@ from distq.supervisor.metrics import MetricsDoor
 from distq.supervisor.notify import Notify
 from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
+from distq.supervisor.rollups import RollUps
 from distq.supervisor.schedules import Schedules
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.signals import came_through, catch_signals
@@ -194,9 +195,9 @@ class Supervisor:
         self._limits = Limits(site, self._children, self._watch)
         isolation = Isolation(site, self._children)
         self._services: list[Service] = [
-            self._templates, self._succession, self._children, isolation, self._leases, self._time, self._watch,
-            self._reports, self._audit, self._limits, self._stacks, self._notify,
-            self._schedules, partitions.Partitions(site, facts["name"]),
+            self._templates, self._succession, self._children, isolation, self._leases, self._watch,
+            self._reports, self._audit, self._limits, self._stacks, self._notify, RollUps(site),
+            self._schedules, self._time, partitions.Partitions(site, facts["name"]),
         ]  # fmt: skip
         if config.burst:
             self._services.append(Burst(site, self._children, self._drain))
@@ -383,10 +384,9 @@ class Supervisor:
     # -- end ---------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Empties the link and hands on the keeper's office."""
-        self._schedules.withdraw()
-        for prefix in self._site.prefixes:
-            self._link.submit(verbs.resign(prefix, self._shared.host), lambda keeper: None, lambda: None)
+        """Each service has its last word: schedules before the keeper's office; then the link is emptied."""
+        for service in self._services:
+            service.finish()
         self._control.close()
         give_up = time.monotonic() + LAST_WORDS_S
         while not self._link.is_idle and time.monotonic() < give_up:

@@ -50,6 +50,11 @@ class Timekeeper(Service):
         command = verbs.tick(site.prefixes[queue], site.host, site.config.lease_ms)
         site.link.submit(command, lambda tick: self._ticked(queue, tick), lambda: self._refused(queue))
 
+    def finish(self) -> None:
+        """Hands the office on."""
+        for prefix in self._site.prefixes:
+            self._site.link.submit(verbs.resign(prefix, self._site.host), lambda keeper: None, lambda: None)
+
     def _refused(self, queue: int) -> None:
         """Somebody broke a key that it needs: once more in a while."""
         self._asked[queue] = False

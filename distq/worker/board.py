@@ -29,6 +29,7 @@ from itertools import accumulate
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
+from distq.run_times import BUCKETS, STATUSES
 from distq.worker import bounds
 from distq.worker.lock import new_lock
 from distq.worker.seen import Ran, Report
@@ -49,9 +50,6 @@ BATCHED_ENTRIES = 2 * (BATCHED + 1024)
 VERDICT_BYTES = 4 << 20
 """Room for verdicts: twice the largest result (1 MiB by default) and more. Untouched pages cost nothing."""
 TYPES = 1000
-STATUSES = ("success", "retry", "failed")
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
-"""Upper bounds of the duration histogram, in seconds."""
 STRIDE = len(STATUSES) + len(BUCKETS) + 1 + 1  # statuses, buckets with +Inf, sum in seconds
 METER_BYTES = (TYPES + 1) * STRIDE * 8
 LOG_BYTES = 4096

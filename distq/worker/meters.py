@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import NamedTuple
 
-from distq.worker.board import BUCKETS, STATUSES, STRIDE, TYPES, Board, Slot
+from distq.run_times import BUCKETS, STATUSES, RunTimes
+from distq.worker.board import STRIDE, TYPES, Board, Slot
 
 
 class Meters:
@@ -42,15 +42,7 @@ def _guarded(count: Callable[[str, float], None], lock: Lock) -> Callable[[str, 
     return guarded
 
 
-class Reading(NamedTuple):
-    """The counters of one type over all slots."""
-
-    statuses: tuple[int, ...]
-    buckets: tuple[int, ...]
-    sum_s: float
-
-
-def read_meters(board: Board, position: int) -> Reading:
+def read_meters(board: Board, position: int) -> RunTimes:
     """Adds up the counters of the type at this position over all slots."""
     base = min(position, TYPES) * STRIDE
     counts, total = [0] * (STRIDE - 1), 0.0
@@ -58,4 +50,4 @@ def read_meters(board: Board, position: int) -> Reading:
         for i, value in enumerate(slot.cells[base : base + STRIDE - 1]):
             counts[i] += value
         total += slot.sums[base + STRIDE - 1]
-    return Reading(tuple(counts[:3]), tuple(counts[3:]), total)
+    return RunTimes(tuple(counts[:3]), tuple(counts[3:]), total)

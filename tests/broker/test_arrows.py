@@ -45,6 +45,8 @@ NO_MOVE = {
     "sift",
     "expect",
     "conclude",
+    "roll_up",
+    "history",
 }
 
 

@@ -14,12 +14,13 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import controls, ledger, memory, moves, orders, together, transfer, verbs
+from distq.broker import controls, history, ledger, memory, moves, orders, together, transfer, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
 from distq.broker.verdicts import Verdicts
 from distq.errors import BrokerUnavailable, NotWaiting, UnknownTask
+from distq.run_times import RunTimes
 from tests.support import states
 from tests.support.proxy import CutReply, Proxy
 from tests.support.room import Room, buried, completed, retried, verdict
@@ -140,6 +141,18 @@ def settle__(room: Room) -> Command[Any]:
     worker, entries = holding(room, 5)
     given = ends(entries)
     return verbs.settle(room.prefix, worker.name, 1, Verdicts(len(given), b"".join(given)))
+
+
+@case
+def roll_up__(room: Room) -> Command[Any]:
+    return history.roll_up(room.prefix, "host", 1, [("job", RunTimes((1, 0, 0), (1, *[0] * 15), 0.002))])
+
+
+@case
+def renew__notes_what_has_happened(room: Room) -> Command[Any]:
+    states.completed_(room)
+    room.tick()
+    return together.renew([room.prefix], "host", 15_000, "job", ["job"], [])
 
 
 @case

@@ -150,6 +150,34 @@ def test_tasks_are_found_by_their_arguments(web: Web) -> None:
     web.post("/api/v1/queues/default/purge")
 
 
+def test_what_happened_lately_outlives_the_workers(web: Web, work: Work) -> None:
+    host = work()
+    web.task("add", 1)
+    web.task("fail", text="no")
+    web.post("/api/v1/tasks", {"type": "add", "args": [1], "delay": 3600})
+
+    def ended() -> bool:
+        totals = web.get("/api/v1/stats").json["totals"]
+        return bool(totals["completed"] == totals["dead"] == 1)
+
+    eventually(ended, "both have ended")
+    assert host.terminate() == 0
+    for range, slots in (("5m", 30), ("1h", 60), ("24h", 96), ("7d", 84)):
+
+        def told(path: str = f"/api/v1/history?range={range}") -> bool:
+            return bool(web.get(path).json["attempts"] == 2)
+
+        eventually(told, "it has told how long they took before it ended")
+        found = web.get(f"/api/v1/history?range={range}").json
+        totals = {name: number for name, number in found["totals"].items() if number}
+        assert totals == {"enqueued": 3, "completed": 1, "dead": 1}
+        assert (len(found["slots"]), sum(slot["completed"] for slot in found["slots"])) == (slots, 1)
+        types = {one["type"]: (one["success"], one["failed"]) for one in found["types"]}
+        assert types == {"add": (1, 0), "fail": (0, 1)}
+        assert 0 < found["p50"] <= found["p99"] < 30
+    assert web.get("/api/v1/history?range=2h").fields == ["range"]
+
+
 def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web, work: Work) -> None:
     work()
     web.post("/api/v1/pauses", {"queue": "default"})

@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
+from distq.run_times import BUCKETS, STATUSES
 from distq.supervisor.exposition import AT_ONCE, exposition
-from distq.worker.board import BUCKETS, STATUSES, Board
+from distq.worker.board import Board
 from distq.worker.meters import Meters
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)

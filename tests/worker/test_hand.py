@@ -17,7 +17,8 @@ import pytest
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import NO_VERDICTS, Verdicts, verdict
-from distq.worker.board import BUCKETS, STATUSES, TYPES, VERDICT_BYTES, Board, Slot
+from distq.run_times import BUCKETS, STATUSES
+from distq.worker.board import TYPES, VERDICT_BYTES, Board, Slot
 from distq.worker.hand import Hand, Item
 from distq.worker.meters import Meters, read_meters
 from tests.support.eventually import eventually

@@ -14,6 +14,7 @@ local layout, worker, host, lease, digest, info = ARGV[1], ARGV[2], ARGV[3], ton
 local found = redis.call('HGET', META, 'layout')
 if found and found ~= layout then return {'layout', found} end
 redis.call('ZREM', WAKE, 'w') -- a full broker lets pass what begins so, and mark() sets it again
+if not found then redis.call('HSET', META, 'noted', cmsgpack.pack({})) end -- a new queue: see parts/history.lua
 redis.call('HSET', META, 'layout', layout)
 redis.call('HSET', WORKER .. worker, 'lease', lease, 'step', 0, 'settled', 0, 'fence', 0, 'reserved', 0, 'alone', 0,
   'takes', ARGV[7], 'host', host, 'digest', digest, 'info', info)

@@ -1,11 +1,12 @@
 -- renew: live worker -> live worker
 -- A supervisor renews the leases of its children, and keeps the house: the marker, the dead letters' age, shelves that
--- are over, what is left of tasks in lanes that nobody takes from, and by other releases.
+-- are over, what is left of tasks in lanes that nobody takes from, and by other releases. The keeper notes what the ledger
+-- has counted.
 -- KEYS prefix
 -- ARGV host, lease ms, digest, number of types, types…, workers…
 -- returns {now ms, lengths of the workers' processing lists (-1: gone), leases that nobody has renewed lately
 --   {worker, ms, …}, keeper or ""}
--- uses clock keeper head limit wake flow shelves unique endings lanes room
+-- uses clock keeper head limit wake flow shelves unique endings lanes room history
 local LANES_SWEPT, GHOSTS_SWEPT, LEFT_SWEPT = 10, 50, 20
 
 -- Ghosts go when a worker takes from their list. Those of a type that no worker knows go here, from the front.
@@ -103,7 +104,10 @@ sweep_what_is_left()
 give_room()
 mark()
 local keeper = redis.call('HGET', META, 'keeper') == host and host or living_keeper()
-if keeper == host then name_keeper(host, lease) end
+if keeper == host then
+  name_keeper(host, lease)
+  pcall(note_ledger) -- whatever somebody has made of the history: it keeps no lease from being renewed
+end
 local silent = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now + lease / 2, 'WITHSCORES', 'LIMIT', 0, 100)
 -- Leases that end later than any that could be given now: the clock was set back since.
 local far = redis.call('ZRANGEBYSCORE', LEASES, now + lease + SLACK, '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
