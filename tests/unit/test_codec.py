@@ -549,7 +549,7 @@ ENDS = st.sampled_from([1, "", [], {}, (), set(), [[], {}], ([],)])
 
 
 @given(st.sampled_from(list(LEVELS)), st.integers(1015, 1026), ENDS, st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_what_can_be_packed_can_be_unpacked_however_deep_it_is(kind: str, levels: int, end: Any, wraps: bool) -> None:
     codec, value = Codec(), end
     for _ in range(levels):
@@ -654,7 +654,7 @@ FUZZED.register(Color, Level, Kind, Access, Line, Sum, User, Team, Contact, Ids)
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=500)
+@settings(max_examples=150)
 def test_random_bytes(data: bytes) -> None:
     only_decode_errors(FUZZED, data)
 
@@ -674,7 +674,7 @@ def test_random_content_of_a_class(code: int, name: str, content: Any) -> None:
 
 
 @given(st.sampled_from([data for _, data in GOLDEN]), st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_damaged_bytes(data: bytes, draw: st.DataObject) -> None:
     at = draw.draw(st.integers(0, len(data) - 1))
     byte = draw.draw(st.integers(0, 255))

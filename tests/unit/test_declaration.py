@@ -302,7 +302,7 @@ def fits(bind: Callable[..., object], *given: object) -> bool:
 
 
 @given(signatures(), st.integers(0, 6), st.sets(st.sampled_from("abcdef")))
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_binding_is_as_python_binds(signature: Signature, positional: int, keywords: set[str]) -> None:
     args, kwargs = (1,) * positional, dict.fromkeys(keywords, 2)
     expected = fits(lambda: signature.bind(*args, **kwargs))
