@@ -100,20 +100,29 @@ def resume(app: Distq, queue: str | None, type: str | None, key: str | None) -> 
 
 def pauses(app: Distq) -> list[Pause]:
     """See `Distq.pauses`."""
-    found: dict[tuple[str, str | None, str | None], Pause] = {}
-    for queue, names in places(app).items():
-        for one in [one for name in names for one in _pauses_in(app, queue, name)]:
-            found.setdefault((one.queue, one.type, one.key), one)
-    return sorted(found.values(), key=lambda one: (one.queue, one.type or "", one.key or ""))
+    return in_order(
+        one
+        for queue, names in places(app).items()
+        for name in names
+        for one in pauses_in(queue, *controls.pauses(app.broker, name))
+    )
 
 
-def _pauses_in(app: Distq, queue: str, place: str) -> Iterator[Pause]:
-    stopped, paused = controls.pauses(app.broker, place)
+def pauses_in(queue: str, stopped: Mapping[str, Any], paused: Mapping[str, Mapping[str, Any]]) -> Iterator[Pause]:
+    """What is paused in a queue, by what the broker has noted of the queue, and of its types and keys."""
     if stopped:
         yield Pause(queue, None, None, *_note(stopped), _reason(stopped))
     for name, note in paused.items():
         type, space, key = name.partition(" ")
         yield Pause(queue, type, key if space else None, *_note(note), _reason(note))
+
+
+def in_order(found: Iterable[Pause]) -> list[Pause]:
+    """Each once, although all partitions of a queue are paused."""
+    each: dict[tuple[str, str | None, str | None], Pause] = {}
+    for one in found:
+        each.setdefault((one.queue, one.type, one.key), one)
+    return sorted(each.values(), key=lambda one: (one.queue, one.type or "", one.key or ""))
 
 
 def _note(said: Mapping[str, Any]) -> tuple[str, datetime]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from distq.broker import inspect, verbs
@@ -126,6 +128,28 @@ def newest_first(found: Distq, wanted: DeadFilter, queue: str | None = None) -> 
     """Of all queues together, or of one, read only as far as somebody asks."""
     each = [inspect.dead_letters(found.broker, name, wanted) for name in every_place(found, queue)]
     return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
+
+
+@dataclass
+class DeadGroup:
+    """Dead letters of one type with one class of error."""
+
+    type: str
+    error: str
+    number: int
+    newest: DeadLetter
+    oldest_at_ms: int
+
+
+def dead_groups(found: Distq, most: int, queue: str | None = None) -> tuple[list[DeadGroup], bool]:
+    """Of what the newest have died, the largest group first; and whether these are all that there are."""
+    letters = list(islice(newest_first(found, DeadFilter(), queue), most + 1))
+    groups: dict[tuple[str, str], DeadGroup] = {}
+    for letter in letters[:most]:
+        cause = letter.type, letter.error
+        group = groups.setdefault(cause, DeadGroup(*cause, 0, letter, letter.died_at_ms))
+        group.number, group.oldest_at_ms = group.number + 1, letter.died_at_ms
+    return sorted(groups.values(), key=lambda group: -group.number), len(letters) <= most
 
 
 def find_dead(found: Distq, wanted: DeadFilter) -> list[DeadLetter]:

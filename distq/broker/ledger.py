@@ -33,10 +33,11 @@ class Tally(NamedTuple):
 def tally(prefix: str) -> Command[Tally]:
     """How many tasks are in each state, and how many ever came and ended."""
     verb = script("tally")
-    return Command(verb, verb.command(prefix.encode()), _parse_tally)
+    return Command(verb, verb.command(prefix.encode()), read_tally)
 
 
-def _parse_tally(reply: Reply) -> Tally:
+def read_tally(reply: Reply) -> Tally:
+    """What `tally` answers."""
     depths, words = reply
     pairs = zip(words[::2], words[1::2], strict=True)
     return Tally(Depths(*depths), {field.decode("utf-8", "replace"): _count(number) for field, number in pairs})

@@ -38,7 +38,7 @@ def renew(
     prefixes: Sequence[str], host: str, lease_ms: int, digest: str, types: Sequence[str], workers: Sequence[str]
 ) -> Command[list[Renewal | None]]:
     """Renews the leases of a host's workers and what the host announces."""
-    return _each("renew", prefixes, _parse_renewal, host, lease_ms, digest, len(types), *types, *workers)
+    return several("renew", prefixes, _parse_renewal, host, lease_ms, digest, len(types), *types, *workers)
 
 
 def _parse_renewal(reply: Reply) -> Renewal:
@@ -49,10 +49,13 @@ def _parse_renewal(reply: Reply) -> Renewal:
 
 def depths(prefixes: Sequence[str]) -> Command[list[Depths | None]]:
     """How many tasks are in each state."""
-    return _each("depths", prefixes, lambda reply: Depths(*reply))
+    return several("depths", prefixes, lambda reply: Depths(*reply))
 
 
-def _each(name: str, prefixes: Sequence[str], parse: Callable[[Reply], T], *args: Argument) -> Command[list[T | None]]:
+def several(
+    name: str, prefixes: Sequence[str], parse: Callable[[Reply], T], *args: Argument
+) -> Command[list[T | None]]:
+    """A verb for each of these queues."""
     verb = each(name)
 
     def parsed(replies: list[Reply]) -> list[T | None]:

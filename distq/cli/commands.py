@@ -28,6 +28,7 @@ from distq.cli import (
     schedules,
     server,
     tasks,
+    top,
     why,
 )
 from distq.cli.host import PortUnavailable
@@ -44,7 +45,7 @@ from distq.errors import (
 )
 
 ORDER = (
-    "run", "dev", "server", "enqueue", "result", "cancel", "tasks", "why", "queues", "purge", "pause", "resume",
+    "run", "dev", "server", "enqueue", "result", "cancel", "tasks", "why", "top", "queues", "purge", "pause", "resume",
     "paused", "limits", "schedules", "dlq", "audit", "doctor", "bench",
 )  # fmt: skip
 """As people read them: hosts, single tasks, queues, what goes on by itself, what is wrong."""
@@ -84,6 +85,7 @@ tasks.app.command("cancel", epilog=moving.CANCEL_EXAMPLES)(moving.cancel)
 tasks.app.command("move", epilog=moving.MOVE_EXAMPLES)(moving.move)
 tasks.app.command("reschedule", epilog=moving.RESCHEDULE_EXAMPLES)(moving.reschedule)
 app.add_typer(tasks.app, name="tasks")
+app.command("top", epilog=top.EXAMPLES)(top.top)
 app.command("queues", epilog=queues.QUEUES_EXAMPLES)(queues.queues)
 app.command("purge", epilog=queues.PURGE_EXAMPLES)(queues.purge)
 app.command("pause", epilog=pause.PAUSE_EXAMPLES)(pause.pause)

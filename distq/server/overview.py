@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from distq.broker import search
-from distq.facts import every_place, places
+from distq.facts import every_place
+from distq.overview import Host
+from distq.overview import overview as look
 from distq.server import dead, switches
 from distq.server.models import DeadGroup, FoundTask, HostDetails, PauseDetails
 from distq.server.search import told
 from distq.server.site import READS, Site, answer, site_of
-from distq.server.workers import hosts
 
 router = APIRouter(prefix="/overview", tags=["dashboard"])
 
@@ -25,8 +26,6 @@ MOST_DEAD = 500
 """So many of the newest are grouped."""
 MOST_GROUPS = 8
 MOST_SCHEDULES = 8
-MOST_LISTS = 30
-"""Of one queue, whose first tasks are looked at: with tenants there may be thousands."""
 
 
 class Due(BaseModel):
@@ -59,16 +58,32 @@ def overview(request: Request) -> Response:
 
 
 def _read(site: Site) -> dict[str, Any]:
+    now = look(site.app)
     groups, is_complete = dead.grouped(site, None, MOST_DEAD)
     return {
         "at_ms": round(time.time() * 1000),
-        "hosts": hosts(site),
+        "hosts": [_host(host) for host in now.hosts],
         "running": _running(site),
         "groups": groups[:MOST_GROUPS],
         "groups_complete": is_complete,
         "schedules": _due(site),
-        "pauses": switches.paused_in(site.app),
-        "oldest": _oldest(site),
+        "pauses": [switches.described(pause) for pause in now.pauses],
+        "oldest": now.oldest,
+    }
+
+
+def _host(host: Host) -> dict[str, Any]:
+    return {
+        "host": host.name,
+        "about": host.about,
+        "workers": [
+            {
+                "name": worker.name,
+                "lease_left_ms": worker.lease_left_ms,
+                "holds": [{"queue": held.queue, "id": held.id} for held in worker.holds],
+            }
+            for worker in host.workers.values()
+        ],
     }
 
 
@@ -90,17 +105,3 @@ def _due(site: Site) -> list[dict[str, Any]]:
         {"name": one.name, "type": one.type, "when": one.when, "next": one.next[0].isoformat()}
         for one in active[:MOST_SCHEDULES]
     ]
-
-
-def _oldest(site: Site) -> dict[str, int]:
-    """By queue, when the call was made that waits longest; by the first of each list."""
-    found: dict[str, int] = {}
-    for queue, names in places(site.app).items():
-        for name in names:
-            for place in search.places(site.app.broker, name, ["queued"])[:MOST_LISTS]:
-                _, tasks = search.page(site.app.broker, name, place, 0, 1)
-                for _, task in tasks:
-                    if task.message is not None:
-                        at_ms = round(task.message.created_ms)
-                        found[queue] = min(at_ms, found.get(queue, at_ms))
-    return found

@@ -10,7 +10,7 @@ from pydantic import Field, StrictInt, StrictStr
 from starlette.responses import Response
 
 from distq.budget import Budget
-from distq.controls import MOST_REASON
+from distq.controls import MOST_REASON, Pause
 from distq.errors import did_you_mean
 from distq.message import MAX_NAME
 from distq.server.calls import Duration
@@ -71,7 +71,12 @@ def paused(request: Request) -> Response:
 
 def paused_in(app: Distq) -> list[dict[str, Any]]:
     """The same as data."""
-    return [{**asdict(one), "since": one.since.isoformat()} for one in app.pauses()]
+    return [described(one) for one in app.pauses()]
+
+
+def described(one: Pause) -> dict[str, Any]:
+    """One of them."""
+    return {**asdict(one), "since": one.since.isoformat()}
 
 
 @pauses.post("", responses={200: {"model": Changed}, **WRITES}, openapi_extra=accepts(NewPause))

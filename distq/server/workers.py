@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -10,6 +9,7 @@ from starlette.responses import Response
 
 from distq.broker import orders, verbs
 from distq.facts import every_place
+from distq.overview import about
 from distq.server.models import Hosts, Ordered
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, answer, needs, problems, site_of
@@ -28,7 +28,7 @@ def hosts(site: Site) -> list[dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {}
     for queue in every_place(site.app):
         for found in site.app.broker.run(verbs.workers(site.app.broker.prefix(queue))):
-            host = known.setdefault(found.host, {"host": found.host, "about": _about(found.info), "workers": {}})
+            host = known.setdefault(found.host, {"host": found.host, "about": about(found.info), "workers": {}})
             worker = host["workers"].setdefault(found.name, {"name": found.name, "lease_left_ms": 0, "holds": []})
             worker["lease_left_ms"] = max(worker["lease_left_ms"], found.lease_left_ms)
             worker["holds"] += [{"queue": queue, "id": entry.partition(" ")[0]} for entry in found.holds]
@@ -47,12 +47,3 @@ def tell(request: Request, host: str, order: Literal["quiet", "resume", "stop"])
         if site.app.broker.run(orders.order(site.app.broker.prefix(queue), host, order)) == "ordered":
             return answer({"host": host, "order": order})
     raise Problem(404, f"there is no host {host!r:.80}")
-
-
-def _about(info: str) -> dict[str, Any]:
-    """What a host says of itself."""
-    try:
-        found = json.loads(info)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

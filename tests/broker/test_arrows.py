@@ -21,6 +21,7 @@ NO_MOVE = {
     "workers",
     "depths",
     "tally",
+    "glance",
     "correct",
     "strays",
     "inventory",

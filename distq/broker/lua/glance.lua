@@ -1,0 +1,27 @@
+-- glance: (read only)
+-- What people who watch want to see at one instant: the numbers of tally.lua, each worker with the first of what it holds,
+-- since when the first task waits, and what is paused.
+-- KEYS prefix
+-- ARGV how many entries of each worker
+-- returns {now ms, what depths returns, {"event type", count, …}, {{worker, lease until ms, host, info, number held,
+--   {entry, type, …}}, …}, ms of the oldest call that waits | 0, STOPPED | false, {"type" or "type key", note, …}}
+-- uses clock head oldest places
+local MOST_NAMED = 1000 -- entries whose types are looked up, of all workers together
+local call = redis.call
+local each, named, workers = tonumber(ARGV[1]), 0, {}
+for number, worker in ipairs(call('ZRANGE', LEASES, 0, -1, 'WITHSCORES')) do
+  if number % 2 == 1 then
+    workers[#workers + 1] = {worker}
+  else
+    local found = workers[#workers]
+    local name, holds = found[1], {}
+    local state = call('HMGET', WORKER .. name, 'host', 'info')
+    for _, entry in ipairs(named < MOST_NAMED and each > 0 and call('LRANGE', PROCESSING .. name, 0, each - 1) or {}) do
+      local message = call('HGET', TASKS, entry)
+      named, holds[#holds + 1], holds[#holds + 2] = named + 1, entry, message and read_head(message).type or ''
+    end
+    found[2], found[3], found[4], found[5], found[6] = worker, state[1] or '', state[2] or '',
+      call('LLEN', PROCESSING .. name), holds
+  end
+end
+return {now, count_places(), call('HGETALL', LEDGER), workers, oldest_waiting(), call('GET', STOPPED), call('HGETALL', PAUSED)}
