@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from distq.broker import inspect, verbs
+from distq.broker.causes import cause_of
 from distq.broker.inspect import DeadFilter, DeadLetter, whole
 from distq.broker.ledger import total_depths
 from distq.broker.verbs import Depths, Look
@@ -188,9 +189,10 @@ def dead_by_id(found: Distq, id: str) -> Iterator[DeadLetter]:
             continue
         message = _parsed(look.message)
         last = (inspect.attempts(found.broker, queue, id) or [{}])[-1]
+        cause = cause_of(last)
         yield DeadLetter(
-            id, queue, message.type, str(last.get("type", "")), str(last.get("message", "")), message.attempt + 1,
-            inspect.whole(last.get("at")), inspect.whole(message.created_ms),
+            id, queue, message.type, cause.error, cause.message, message.attempt + 1, inspect.whole(last.get("at")),
+            inspect.whole(message.created_ms), cause.frame,
         )  # fmt: skip
 
 

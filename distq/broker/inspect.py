@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgpack
-
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
+from distq.broker.causes import Cause, last_causes, unpack_record
 from distq.broker.dial import is_forbidden
 from distq.broker.ledger import by_type, tally
 from distq.broker.scripts import encode
@@ -38,6 +37,8 @@ class DeadLetter:
     attempts: int
     died_at_ms: int
     enqueued_at_ms: int
+    frame: str = ""
+    """Where the error was raised, such as `shop/mail.py:12 in send`."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class DeadFilter:
     ids: frozenset[str] = frozenset()
     type: str = ""
     error: str = ""
-    """Part of the error's class or message, in any letter case."""
+    """Part of the error's class or message, in any letter case; or `=` and the class."""
     older_than_s: float = 0.0
+    since_s: float = 0.0
+    """Died so long ago at most; 0: at any time."""
+    frame: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -57,11 +61,13 @@ class DeadFilter:
 
     def matches(self, letter: DeadLetter, now_ms: float) -> bool:
         """Whether this one is meant."""
+        age_s = (now_ms - letter.died_at_ms) / 1000
         return (
             (not self.ids or letter.id in self.ids)
             and (not self.type or letter.type == self.type)
-            and (not self.error or self.error.lower() in f"{letter.error}: {letter.message}".lower())
-            and (not self.older_than_s or now_ms - letter.died_at_ms >= self.older_than_s * 1000)
+            and Cause(letter.error, letter.message, letter.frame).matches(self.error, self.frame)
+            and (not self.older_than_s or age_s >= self.older_than_s)
+            and (not self.since_s or age_s <= self.since_s)
         )
 
 
@@ -85,37 +91,25 @@ def dead_page(broker: Broker, queue: str, start: int, count: int = PAGE) -> tupl
     if not ids:
         return 0, []
     raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
-    attempts = broker.exchange.read_all(
-        [encode("LRANGE", keys.key(prefix, "ATTEMPTS", id.decode("utf-8", "replace")), -1, -1) for id in ids]
-    )
+    names = [id.decode("utf-8", "replace") for id in ids]
     found = [
-        _letter(queue, id.decode("utf-8", "replace"), at, raw, last)
-        for id, at, raw, last in zip(ids, times, raws, attempts, strict=True)
+        _letter(queue, id, at, raw, cause)
+        for id, at, raw, cause in zip(names, times, raws, last_causes(broker, queue, names), strict=True)
     ]
     return len(ids), [letter for letter in found if letter is not None]
 
 
-def _letter(queue: str, id: str, at: int, raw: bytes | None, last: list[bytes]) -> DeadLetter | None:
+def _letter(queue: str, id: str, at: int, raw: bytes | None, cause: Cause) -> DeadLetter | None:
     if raw is None:
         return None
     try:
         message = parse(raw)
     except ValueError:
         message = Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")
-    record = unpack_record(last[0]) if last else {}
     return DeadLetter(
-        id, queue, message.type, str(record.get("type", "")), str(record.get("message", "")), message.attempt + 1, at,
-        whole(message.created_ms),
+        id, queue, message.type, cause.error, cause.message, message.attempt + 1, at, whole(message.created_ms),
+        cause.frame,
     )  # fmt: skip
-
-
-def unpack_record(raw: bytes) -> dict[str, Any]:
-    """A record of an attempt; empty if it cannot be read."""
-    try:
-        record = msgpack.unpackb(raw, strict_map_key=False)
-    except Exception:
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def attempts(broker: Broker, queue: str, id: str) -> list[dict[str, Any]]:

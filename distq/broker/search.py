@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from distq.broker import keys, verbs
 from distq.broker.broker import Broker
+from distq.broker.causes import Cause, last_causes
 from distq.broker.inspect import whole
 from distq.broker.scripts import Reply, encode, readable
 from distq.message import Message, parse
@@ -44,6 +45,8 @@ class Found:
     at_ms: int | None = None
     """When it is due, or has died."""
     worker: str = ""
+    cause: Cause | None = None
+    """None: it was not asked for."""
 
 
 def places(broker: Broker, queue: str, states: Iterable[str]) -> list[Place]:
@@ -62,9 +65,11 @@ def places(broker: Broker, queue: str, states: Iterable[str]) -> list[Place]:
     return sorted(found)
 
 
-def page(broker: Broker, queue: str, place: Place, start: int, count: int) -> tuple[int, list[tuple[int, Found]]]:
+def page(
+    broker: Broker, queue: str, place: Place, start: int, count: int, with_causes: bool = False
+) -> tuple[int, list[tuple[int, Found]]]:
     """How many entries of a place were read from a position on, fewer than `count` only at its end; and their tasks,
-    each with its offset."""
+    each with its offset. `with_causes`: and their last errors."""
     rows = _rows(broker, queue, place, start, count)
     if not rows:
         return 0, []
@@ -73,9 +78,11 @@ def page(broker: Broker, queue: str, place: Place, start: int, count: int) -> tu
         return len(rows), [(n, Found(readable(entry), state, None)) for n, (entry, _, _) in enumerate(rows)]
     hash = keys.key(prefix, "DEAD" if place.name == "DEAD_LETTERS" else "TASKS")
     raws = broker.exchange.request(encode("HMGET", hash, *(entry for entry, _, _ in rows)))
+    ids = [keys.id_of(readable(entry)) for entry, _, _ in rows]
+    causes: list[Cause | None] = [*last_causes(broker, queue, ids)] if with_causes else [None] * len(ids)
     return len(rows), [
-        (offset, Found(keys.id_of(readable(entry)), state, _message(raw), at, worker))
-        for offset, ((entry, at, worker), raw) in enumerate(zip(rows, raws, strict=True))
+        (offset, Found(id, state, _message(raw), at, worker, cause))
+        for offset, (id, (_, at, worker), raw, cause) in enumerate(zip(ids, rows, raws, causes, strict=True))
         if raw is not None  # else it has just left, or is the ghost of one that was cancelled
     ]
 

@@ -33,11 +33,15 @@ class Operator:
         state: str | None = None,
         type: str | None = None,
         queue: str | None = None,
+        error: str | None = None,
+        since: str | None = None,
+        older_than: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Any:
         """A page of tasks; `next` is the `cursor` of the one behind it."""
-        return self._get("tasks", state=state, type=type, queue=queue, limit=limit, cursor=cursor)
+        wanted = {"state": state, "type": type, "queue": queue, "error": error, "since": since}
+        return self._get("tasks", **wanted, older_than=older_than, limit=limit, cursor=cursor)
 
     def task(self, id: str) -> Any:
         """All that is known of one."""

@@ -14,9 +14,11 @@ from distq.errors import ConfigurationError, did_you_mean
 from distq.message import check_place
 from distq.rate import Rate
 
-Level = Literal["read", "operate", "admin"]
-LEVELS: tuple[Level, ...] = ("read", "operate", "admin")
+Level = Literal["none", "read", "operate", "admin"]
+LEVELS: tuple[Level, ...] = ("none", "read", "operate", "admin")
 """Each may do what those before it may: look; call, cancel, retry and replay tasks; delete, and stop workers."""
+_GIVEN = LEVELS[1:]
+"""Those that a key can have."""
 
 SHORTEST = 16
 MOST_KEYS = 1000
@@ -63,6 +65,8 @@ class Key:
 
 NOBODY = Key("nobody", "admin", b"")
 """Who asks where no key is configured: somebody on this machine."""
+STRANGER = Key("", "none", b"")
+"""Who may ask whether he has signed in, and nothing else."""
 
 
 class Keys:
@@ -138,11 +142,11 @@ def _entry(words: Sequence[str], where: str) -> Key:
     if not 3 <= len(words) <= 6:
         raise ConfigurationError(f"{where}: give `name level key`, and perhaps a rate such as 100/s")
     name, level, secret, *rate = words
-    if level not in LEVELS:
-        hint = did_you_mean(level, LEVELS)
+    if level not in _GIVEN:
+        hint = did_you_mean(level, _GIVEN)
         raise ConfigurationError(f"{where}: the second word is the level: read, operate or admin{hint}")
     check_place(name, f"{where}: the name of the key")
-    found = next(known for known in LEVELS if known == level)
+    found = next(known for known in _GIVEN if known == level)
     return Key(name, found, _digest(_checked(secret, where, SHORTEST)), Rate.parse(" ".join(rate)) if rate else None)
 
 

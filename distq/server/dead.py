@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, StrictBool, StrictStr
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from distq.facts import dead_by_id, every_place, newest_first, purge_dead, repla
 from distq.message import MAX_ID, MAX_NAME
 from distq.rate import Rate
 from distq.server.calls import Duration
+from distq.server.meant import Error, Frame, OlderThan, Since, Type
 from distq.server.models import DeadGroups, DeadLetters, Replayed
 from distq.server.problems import Problem
 from distq.server.search import MOST_READ, PAGE, Cursor, Limit, decode, encode
@@ -41,25 +42,30 @@ MOST_AT_ONCE = 10_000
 MOST_GROUPS = 200
 MOST_IDS = 1000
 
-Type = Query("", max_length=MAX_NAME)
-Error = Query("", max_length=200, description="Part of the error's class or message, in any letter case.")
-OlderThan = Query("", max_length=20, description="Only those that died at least so long ago: 10s, 5m, 2d.")
 Queue = Query("", max_length=70)
+
+
+def dead_filter(
+    type: str = Type, error: str = Error, frame: str = Frame, since: str = Since, older_than: str = OlderThan
+) -> DeadFilter:
+    """That of a request."""
+    return DeadFilter(
+        frozenset(), type, error, seconds(older_than, "older_than") if older_than else 0.0,
+        seconds(since, "since") if since else 0.0, frame,
+    )  # fmt: skip
 
 
 @router.get("", responses={200: {"model": DeadLetters}, **READS})
 def every(
     request: Request,
-    type: str = Type,
-    error: str = Error,
-    older_than: str = OlderThan,
+    wanted: Annotated[DeadFilter, Depends(dead_filter)],
     queue: str = Queue,
     limit: int = Limit,
     cursor: str = Cursor,
 ) -> Response:
     """Dead letters, queue by queue, in each the newest first. With a `next` there may be more."""
     site = site_of(request)
-    wanted, names = _filter(type, error, older_than), every_place(site.app, queue or None)
+    names = every_place(site.app, queue or None)
     first, position = decode(cursor, str, int) if cursor else (names[0], 0)
     if first not in names:
         raise Problem(400, "the cursor is of another search", field="cursor")
@@ -80,8 +86,8 @@ def every(
 
 @router.get("/groups", responses={200: {"model": DeadGroups}, **READS})
 def groups(request: Request, queue: str = Queue) -> Response:
-    """Of what they died: by type and class of the error, the largest group first. `complete` is false when there are
-    more dead letters than the 10,000 newest, which were counted."""
+    """Of what they died: by type, class of the error and where it was raised, the largest group first. `complete` is
+    false when there are more dead letters than the 10,000 newest, which were counted."""
     found, is_complete = grouped(site_of(request), queue or None)
     return answer({"groups": found, "complete": is_complete})
 
@@ -89,13 +95,14 @@ def groups(request: Request, queue: str = Queue) -> Response:
 def grouped(site: Site, queue: str | None, most: int = MOST_AT_ONCE) -> tuple[list[dict[str, Any]], bool]:
     """The same as data, of so many of the newest."""
     letters = list(islice(newest_first(site.app, DeadFilter(), queue), most + 1))
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for letter in letters[:most]:
-        group = found.get((letter.type, letter.error))
+        kind = (letter.type, letter.error, letter.frame)
+        group = found.get(kind)
         if group is None:
-            group = found[letter.type, letter.error] = {
-                "type": letter.type, "error": letter.error, "number": 0, "newest_at_ms": letter.died_at_ms,
-                "newest_id": letter.id, "newest_message": site.shown(letter.message),
+            group = found[kind] = {
+                "type": letter.type, "error": letter.error, "frame": letter.frame, "number": 0,
+                "newest_at_ms": letter.died_at_ms, "newest_id": letter.id, "newest_message": site.shown(letter.message),
             }  # fmt: skip
         group["number"] += 1
         group["oldest_at_ms"] = letter.died_at_ms
@@ -112,6 +119,8 @@ class Chosen(Strict):
     ids: Annotated[list[Annotated[StrictStr, Field(max_length=MAX_ID)]], Field(max_length=MOST_IDS)] | None = None
     type: Annotated[StrictStr, Field(min_length=1, max_length=MAX_NAME)] | None = None
     error: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    frame: Annotated[StrictStr, Field(min_length=1, max_length=400)] | None = None
+    since: Duration | None = None
     older_than: Duration | None = None
     queue: Annotated[StrictStr, Field(min_length=1, max_length=70)] | None = None
     all: StrictBool = False
@@ -149,7 +158,10 @@ def purge(request: Request) -> Response:
 def _choose(site: Site, said: Chosen) -> tuple[list[DeadLetter], bool]:
     """Those that are meant, and whether these are all. It never means everything by accident."""
     older_s = 0.0 if said.older_than is None else seconds(said.older_than, "older_than")
-    wanted = DeadFilter(frozenset(said.ids or ()), said.type or "", said.error or "", older_s)
+    since_s = 0.0 if said.since is None else seconds(said.since, "since")
+    wanted = DeadFilter(
+        frozenset(said.ids or ()), said.type or "", said.error or "", older_s, since_s, said.frame or ""
+    )
     is_narrow = said.ids is not None or said.queue is not None or not wanted.is_empty
     if is_narrow == said.all:
         why = "all means all: leave it, or the conditions, out" if said.all else "give ids, conditions, or all: true"
@@ -160,10 +172,6 @@ def _choose(site: Site, said: Chosen) -> tuple[list[DeadLetter], bool]:
         return [letter for letter in by_id.values() if wanted.matches(letter, now_ms)], True
     letters = list(islice(newest_first(site.app, wanted, said.queue), MOST_AT_ONCE + 1))
     return letters[:MOST_AT_ONCE], len(letters) <= MOST_AT_ONCE
-
-
-def _filter(type: str, error: str, older_than: str) -> DeadFilter:
-    return DeadFilter(frozenset(), type, error, seconds(older_than, "older_than") if older_than else 0.0)
 
 
 def _told(site: Site, letter: DeadLetter) -> dict[str, Any]:

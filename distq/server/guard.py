@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distq.server import cookies
-from distq.server.access import NOBODY, Key, Keys
+from distq.server.access import NOBODY, STRANGER, Key, Keys
 from distq.server.problems import Problem, problem
 
 logger = logging.getLogger("distq.server")
@@ -30,7 +30,7 @@ FIRST_SYSTEM = frozenset({"/enqueue", "/schedule", "/result"})
 HEALTH = frozenset({"/livez", "/readyz", "/healthz", "/health"})
 """Paths that need no key, and tell nothing but that somebody is there."""
 SESSION = "/api/v1/session"
-"""Whoever may only read may sign in and out, too."""
+"""Whoever may only read may sign in and out, too; and anybody may ask whether he has."""
 
 BODY_S = 4.5
 """So long a body may take, and a second more for each so many bytes that have come."""
@@ -119,6 +119,8 @@ class Guard:
         key = self._keys.find(given[0]) if len(given) == 1 else None
         if not given:
             key = self._signed_in(scope, headers)
+            if key is None and path == SESSION and scope["method"] == "GET":
+                return STRANGER
         if key is None:
             raise Problem(401, "a valid API key is needed, in the header X-API-Key")
         if scope["method"] not in _SAFE and not key.may("operate") and path != SESSION:

@@ -159,10 +159,11 @@ class DeadLetters(BaseModel):
 
 
 class DeadGroup(BaseModel):
-    """Dead letters of one type and one class of error."""
+    """Dead letters of one type, one class of error, and one place where it was raised."""
 
     type: str
     error: str
+    frame: str
     number: int
     newest_at_ms: int
     oldest_at_ms: int

@@ -92,7 +92,7 @@ def _running(site: Site) -> list[dict[str, Any]]:
     for queue in every_place(site.app):
         for place in search.places(site.app.broker, queue, ["running"]):
             _, tasks = search.page(site.app.broker, queue, place, 0, MOST_RUNNING - len(found))
-            found += [told(queue, task) for _, task in tasks]
+            found += [told(site, queue, task) for _, task in tasks]
         if len(found) >= MOST_RUNNING:
             break
     return found

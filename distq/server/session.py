@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from distq.server import cookies
-from distq.server.access import NOBODY, Key, Level
+from distq.server.access import NOBODY, STRANGER, Key, Level
 from distq.server.site import READS, WRITES, answer, key_of, site_of
 
 router = APIRouter(prefix="/session", tags=["dashboard"])
@@ -29,7 +29,7 @@ class SessionDetails(BaseModel):
 
 @router.get("", responses={200: {"model": SessionDetails}, **READS})
 def who(request: Request) -> Response:
-    """Who asks, what they may do, and of which application this is."""
+    """Who asks, what they may do, and of which application this is; of whoever has not signed in, only that."""
     return answer(_told(request, key_of(request)))
 
 
@@ -65,8 +65,8 @@ def _set(request: Request, response: Response, value: str, age_s: int) -> None:
 
 
 def _told(request: Request, key: Key) -> dict[str, Any]:
-    site = site_of(request)
+    site, is_known = site_of(request), key is not STRANGER
     return {
-        "name": key.name, "level": key.level, "is_open": key is NOBODY, "app": site.app.name,
-        "environment": site.config.environment, "at_ms": round(time.time() * 1000),
+        "name": key.name, "level": key.level, "is_open": key is NOBODY, "app": site.app.name if is_known else "",
+        "environment": site.config.environment if is_known else "", "at_ms": round(time.time() * 1000),
     }  # fmt: skip

@@ -66,7 +66,7 @@ def test_list_shows_all_queues_the_newest_first(distq: Shell, dead: dict[str, li
     assert letter["id"] == dead["mail"][0]
     assert {key: type(value) for key, value in letter.items()} == {
         "id": str, "queue": str, "type": str, "error": str, "message": str, "attempts": int, "died_at_ms": int,
-        "enqueued_at_ms": int,
+        "enqueued_at_ms": int, "frame": str,
     }  # fmt: skip
 
 

@@ -52,7 +52,9 @@ def test_a_key_becomes_a_cookie_that_pages_cannot_read(web: Web) -> None:
     for key, level in ((READ, "read"), (OPERATE, "operate"), (ADMIN, "admin")):
         told = web.as_(None).get("/api/v1/session", signed_in(web, key)).json
         assert (told["level"], told["app"], told["is_open"]) == (level, "app", False)
-    assert web.as_("wrong").post("/api/v1/session").status == 401
+    assert web.as_("wrong").post("/api/v1/session").status == web.as_("wrong").get("/api/v1/session").status == 401
+    stranger = web.as_(None).get("/api/v1/session", {"Cookie": f"distq-{web.port}=boss.1.x"})
+    assert (stranger.status, stranger.json["level"], stranger.json["app"]) == (200, "none", "")
     gone = web.as_(None).ask("DELETE", "/api/v1/session", headers=signed_in(web, READ) | own_origin(web))
     assert gone.status == 204
     assert "Max-Age=0" in gone.headers["set-cookie"]
@@ -144,6 +146,8 @@ def test_tasks_are_found_by_their_arguments(web: Web) -> None:
     assert found("a:1") == sorted([first, second])
     assert found("a:1", "b:2", type="add") == [first]
     assert found("a:2") == found("nothing:1") == []
+    assert found("a:1", since="1h", older_than="0s") == sorted([first, second])
+    assert found("a:1", older_than="1h") == found("a:1", error="Error") == []
     assert len(found("value:%7B%22a%22%3A%201%7D")) == 1
     assert web.get("/api/v1/tasks?args=a:1").json["read"] == 3
     assert web.get("/api/v1/tasks?args=a").fields == ["args"]
@@ -176,6 +180,30 @@ def test_what_happened_lately_outlives_the_workers(web: Web, work: Work) -> None
         assert types == {"add": (1, 0), "fail": (0, 1)}
         assert 0 < found["p50"] <= found["p99"] < 30
     assert web.get("/api/v1/history?range=2h").fields == ["range"]
+
+
+def test_what_has_failed_is_found_by_its_error_beside_all_else_and_grouped_by_where_it_was_raised(
+    web: Web, work: Work
+) -> None:
+    work()
+    first, other = web.task("fail", text="one"), web.task("fail", text="two", kind="LookupError")
+    eventually(lambda: len(web.get("/api/v1/dead").json["dead"]) == 2, "both have died")
+
+    def found(query: str) -> list[str]:
+        return [task["id"] for task in web.get(f"/api/v1/tasks?{query}").json["tasks"]]
+
+    assert found("state=dead&error=one&args=text:one&type=fail&since=1h") == [first]
+    assert found("error=%3DLookupError") == [other]
+    assert found("error=%3DError") == found("error=one&args=text:two") == found("state=dead&older_than=1h") == []
+    groups = web.get("/api/v1/dead/groups").json["groups"]
+    assert {(one["error"], one["number"]) for one in groups} == {("ValueError", 1), ("LookupError", 1)}
+    frame = groups[0]["frame"]
+    assert frame.startswith("apps/web.py:")
+    assert frame.endswith(" in fail")
+    for chosen, number in (
+        ({"frame": frame}, 2), ({"frame": "-"}, 0), ({"error": "=ValueError", "since": "1h"}, 1), ({"since": 0.001}, 0),
+    ):  # fmt: skip
+        assert web.post("/api/v1/dead/purge", {**chosen, "dry_run": True}).json["number"] == number
 
 
 def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web, work: Work) -> None:

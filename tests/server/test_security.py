@@ -77,7 +77,7 @@ def test_without_a_valid_key_every_route_and_method_gives_the_same_refusal(web: 
         wire = stack.enter_context(socket.create_connection(("127.0.0.1", web.port)))
         for path in [*PATHS, *TRICKS, *sorted(OPEN)]:
             for method in METHODS:
-                if path in OPEN and method == "GET":
+                if path in {*OPEN, "/api/v1/session"} and method == "GET":
                     continue
                 wire.sendall(request(method, path))
                 answer = read_answer(wire)

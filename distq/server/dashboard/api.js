@@ -1,10 +1,9 @@
 // The API, asked as any program asks it; the cookie goes with each request by itself.
 
 export class ApiError extends Error {
-	constructor(status, detail, errors) {
+	constructor(status, detail) {
 		super(detail);
 		this.status = status;
-		this.errors = errors ?? [];
 	}
 }
 
@@ -20,9 +19,8 @@ async function ask(method, path, body, headers = {}) {
 	try {
 		response = await fetch(`api/v1/${path}`, {
 			method,
-			headers: body === undefined ? headers : { ...headers, "Content-Type": "application/json" },
-			body: body === undefined ? undefined : JSON.stringify(body),
-			credentials: "same-origin",
+			headers: body ? { "Content-Type": "application/json" } : headers,
+			body: body && JSON.stringify(body),
 			cache: "no-store",
 		});
 	} catch {
@@ -37,7 +35,7 @@ async function ask(method, path, body, headers = {}) {
 	}
 	if (response.ok) return found;
 	if (response.status === 401 && !headers["X-API-Key"]) onSignedOut();
-	throw new ApiError(response.status, found?.detail || `The server answers ${response.status}.`, found?.errors);
+	throw new ApiError(response.status, found?.detail || `The server answers ${response.status}.`);
 }
 
 export const get = (path, query) => ask("GET", withQuery(path, query));
@@ -46,10 +44,12 @@ export const patch = (path, body) => ask("PATCH", path, body);
 export const remove = (path, query) => ask("DELETE", withQuery(path, query));
 export const signIn = (key) => ask("POST", "session", undefined, { "X-API-Key": key });
 
+/** Without what is empty. */
+export const given = (what) => Object.fromEntries(Object.entries(what).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+
 function withQuery(path, query = {}) {
-	const all = Object.entries(query).flatMap(([name, value]) => (Array.isArray(value) ? value.map((one) => [name, one]) : [[name, value]]));
-	const given = all.filter(([, value]) => value !== undefined && value !== null && value !== "");
-	return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+	const all = Object.entries(given(query)).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+	return all.length ? `${path}?${new URLSearchParams(all)}` : path;
 }
 
 /** A part of a path. */

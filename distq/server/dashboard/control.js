@@ -1,7 +1,7 @@
 // Enqueueing any declared type through a form made from its function, and then watching it.
 
-import { get, post } from "./api.js";
-import { field, toast } from "./dialog.js";
+import { get, given, post } from "./api.js";
+import { choice, field, toast } from "./dialog.js";
 import { bold, faint, h, mono, note, row } from "./dom.js";
 import { address, card, empty, head, parsed } from "./parts.js";
 
@@ -15,16 +15,16 @@ export default {
 			head("Enqueue", "Any type that the application declares. Arguments are checked against its function."),
 			h("div", { class: "columns side-list" },
 				h("nav", { class: "list", "aria-label": "Types" }, types.map(({ type, doc }) =>
-					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, class: type === one.type ? "here" : "", "aria-current": type === one.type ? "true" : null }, bold(type), faint(doc.split("\n")[0])))),
-				context.may("operate") ? call(one, context) : card(one.type, [h("p", { class: "doc" }, one.doc), note("Your key may look, not enqueue.")])),
+					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, class: type === one.type && "here", "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
+				context.may("operate") ? callForm(one, context) : card(one.type, [h("p", { class: "doc" }, one.doc), note("Your key may look, not enqueue.")])),
 		];
 	},
 };
 
-function call(one, context) {
-	const fields = one.parameters.map((parameter) => ({ parameter, made: fieldOf(parameter) }));
+function callForm({ type, queue, doc, parameters }, context) {
+	const fields = parameters.map((parameter) => ({ ...parameter, ...fieldOf(parameter) }));
 	const options = [
-		{ name: "priority", label: "Priority", kind: "choice", value: "", choices: [["", "as declared"], ["high", "high"], ["default", "default"], ["low", "low"]] },
+		choice("priority", "Priority", ["high", "default", "low"], ["", "as declared"]),
 		{ name: "delay", label: "Delay", placeholder: "5m", hint: "10s, 5m, 2h; empty: now" }, { name: "id", label: "Id", hint: "Empty: a new one" },
 	].map(field);
 	const problem = h("p", { class: "problem", role: "alert" });
@@ -32,60 +32,55 @@ function call(one, context) {
 		event.preventDefault();
 		problem.textContent = "";
 		try {
-			const body = { type: one.type, ...argumentsFrom(fields) };
-			for (const { name, read } of options) if (read().trim()) body[name] = read().trim();
-			const made = await post("tasks", body);
-			toast(made.created ? `Task ${made.id} was enqueued.` : "A task of this id is there already: this is it.", "good");
+			const said = Object.fromEntries(options.map(({ name, read }) => [name, read().trim()]));
+			const made = await post("tasks", { type, ...argumentsFrom(fields), ...given(said) });
+			toast(made.created ? `Task ${made.id} was enqueued.` : "A task of this id is there already: this is it.");
 			context.go("task", made.id);
 		} catch (error) {
 			problem.textContent = error.message;
 		}
 	};
-	return h("section", { class: "card call", "data-own": true, "data-key": `call-${one.type}` },
-		h("header", {}, h("h2", {}, one.type), faint(`queue ${one.queue}`)), one.doc ? h("p", { class: "doc" }, one.doc) : null,
-		h("form", { onsubmit: send }, fields.length ? fields.map(({ made }) => made.node) : note("It takes no arguments."),
+	return h("section", { class: "card call", "data-own": true, "data-key": `call-${type}` },
+		h("header", {}, h("h2", {}, type), faint(`queue ${queue}`)), doc && h("p", { class: "doc" }, doc),
+		h("form", { onsubmit: send }, fields.length ? fields.map(({ node }) => node) : note("It takes no arguments."),
 			h("details", {}, h("summary", {}, "Options of this call"), options.map(({ node }) => node)), problem,
 			row(h("button", { type: "submit", class: "primary" }, "Enqueue"))));
 }
 
+const MANY = { positional: ["*", "a JSON list"], keyword: ["**", "a JSON object"] };
+
 function fieldOf({ name, kind, choices, required, default: value, many, annotation }) {
-	const hint = [annotation, many === "positional" ? "a JSON list of further arguments" : many === "keyword" ? "a JSON object of further arguments" : kind === "json" ? "as JSON" : "",
-		required || many ? "" : `default ${JSON.stringify(value)}`].filter(Boolean).join(" · ");
-	const label = many ? `${many === "positional" ? "*" : "**"}${name}` : name;
-	if (kind === "flag") {
-		return field({ name, label, kind: "choice", hint, required, value: "", choices: [...(required ? [] : [["", "as declared"]]), ["true", "yes"], ["false", "no"]] });
-	}
-	if (kind === "choice") return field({ name, label, kind: "choice", hint, required, value: "", choices: [...(required ? [] : [["", "as declared"]]), ...choices.map((one) => [JSON.stringify(one), String(one)])] });
-	return field({ name, label, kind: kind === "json" ? "area" : "text", hint, required: required && kind !== "text", mono: kind !== "text" });
+	const [star, what] = MANY[many] ?? ["", ""];
+	const hint = [annotation, what ? `${what} of further arguments` : kind === "json" && "as JSON", !required && !many && `default ${JSON.stringify(value)}`].filter(Boolean).join(" · ");
+	const words = kind === "flag" ? [["true", "yes"], ["false", "no"]] : kind === "choice" && choices.map((one) => [JSON.stringify(one), String(one)]);
+	if (words) return field({ ...choice(name, name, words, required ? null : ["", "as declared"]), hint, required });
+	return field({ name, label: star + name, kind: kind === "json" ? "area" : "text", hint, required: required && kind !== "text", mono: kind !== "text" });
 }
 
 /** {args, kwargs}. An empty field that has a default is left out. */
 function argumentsFrom(fields) {
 	const [args, kwargs] = [[], {}];
+	const hasRest = fields.some(({ many, read }) => many === "positional" && read().trim()); // then those before are positional as well
 	let isGap = false;
-	for (const { parameter, made } of fields) {
-		const text = made.read();
-		const { name, kind, many, positional, required } = parameter;
-		if (text.trim() === "" && !(required && kind === "text")) {
+	for (const { name, kind, many, positional, required, read } of fields) {
+		const text = read();
+		if (!text.trim() && !(required && kind === "text")) {
 			if (required) throw new Error(`${name} is needed.`);
 			isGap ||= positional && !many;
 			continue;
 		}
 		const value = kind === "text" ? text : kind === "whole" || kind === "number" ? numberFrom(text, name) : parsed(text, name);
-		if (many === "positional" || many === "keyword") {
-			if (Array.isArray(value) !== (many === "positional") || typeof value !== "object" || value === null) throw new Error(`${name}: give ${many === "positional" ? "a JSON list" : "a JSON object"}.`);
+		if (many) {
+			if (value === null || typeof value !== "object" || Array.isArray(value) !== (many === "positional")) throw new Error(`${name}: give ${MANY[many][1]}.`);
 			if (many === "positional") args.push(...value);
 			else Object.assign(kwargs, value);
-		} else if (positional || hasRest(fields)) {
+		} else if (positional || hasRest) {
 			if (isGap) throw new Error(`${name}: it is positional, so give those before it, too.`);
 			args.push(value);
 		} else kwargs[name] = value;
 	}
 	return { args, kwargs };
 }
-
-/** Whether further positional arguments are given: then those before them are positional as well. */
-const hasRest = (fields) => fields.some(({ parameter, made }) => parameter.many === "positional" && made.read().trim() !== "");
 
 function numberFrom(text, name) {
 	if (!/^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/.test(text)) throw new Error(`${name}: “${text}” is no number.`);

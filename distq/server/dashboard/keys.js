@@ -1,5 +1,6 @@
-// The keyboard: / to search, g and a letter to go to a page, j and k through the rows of a list, ? for help.
+// The keyboard: / to search, g and a letter to go to a page, j, k and x in the rows of a list, ? for help.
 
+import { opened } from "./dialog.js";
 import { button, h, row } from "./dom.js";
 
 let isGoing = 0;
@@ -7,9 +8,8 @@ let isGoing = 0;
 export function listenToKeys({ menu, go, reload }) {
 	document.addEventListener("keydown", (event) => {
 		if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-		const target = event.target;
-		if (target.closest?.("input, textarea, select")) {
-			if (event.key === "Escape") target.blur();
+		if (event.target.closest?.("input:not([type=checkbox]), textarea, select")) {
+			if (event.key === "Escape") event.target.blur();
 			return;
 		}
 		if (Date.now() - isGoing < 1500) {
@@ -23,6 +23,7 @@ export function listenToKeys({ menu, go, reload }) {
 			"/": () => search(go),
 			j: () => step(1),
 			k: () => step(-1),
+			x: () => document.activeElement.closest("tr")?.querySelector("[type=checkbox]")?.click(),
 			r: reload,
 			"?": () => showKeys(menu),
 		}[event.key];
@@ -32,8 +33,8 @@ export function listenToKeys({ menu, go, reload }) {
 	});
 }
 
-async function search(go) {
-	const own = document.querySelector("main input[type=search]");
+function search(go) {
+	const own = document.querySelector("main [type=search]");
 	if (own) own.focus();
 	else go("tasks", "", { find: "1" });
 }
@@ -41,20 +42,17 @@ async function search(go) {
 /** The next row that can be opened gets the focus. */
 function step(by) {
 	const rows = [...document.querySelectorAll("main [data-row]")];
-	if (!rows.length) return;
-	const at = rows.indexOf(document.activeElement);
-	rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))].focus();
+	const at = rows.findIndex((one) => (one.closest("tr") ?? one).contains(document.activeElement));
+	rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
 }
 
 export function showKeys(menu) {
 	const rows = [
-		["/", "search tasks"], ["j, k", "next and previous row"], ["Enter", "open the row"], ["r", "read the page again"],
+		["/", "search tasks"], ["j k", "next and previous row"], ["Enter", "open the row"], ["x", "select the row"], ["r", "read the page again"],
 		...menu.map(([, label, key]) => [`g ${key}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
 	];
 	const box = h("dialog", { class: "box", "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
-		h("table", { class: "keys" }, h("tbody", {}, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((k) => [h("kbd", {}, k), " "])), h("td", {}, what))))),
+		h("table", { class: "keys" }, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", {}, one), " "])), h("td", {}, what)))),
 		row(button("Close", () => box.close(), "primary")));
-	box.addEventListener("close", () => box.remove());
-	document.body.append(box);
-	box.showModal();
+	opened(box);
 }

@@ -1,12 +1,12 @@
 // The frame around the pages: which page the address means, when it is read again, who is signed in, and the keys.
 
 import { get, remove, signIn, whenSignedOut } from "./api.js";
-import { attempt } from "./dialog.js";
+import { attempt, form, toast } from "./dialog.js";
 import { bold, button, fill, h } from "./dom.js";
 import { count, short } from "./format.js";
-import { address } from "./parts.js";
 import { listenToKeys, showKeys } from "./keys.js";
 import { live, start, stop } from "./live.js";
+import { address, head } from "./parts.js";
 import control from "./control.js";
 import dead from "./dead.js";
 import overview from "./overview.js";
@@ -16,17 +16,16 @@ import task from "./task.js";
 import tasks from "./tasks.js";
 import workers from "./workers.js";
 
-const LEVELS = ["read", "operate", "admin"];
+const LEVELS = ["none", "read", "operate", "admin"];
 const PAGES = { overview, tasks, task, dead, queues, schedules, workers, enqueue: control };
 const MENU = [
 	["overview", "Overview", "o"], ["tasks", "Tasks", "t"], ["dead", "Dead letters", "d"], ["queues", "Queues & limits", "q"],
 	["schedules", "Schedules", "s"], ["workers", "Workers", "w"], ["enqueue", "Enqueue", "e"],
 ];
-const STATES = {
-	connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", away: "Broker away", paused: "Paused",
-};
+const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", away: "Broker away", paused: "Paused" };
 
 const shell = document.getElementById("shell");
+const main = () => document.getElementById("main");
 let session = null;
 let place = { name: "overview", id: "", params: {} };
 let page = overview;
@@ -39,34 +38,41 @@ let isLoading = false;
 const context = {
 	get params() { return place.params; },
 	get id() { return place.id; },
-	get session() { return session; },
-	get loadedAt() { return loadedAt; },
 	may: (level) => LEVELS.indexOf(session.level) >= LEVELS.indexOf(level),
-	reload: () => load(),
-	draw: () => draw(),
+	reload: load,
+	draw,
 	go,
 	/** Does something, says it, and reads the page again. */
 	act: async (action, said) => {
-		const isDone = await attempt(action, said);
+		await attempt(action, said);
 		await load();
-		return isDone;
+	},
+	/** The same after a form was filled in (see `form`); `then(found)`: in place of reading the page again. */
+	ask: async ({ said, then = load, ...question }) => {
+		const found = await form(question);
+		if (found === undefined) return;
+		toast(typeof said === "function" ? said(found) : said);
+		await then(found);
 	},
 };
 
 function go(name, id, params, isReplaced = false) {
-	if (isReplaced) history.replaceState(null, "", address(name, id, params));
-	else location.hash = address(name, id, params);
-	if (isReplaced) arrive();
+	if (!isReplaced) {
+		location.hash = address(name, id, params);
+		return;
+	}
+	history.replaceState(null, "", address(name, id, params));
+	arrive();
 }
 
 function where() {
 	const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
 	const [name, ...rest] = path.split("/");
-	let id = "";
+	let id = rest.join("/");
 	try {
-		id = decodeURIComponent(rest.join("/"));
+		id = decodeURIComponent(id);
 	} catch {
-		id = rest.join("/");
+		// it is as it is
 	}
 	return { name: Object.hasOwn(PAGES, name) ? name : "overview", id, params: Object.fromEntries(new URLSearchParams(query)) };
 }
@@ -75,23 +81,18 @@ async function arrive() {
 	if (!session) return;
 	if (location.hash === "#main") { // the link that skips the menu
 		history.replaceState(null, "", address(place.name, place.id, place.params));
-		document.getElementById("main").focus();
+		main().focus();
 		return;
 	}
 	const last = place;
 	place = where();
 	const isOther = last.name !== place.name || last.id !== place.id;
-	if (isOther) {
-		page.leave?.();
-		page = PAGES[place.name];
-		data = null;
-		page.enter?.(context);
-	}
+	if (isOther) [page, data] = [PAGES[place.name], null];
 	problem = null;
 	await load();
 	if (isOther) {
 		scrollTo(0, 0);
-		document.getElementById("main")?.focus({ preventScroll: true });
+		main()?.focus({ preventScroll: true });
 	}
 }
 
@@ -115,49 +116,44 @@ async function load() {
 
 function draw() {
 	if (!session) return;
-	document.title = `${titleOf()} · ${session.app}${session.environment ? ` (${session.environment})` : ""}`;
+	document.title = `${titleOf()} · ${session.app}${session.environment && ` (${session.environment})`}`;
 	fill(shell, [sidebar(), h("main", { id: "main", tabindex: -1, "data-key": `page-${place.name}` }, body())]);
 }
 
-function titleOf() {
-	const title = page.title;
-	return typeof title === "function" ? title(context) : title;
-}
+const titleOf = () => (typeof page.title === "function" ? page.title(context) : page.title);
+const banner = (...said) => h("p", { class: "banner bad", role: "alert" }, said);
 
 function body() {
-	const failed = problem ? h("p", { class: "banner bad", role: "alert" }, problem.message, " ", button("Try again", load)) : null;
-	const away = live.state === "away" ? h("p", { class: "banner bad", role: "alert" }, "The broker does not answer. What you see is as it was.") : null;
-	if (data === null) {
-		return [h("header", { class: "head" }, h("h1", {}, titleOf())), away, failed ?? h("p", { class: "faint loading" }, isLoading ? "Loading …" : "")];
-	}
+	const above = [
+		live.state === "away" && banner("The broker does not answer. What you see is as it was."),
+		problem && banner(problem.message, " ", button("Try again", load)),
+	];
 	try {
-		return [away, failed, page.view(data, context)];
+		return [...above, data === null ? [head(titleOf()), isLoading && h("p", { class: "faint loading" }, "Loading …")] : page.view(data, context)];
 	} catch (error) {
 		console.error(error);
-		return [failed, h("p", { class: "banner bad" }, "This cannot be shown: ", error.message)];
+		return banner("This cannot be shown: ", error.message);
 	}
 }
 
 function sidebar() {
-	const totals = live.frame?.queues ?? [];
-	const sum = (name) => totals.reduce((found, queue) => found + queue[name], 0);
+	const sum = (name) => (live.frame?.queues ?? []).reduce((found, queue) => found + queue[name], 0);
 	const badges = { dead: [sum("dead"), "bad"], tasks: [sum("live"), ""] };
 	return h("header", { class: "side", "data-key": "side" },
 		h("a", { class: "brand", href: "#/overview", title: session.app }, h("img", { src: "dashboard/icon.svg", alt: "", width: 26, height: 26 }),
-			h("span", {}, bold(session.app), session.environment ? h("span", { class: `place hue${hueOf(session.environment)}` }, session.environment) : null)),
+			h("span", {}, bold(session.app), session.environment && h("span", { class: `place hue${hueOf(session.environment)}` }, session.environment))),
 		h("nav", { "aria-label": "Pages" }, MENU.map(([name, label]) => {
-			const [number, kind] = badges[name] ?? [0, ""];
+			const [number, kind] = badges[name] ?? [0];
 			const isHere = place.name === name || (name === "tasks" && place.name === "task");
-			return h("a", { href: `#/${name}`, "aria-current": isHere ? "page" : null, class: isHere ? "here" : "" }, label,
-				number ? h("span", { class: `badge ${kind}`, title: count(number) }, short(number)) : null);
+			return h("a", { href: `#/${name}`, "aria-current": isHere && "page", class: isHere && "here" }, label,
+				number > 0 && h("span", { class: `badge ${kind}`, title: count(number) }, short(number)));
 		})),
 		h("div", { class: "foot" },
 			h("p", { class: `link ${live.state}`, role: "status" }, h("span", { class: "dot" }), STATES[live.state]),
 			h("p", { class: "who" }, session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
 			h("p", { class: "tools" },
-				h("button", { class: "quiet", onclick: turnTheme, title: "Light, dark, or as the system" }, themeName()),
-				h("button", { class: "quiet", onclick: () => showKeys(MENU), title: "Keys (?)" }, "Keys"),
-				session.is_open ? null : button("Sign out", signOut, "quiet"))));
+				button(THEMES[theme()], turnTheme, "quiet", "Light, dark, or as the system"), button("Keys", () => showKeys(MENU), "quiet", "Keys (?)"),
+				!session.is_open && button("Sign out", signOut, "quiet"))));
 }
 
 /** Production is red, staging amber; others get a colour by their name. */
@@ -169,13 +165,8 @@ function hueOf(name) {
 
 // -- light and dark ---------------------------------------------------------------------------------------------------
 
-const THEMES = ["auto", "light", "dark"];
-
-function theme() {
-	return document.documentElement.dataset.theme ?? "auto";
-}
-
-const themeName = () => ({ auto: "Auto", light: "Light", dark: "Dark" })[theme()];
+const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
+const theme = () => document.documentElement.dataset.theme ?? "auto";
 
 function setTheme(name) {
 	if (name === "auto") delete document.documentElement.dataset.theme;
@@ -183,7 +174,8 @@ function setTheme(name) {
 }
 
 function turnTheme() {
-	const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+	const names = Object.keys(THEMES);
+	const next = names[(names.indexOf(theme()) + 1) % names.length];
 	setTheme(next);
 	localStorage.setItem("distq-theme", next);
 	draw();
@@ -196,7 +188,7 @@ function signInPage(said = "") {
 	session = null;
 	document.title = "Sign in · distq";
 	const key = h("input", { id: "key", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
-	const problemText = h("p", { class: "problem", role: "alert" }, said);
+	const wrong = h("p", { class: "problem", role: "alert" }, said);
 	fill(shell, [h("main", { id: "main", class: "sign-in", "data-key": "sign-in", tabindex: -1 },
 		h("form", {
 			onsubmit: async (event) => {
@@ -205,13 +197,13 @@ function signInPage(said = "") {
 					if (!/^[\x21-\x7e]+$/.test(key.value)) throw new Error("This cannot be a key.");
 					begin(await signIn(key.value));
 				} catch (error) {
-					problemText.textContent = error.status === 401 ? "No such key." : error.message;
+					wrong.textContent = error.status === 401 ? "No such key." : error.message;
 					key.select();
 				}
 			},
 		},
 		h("img", { src: "dashboard/icon.svg", alt: "", width: 44, height: 44 }), h("h1", {}, "Sign in"),
-		h("label", { for: "key" }, "API key"), key, problemText, h("button", { class: "primary", type: "submit" }, "Sign in"),
+		h("label", { for: "key" }, "API key"), key, wrong, h("button", { class: "primary", type: "submit" }, "Sign in"),
 		h("p", { class: "hint" }, "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
 	key.focus();
 }
@@ -247,7 +239,9 @@ listenToKeys({ menu: MENU, go, reload: load });
 setTheme(localStorage.getItem("distq-theme") ?? "auto");
 
 try {
-	begin(await get("session"));
+	const found = await get("session");
+	if (found.level === "none") signInPage();
+	else begin(found);
 } catch (error) {
-	signInPage(error.status === 401 ? "" : error.message);
+	signInPage(error.message);
 }

@@ -93,8 +93,8 @@ function running({ running: found, hosts }) {
 function groups(found) {
 	if (!found.groups.length) return empty("No dead letters", "A task that has used up its retries, or is rejected, is kept here with its error until you replay or delete it.");
 	return table("Dead letters by type and error", ["Type", "Error", "Number#", "Newest#"], found.groups.map((one) => ({
-		key: `${one.type} ${one.error}`,
-		cells: [h("a", { href: address("dead", "", { type: one.type, error: one.error }) }, one.type), h("span", { class: "clip", title: one.newest_message }, bad(one.error || "?"), " ", one.newest_message),
+		key: `${one.type} ${one.error} ${one.frame}`,
+		cells: [h("a", { href: address("tasks", "", { q: `state:dead type:${one.type} error:=${one.error}` }) }, one.type), h("span", { class: "clip", title: one.newest_message }, bad(one.error || "?"), " ", one.newest_message),
 			`${count(one.number)}${found.groups_complete ? "" : "+"}`, when(one.newest_at_ms)],
 	})));
 }

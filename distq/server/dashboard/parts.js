@@ -1,35 +1,43 @@
 // What several pages show.
 
+import { given } from "./api.js";
 import { bold, h, mono, note, para, row } from "./dom.js";
 
 /** The address of a page. */
 export function address(name, id = "", params = {}) {
-	const given = Object.entries(params).filter(([, value]) => value !== "" && value !== undefined && value !== null);
-	return `#/${name}${id ? `/${encodeURIComponent(id)}` : ""}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+	const query = new URLSearchParams(given(params)).toString();
+	return `#/${name}${id ? `/${encodeURIComponent(id)}` : ""}${query && `?${query}`}`;
 }
+
+/** The list of tasks that a search finds. */
+export const search = (q) => address("tasks", "", { q });
 
 export const STATE_KINDS = {
 	queued: "wait", scheduled: "later", running: "run", completed: "good", dead: "bad", cancelled: "off", expired: "off", unknown: "off",
 };
 
-export const state = (name) => h("span", { class: `state ${STATE_KINDS[name] ?? "off"}` }, name);
+export const mark = (kind, text, title) => h("span", { class: `state ${kind}`, title }, text);
+export const state = (name) => mark(STATE_KINDS[name] ?? "off", name);
 
-export const taskLink = (id, attributes = {}) => h("a", { class: "mono id", href: `#/task/${encodeURIComponent(id)}`, ...attributes }, id);
+export const taskLink = (id, attributes = {}) => h("a", { class: "mono id", href: address("task", id), ...attributes }, id);
 
-/** The head of a page: title, what stands beside it, buttons. */
-export const head = (title, about, ...buttons) =>
-	h("header", { class: "head" }, h("div", {}, h("h1", {}, title), about ? note(about) : null), row(buttons));
+/** The head of a page: title, what stands below it, buttons, and what it belongs to. */
+export const head = (title, about, buttons, crumb) =>
+	h("header", { class: "head" }, h("div", {}, crumb && h("p", { class: "crumb" }, crumb), h("h1", {}, title), about && note(about)), row(buttons));
 
 const KINDS = { "#": "number", "~": "number wide", "-": "wide", ">": "actions" };
 
 /** A table. The last letter of a head says of what kind its column is: # numbers, - for wide screens, ~ both, > buttons. */
 export function table(label, heads, rows) {
-	const named = heads.map((text) => (KINDS[text.at(-1)] ? [text.slice(0, -1), KINDS[text.at(-1)]] : [text, null]));
-	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+	const named = heads.map((text) => (KINDS[text.at?.(-1)] ? [text.slice(0, -1), KINDS[text.at(-1)]] : [text, null]));
+	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label, "data-key": label },
 		h("table", {}, h("caption", { class: "unseen" }, label),
 			h("thead", {}, h("tr", {}, named.map(([text, kind]) => h("th", { scope: "col", class: kind }, text || h("span", { class: "unseen" }, "Actions"))))),
 			h("tbody", {}, rows.map(({ key, cells, kind }) => h("tr", { "data-key": key, class: kind }, cells.map((cell, i) => h("td", { class: named[i][1] }, cell)))))));
 }
+
+/** Names and values, without those that are not there. */
+export const list = (pairs) => h("dl", {}, pairs.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
 /** What to show where there is nothing: what would be here, and how it gets here. */
 export const empty = (title, ...text) => h("div", { class: "empty" }, bold(title), text.map((one) => (typeof one === "string" ? para(one) : one)));
@@ -37,7 +45,7 @@ export const empty = (title, ...text) => h("div", { class: "empty" }, bold(title
 export const code = (text, kind = "") => h("pre", { class: `code ${kind}`, tabindex: 0 }, mono(text));
 
 export const card = (title, content, more, kind = "") =>
-	h("section", { class: `card ${kind}` }, title ? h("header", {}, h("h2", {}, title), more ?? null) : null, content);
+	h("section", { class: `card ${kind}`, "data-key": title }, title && h("header", {}, h("h2", {}, title), more), content);
 
 /** A JSON value on several lines. */
 export const json = (value) => JSON.stringify(value, null, 2) ?? "null";

@@ -1,12 +1,12 @@
 // Queues and limits: pause, resume, purge; limits of types, live.
 
-import { get, part, patch, post, remove } from "./api.js";
-import { choice, form, toast, tried } from "./dialog.js";
+import { get, given, part, patch, post, remove } from "./api.js";
+import { attempt, choice } from "./dialog.js";
 import { bold, button, faint, h, mono, row } from "./dom.js";
 import { count, plural, short, when } from "./format.js";
 import { live } from "./live.js";
 import { describePause } from "./overview.js";
-import { address, card, empty, head, table } from "./parts.js";
+import { address, card, empty, head, mark, search, table } from "./parts.js";
 
 export default {
 	title: "Queues & limits",
@@ -16,11 +16,10 @@ export default {
 		return { queues, pauses, types, limits: limits.filter((one) => one.is_set || said(one.now) !== "none") };
 	},
 	view({ queues, pauses, limits, types }, context) {
-		const now = live.frame?.queues ?? queues;
 		return [
-			head("Queues & limits", null, context.may("operate") ? [
-				button("Pause a type or key", () => pauseSome(queues, types, context)), button("Set a limit", () => setLimit(types, null, context))] : null),
-			card("Queues", queueTable(now, pauses, context)),
+			head("Queues & limits", null, context.may("operate") && [
+				button("Pause a type or key", () => pauseSome(queues, types, context)), button("Set a limit", () => setLimit(types, null, context))]),
+			card("Queues", queueTable(live.frame?.queues ?? queues, pauses, context)),
 			card("Pauses", pauses.length ? pauseTable(pauses, context) : empty("Nothing is paused", "A paused queue, type or key starts nothing more; what comes in waits, also over restarts, until it is resumed.")),
 			card("Limits", limits.length ? limitTable(limits, types, context) : empty("No type is limited", "Declare it with the task, or set it here while everything runs:", mono('@app.task(rate="10/s", max_running=3)'))),
 		];
@@ -28,30 +27,32 @@ export default {
 };
 
 function queueTable(queues, pauses, context) {
-	const isPaused = (name) => pauses.some((one) => one.queue === name && one.type === null);
-	const find = (name, state) => address("tasks", "", { q: `state:${state} queue:${name}` });
-	return table("Queues", ["Queue", "High#", "Default#", "Low#", "Scheduled#", "Running#", "Dead#", "Processes~", ">"], queues.map((queue) => ({
-		key: queue.queue,
-		cells: [
-			[bold(queue.queue), " ", isPaused(queue.queue) ? h("span", { class: "state warn" }, "paused") : null],
-			...["high", "default", "low"].map((level) => number(queue[level], find(queue.queue, "queued"))), number(queue.scheduled, find(queue.queue, "scheduled")),
-			number(queue.running, find(queue.queue, "running")), number(queue.dead, address("dead", "", { queue: queue.queue }), "bad"), count(queue.workers),
-			context.may("operate") ? row(
-				isPaused(queue.queue) ? button("Resume", () => resume({ queue: queue.queue }, context))
-					: button("Pause", () => context.act(() => post("pauses", { queue: queue.queue }), `Queue ${queue.queue} is paused: what runs goes on.`)),
-				context.may("admin") ? button("Purge", () => purge(queue.queue, context), "danger") : null) : null,
-		],
-	})));
+	return table("Queues", ["Queue", "High#", "Default#", "Low#", "Scheduled#", "Running#", "Dead#", "Processes~", ">"], queues.map((one) => {
+		const { queue } = one;
+		const isPaused = pauses.some((pause) => pause.queue === queue && pause.type === null);
+		const find = (state) => search(`state:${state} queue:${queue}`);
+		return {
+			key: queue,
+			cells: [
+				[bold(queue), " ", isPaused && mark("warn", "paused")],
+				...["high", "default", "low"].map((level) => number(one[level], find("queued"))), number(one.scheduled, find("scheduled")),
+				number(one.running, find("running")), number(one.dead, address("dead", "", { queue }), "bad"), count(one.workers),
+				context.may("operate") && row(
+					isPaused ? button("Resume", () => resume({ queue }, context))
+						: button("Pause", () => context.act(() => post("pauses", { queue }), `Queue ${queue} is paused: what runs goes on.`)),
+					context.may("admin") && button("Purge", () => purge(queue, context), "danger")),
+			],
+		};
+	}));
 }
 
-const number = (value, href, kind = "") => (value ? h("a", { href, class: kind }, short(value)) : faint("0"));
-const given = (what) => Object.fromEntries(Object.entries(what).filter(([, value]) => value !== null && value !== ""));
-const resume = ({ queue, type, key }, context) => context.act(() => post("pauses/resume", given({ queue, type, key: key ?? null })), "It goes on.");
+const number = (value, href, kind) => (value ? h("a", { href, class: kind }, short(value)) : faint("0"));
+const resume = ({ queue, type, key }, context) => context.act(() => post("pauses/resume", given({ queue, type, key })), "It goes on.");
 
 function pauseTable(pauses, context) {
 	return table("Pauses", ["What", "By", "Since#", ">"], pauses.map((one) => ({
 		key: JSON.stringify([one.queue, one.type, one.key]),
-		cells: [bold(describePause(one)), [one.by, one.reason ? faint(` · ${one.reason}`) : null], when(one.since), context.may("operate") ? button("Resume", () => resume(one, context)) : null],
+		cells: [bold(describePause(one)), [one.by, one.reason && faint(` · ${one.reason}`)], when(one.since), context.may("operate") && button("Resume", () => resume(one, context))],
 	})));
 }
 
@@ -63,31 +64,27 @@ function said({ rate, max_running: most, rate_per_key: rateEach, max_running_per
 function limitTable(limits, types, context) {
 	return table("Limits of types", ["Type", "Queue", "Holds", "Declared", "Set by", ">"], limits.map((one) => ({
 		key: `${one.queue} ${one.type}`,
-		cells: [bold(one.type), one.queue, said(one.now), one.is_set ? said(one.declared) : faint("the same"), one.is_set ? [one.by, " ", faint(when(one.since))] : "",
-			context.may("operate") ? row(button("Change", () => setLimit(types, one, context)),
-				one.is_set ? button("Clear", () => context.act(() => remove(`limits/${part(one.type)}`, { queue: one.queue }), "What is declared holds again.")) : null) : null],
+		cells: [bold(one.type), one.queue, said(one.now), one.is_set ? said(one.declared) : faint("the same"), one.is_set && [one.by, " ", faint(when(one.since))],
+			context.may("operate") && row(button("Change", () => setLimit(types, one, context)),
+				one.is_set && button("Clear", () => context.act(() => remove(`limits/${part(one.type)}`, { queue: one.queue }), "What is declared holds again.")))],
 	})));
 }
 
 async function purge(queue, context) {
-	const dry = await tried(() => post(`queues/${part(queue)}/purge`, { dry_run: true }));
-	if (!dry) return;
-	form({
-		title: `Cancel ${plural(dry.number, "waiting task")} of ${queue}?`, text: "What is queued or scheduled is cancelled. What runs goes on, and dead letters stay.", submit: "Purge", kind: "danger",
-		fields: [
-			{ name: "place", label: "Which", kind: "choice", value: "", choices: [["", "all that wait"], ["high", "priority high"], ["default", "priority default"], ["low", "priority low"], ["scheduled", "scheduled"]] },
-			{ name: "typed", label: `Type ${queue} to confirm`, must: queue },
-		],
-		act: async ({ place }) => {
-			const { number } = await post(`queues/${part(queue)}/purge`, place ? { place } : {});
-			toast(`${plural(number, "task")} cancelled.`, "good");
-			await context.reload();
-		},
-	});
+	const path = `queues/${part(queue)}/purge`;
+	const dry = await attempt(() => post(path, { dry_run: true }));
+	if (dry) {
+		context.ask({
+			title: `Cancel ${plural(dry.number, "waiting task")} of ${queue}?`, text: "What is queued or scheduled is cancelled. What runs goes on, and dead letters stay.", submit: "Purge", kind: "danger", typed: queue,
+			fields: [choice("place", "Which", [["high", "priority high"], ["default", "priority default"], ["low", "priority low"], ["scheduled", "scheduled"]], ["", "all that wait"])],
+			act: ({ place }) => post(path, given({ place })),
+			said: (found) => `${plural(found.number, "task")} cancelled.`,
+		});
+	}
 }
 
 function pauseSome(queues, types, context) {
-	form({
+	context.ask({
 		title: "Pause a type or a key", text: "Nothing more of it starts until it is resumed.", submit: "Pause",
 		fields: [
 			choice("type", "Type", types.map(({ type }) => type)),
@@ -95,27 +92,20 @@ function pauseSome(queues, types, context) {
 			choice("queue", "Queue", queues.map(({ queue }) => queue), ["", "all"]),
 			{ name: "reason", label: "Why", hint: "For those who find it paused." },
 		],
-		act: async (what) => {
-			await post("pauses", given(what));
-			toast(`Type ${what.type} is paused.`, "good");
-			await context.reload();
-		},
+		act: (what) => post("pauses", given(what)),
+		said: "It is paused.",
 	});
 }
 
 function setLimit(types, old, context) {
-	form({
-		title: old ? `Limits of ${old.type}` : "Set a limit", submit: "Set",
-		text: old ? `It holds: ${said(old.now)}. What you set wins over the code until it is cleared; an empty field stays as it is.` : "It wins over the code until it is cleared.",
+	context.ask({
+		title: old ? `Limits of ${old.type}` : "Set a limit", submit: "Set", said: "The limit holds from now on.",
+		text: `${old ? `It holds: ${said(old.now)}. ` : ""}What you set wins over the code until it is cleared; an empty field stays as it is.`,
 		fields: [
 			...(old ? [] : [choice("type", "Type", types.map(({ type }) => type))]),
 			{ name: "rate", label: "Rate", placeholder: old?.now.rate ?? "20/s", hint: "20/s, 100/m burst 20, 5/s per tenant, or none" },
 			{ name: "most", label: "At once", placeholder: old?.now.max_running ?? "3", hint: "3, 1 per tenant, or none" },
 		],
-		act: async ({ type, rate, most }) => {
-			await patch(`limits/${part(old?.type ?? type)}`, given({ queue: old?.queue ?? null, rate: rate.trim(), max_running: most.trim() }));
-			toast("The limit holds from now on.", "good");
-			await context.reload();
-		},
+		act: ({ type, rate, most }) => patch(`limits/${part(old?.type ?? type)}`, given({ queue: old?.queue, rate, max_running: most })),
 	});
 }

@@ -1,64 +1,60 @@
-// One list of tasks; what is looked for stands in the address: state:dead type:email args.user_id:42
+// One list of tasks; what is looked for stands in the address: state:dead type:email since:1h args.user_id:42
 
-import { get } from "./api.js";
-import { bold, button, faint, h, mono, note, para } from "./dom.js";
+import { get, part, post } from "./api.js";
+import { attempt } from "./dialog.js";
+import { bad, bold, button, clip, faint, h, link, mono, note, para, row } from "./dom.js";
 import { count, plural, when } from "./format.js";
+import { deadButtons, purge, replay } from "./dead.js";
 import { live } from "./live.js";
-import { address, empty, head, state, table } from "./parts.js";
+import { empty, head, search, state, table, taskLink } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
-const WORDS = { state: "state", type: "type", queue: "queue", error: "error", older: "older_than" };
+const WORDS = { state: "state", type: "type", queue: "queue", error: "error", frame: "frame", since: "since", older: "older_than" };
 
-let known = null; // types and queues, for suggestions
+let known = null; // types, queues and errors, for suggestions
 let more = []; // pages behind the first one
 let next = null;
 let readMore = 0;
 let seen = null; // the counters when the list was read
 let isSought = false; // somebody wants to type here
+const picked = new Set();
+let pickedIn = ""; // of which search
 
-/** What a search means: {query, args, id, problem}. */
+/** What a search means: {query, id, problem}. */
 export function understood(text) {
-	const found = { query: {}, args: [], id: "", problem: "" };
+	const query = { args: [] };
+	let [id, problem] = ["", ""];
 	for (const word of text.match(/(?:[^\s"]|"[^"]*")+/g) ?? []) {
 		const [, name, value] = /^([\w.]+):(.*)$/s.exec(word) ?? [];
 		const said = (value ?? "").replaceAll('"', "");
-		if (name && Object.hasOwn(WORDS, name)) found.query[WORDS[name]] = said;
-		else if (name?.startsWith("args.")) found.args.push(`${name.slice(5)}:${said}`);
-		else if (!name && !found.id) found.id = word;
-		else found.problem = `“${word}” means nothing here: use state: type: queue: error: older: args.name: or an id`;
+		if (name && Object.hasOwn(WORDS, name)) query[WORDS[name]] = said;
+		else if (name?.startsWith("args.")) query.args.push(`${name.slice(5)}:${said}`);
+		else if (!name && !id) id = word;
+		else problem = `“${word}” means nothing here: use ${Object.keys(WORDS).join(": ")}: args.name: or an id`;
 	}
-	const { query } = found;
-	if (query.state && !STATES.includes(query.state)) found.problem = `state: is one of ${STATES.join(", ")}`;
-	if (query.error || query.older_than) {
-		if (query.state && query.state !== "dead") found.problem = "error: and older: are of dead tasks";
-		query.state = "dead";
-		if (found.args.length) found.problem = "args. goes with state:, type: and queue: only";
-	}
-	return found;
+	if (query.state && !STATES.includes(query.state)) problem = `state: is one of ${STATES.join(", ")}`;
+	return { query, id, problem };
 }
 
-async function page(text, cursor) {
-	const { query, args, problem } = understood(text);
-	if (problem) throw new Error(problem);
-	if (!query.error && !query.older_than) return get("tasks", { ...query, args, limit: 50, cursor });
-	const { state: _, ...rest } = query;
-	const found = await get("dead", { ...rest, limit: 50, cursor });
-	return { tasks: found.dead.map((one) => ({ ...one, state: "dead", attempt: one.attempts })), next: found.next, read: 0 };
-}
+const page = (text, cursor) => get("tasks", { ...understood(text).query, limit: 50, cursor });
+const keyOf = ({ queue, id }) => `${queue} ${id}`;
 
 export default {
 	title: "Tasks",
 	async load(context) {
 		const text = context.params.q ?? "";
-		const { id, query, args } = understood(text);
-		if (id && !args.length && !Object.keys(query).length) {
+		const { id, query, problem } = understood(text);
+		if (problem) throw new Error(problem);
+		if (id && Object.keys(query).length === 1 && !query.args.length) {
 			context.go("task", id, {}, true);
 			return null;
 		}
-		known ??= await suggestions();
+		known ??= await Promise.all([get("types"), get("queues"), get("overview")]);
 		const found = await page(text, "");
 		[more, next, readMore] = [[], found.next, 0];
 		seen = live.frame?.totals ?? null;
+		if (pickedIn !== text) picked.clear();
+		pickedIn = text;
 		if (context.params.find) {
 			isSought = true;
 			context.go("tasks", "", { q: text }, true);
@@ -69,99 +65,168 @@ export default {
 		if (!found) return null;
 		const text = context.params.q ?? "";
 		const rows = [...found.tasks, ...more];
-		if (isSought) setTimeout(() => document.querySelector("main input[type=search]")?.focus());
+		if (isSought) setTimeout(() => document.querySelector("main [type=search]")?.focus());
 		isSought = false;
 		return [
-			head("Tasks", null, h("button", { onclick: context.reload, title: "r" }, "Refresh")),
+			head("Tasks", null, [allOf(text, context), button("Refresh", context.reload, null, "r")]),
 			searchField(text, context),
 			filters(text),
-			news(found, text, context),
-			rows.length ? list(rows) : nothing(text, next),
+			news(text, context),
+			rows.length ? rowsOf(rows, context) : nothing(text),
 			foot(found, rows, text, context),
+			selection(rows, context),
 		];
 	},
 };
 
-async function suggestions() {
-	const [types, queues] = await Promise.all([get("types"), get("queues")]);
-	return [
-		...STATES.map((name) => `state:${name}`), ...types.types.map(({ type }) => `type:${type}`),
-		...queues.queues.map(({ queue }) => `queue:${queue}`), "error:", "older:1h", "args.",
-	];
+function suggestions(before) {
+	const [{ types }, { queues }, { groups }] = known;
+	const type = /(?:^|\s)type:(\S+)/.exec(before)?.[1];
+	const names = types.filter((one) => !type || one.type === type).flatMap(({ parameters }) => parameters.map(({ name }) => name));
+	return new Set([
+		...STATES.map((name) => `state:${name}`), ...types.map((one) => `type:${one.type}`), ...queues.map(({ queue }) => `queue:${queue}`),
+		...groups.map(({ error }) => `error:${error}`), "since:1h", "older:1d", ...names.map((name) => `args.${name}:`),
+	]);
 }
 
 function searchField(text, context) {
+	const words = h("datalist", { id: "words" });
 	const input = h("input", {
 		type: "search", value: text, "aria-label": "Search tasks", list: "words", autocomplete: "off", spellcheck: "false", class: "mono",
-		placeholder: "state:dead type:email args.user_id:42, or an id",
-		oninput: () => fillWords(input),
+		placeholder: "state:dead type:email since:1h args.user_id:42, or an id",
+		oninput: () => suggest(),
 	});
-	const words = h("datalist", { id: "words" });
-	const fillWords = ({ value }) => {
-		const before = value.replace(/\S*$/, "");
-		words.replaceChildren(...known.map((word) => h("option", { value: before + word })));
+	const suggest = () => {
+		const before = input.value.replace(/\S*$/, "");
+		words.replaceChildren(...[...suggestions(before)].map((word) => h("option", { value: before + word })));
 	};
-	fillWords(input);
+	suggest();
 	return h("form", { class: "search", role: "search", "data-own": true, "data-key": `search-${text}`,
 		onsubmit: (event) => {
 			event.preventDefault();
 			input.blur();
-			context.go("tasks", "", { q: event.target.querySelector("input").value.trim() });
+			context.go("tasks", "", { q: input.value.trim() });
 		} }, input, words, h("kbd", { "aria-hidden": "true" }, "/"), h("button", { type: "submit" }, "Search"));
 }
 
 function filters(text) {
 	const rest = text.replace(/(^|\s)state:\S*/g, "").trim();
-	const now = /(?:^|\s)state:(\S*)/.exec(text)?.[1] ?? "";
+	const now = understood(text).query.state ?? "";
 	return h("nav", { class: "chips", "aria-label": "By state" }, ["", ...STATES].map((name) =>
-		h("a", { href: address("tasks", "", { q: `${name ? `state:${name}` : ""} ${rest}`.trim() }), class: `chip ${now === name ? "here" : ""}`, "aria-current": now === name ? "true" : null }, name || "all")));
+		h("a", { href: search(`${name && `state:${name}`} ${rest}`.trim()), class: `chip ${now === name ? "here" : ""}`, "aria-current": now === name && "true" }, name || "all")));
 }
 
 /** What has happened since the list was read: it is said, and nothing moves under the pointer. */
-function news(found, text, context) {
+function news(text, context) {
 	const now = live.frame?.totals;
-	if (!now || !seen) {
-		seen ??= now ?? null;
-		return null;
-	}
-	const { query } = understood(text);
-	const which = { dead: "dead", completed: "completed" }[query.state] ?? "enqueued";
-	const number = now[which] - seen[which];
-	if (number <= 0 || query.state === "running") return null;
-	const words = { dead: "died", completed: "completed", enqueued: "came in" }[which];
-	return h("p", { class: "banner" }, `${plural(number, "task")} ${words} since this list was read. `, button("Read it again", context.reload));
+	seen ??= now;
+	const wanted = understood(text).query.state;
+	const [which, words] = { dead: ["dead", "died"], completed: ["completed", "completed"] }[wanted] ?? ["enqueued", "came in"];
+	const number = now && now[which] - seen[which];
+	return number > 0 && wanted !== "running" && h("p", { class: "banner" }, `${plural(number, "task")} ${words} since this list was read. `, button("Read it again", context.reload));
 }
 
-function list(rows) {
-	return table("Tasks", ["Task", "Type", "State", "Queue-", "Priority-", "Attempt~", "Time#"], rows.map((one, i) => ({
-		key: `${one.queue} ${one.id} ${one.state} ${i}`,
-		cells: [
-			h("a", { class: "mono id", href: address("task", one.id), "data-row": true }, one.id), one.type ? bold(one.type) : faint("–"), state(one.state),
-			one.queue, one.priority ?? faint("–"), one.attempt ? count(one.attempt) : faint("–"),
-			when(one.died_at_ms ?? one.due_at_ms ?? one.enqueued_at_ms),
-		],
-	})));
+function rowsOf(rows, context) {
+	const box = (label, isOn, keys) => h("input", {
+		type: "checkbox", checked: isOn, "aria-label": label,
+		onchange: ({ target }) => {
+			for (const key of keys) picked[target.checked ? "add" : "delete"](key);
+			context.draw();
+		},
+	});
+	const boxes = context.may("operate");
+	return table("Tasks", [...(boxes ? [box("Select all", rows.every((one) => picked.has(keyOf(one))), rows.map(keyOf))] : []), "Task", "Type", "State", "Queue-", "Priority-", "Attempt~", "Time#"], rows.map((one, i) => {
+		const key = keyOf(one);
+		return {
+			key: `${key} ${one.state} ${i}`, kind: picked.has(key) && "here",
+			cells: [
+				...(boxes ? [box(`Select ${one.id}`, picked.has(key), [key])] : []),
+				taskLink(one.id, { "data-row": true }), [one.type ? bold(one.type) : faint("–"), one.error && clip(bad(one.error), one.message && `: ${one.message}`)], state(one.state),
+				one.queue, one.priority ?? faint("–"), one.attempt ? count(one.attempt) : faint("–"),
+				when(one.died_at_ms ?? one.due_at_ms ?? one.enqueued_at_ms),
+			],
+		};
+	}));
 }
 
-function nothing(text, isMore) {
-	if (isMore) return empty("Nothing in this part", "There is more to look at: go on below.");
-	if (/completed/.test(text)) return empty("Nothing completed is kept", "Of each queue the last 100 completed tasks are listed, without their type.");
-	if (text) return empty("No task fits", "Completed tasks are found by their id, and the last 100 of each queue with state:completed.");
-	return empty("No tasks", "Call one and it is here:", mono("distq enqueue add '{\"a\": 1, \"b\": 2}'"), para(h("a", { href: "#/enqueue" }, "Or enqueue one with a form.")));
+function nothing(text) {
+	if (next) return empty("Nothing in this part", "There is more to look at: go on below.");
+	if (text) return empty("No task fits", "Completed tasks are found by their id, and the last 100 of each queue with state:completed, without their type.");
+	return empty("No tasks", "Call one and it is here:", mono("distq enqueue add '{\"a\": 1, \"b\": 2}'"), para(link("#/enqueue", "Or enqueue one with a form.")));
 }
 
 function foot(found, rows, text, context) {
-	const looked = (found.read ?? 0) + readMore;
+	const looked = found.read + readMore;
 	return h("footer", { class: "foot-line" },
-		note(`${plural(rows.length, "task")} shown`, looked > rows.length ? `, ${count(looked)} looked at` : "",
-			next ? "; there are more." : ".", /state:(dead|queued|scheduled|running)/.test(text) ? "" : " Of completed tasks the last 100 of each queue are listed."),
-		next ? h("button", {
-			onclick: async () => {
-				const cursor = next;
-				const behind = await page(text, cursor);
-				if (cursor !== next) return;
-				[more, next, readMore] = [[...more, ...behind.tasks], behind.next, readMore + (behind.read ?? 0)];
-				context.draw();
-			},
-		}, "Show more") : null);
+		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
+			next ? "; there are more." : ".", !/state:(dead|queued|scheduled|running)/.test(text) && " Of completed tasks the last 100 of each queue are listed."),
+		next && button("Show more", async () => {
+			const cursor = next;
+			const behind = await attempt(() => page(text, cursor));
+			if (!behind || cursor !== next) return;
+			[more, next, readMore] = [[...more, ...behind.tasks], behind.next, readMore + behind.read];
+			context.draw();
+		}));
+}
+
+// -- doing something with several -------------------------------------------------------------------------------------
+
+/** With all that the search finds; of live ones, as `distq tasks cancel` takes them. */
+function allOf(text, context) {
+	const { query: { state: wanted, args, ...which } } = understood(text);
+	if (args.length) return null;
+	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text, context);
+	if (!["queued", "scheduled"].includes(wanted) || which.frame || !context.may("admin")) return null;
+	return button("Cancel all of these", () => cancelAll(text, context), "danger");
+}
+
+async function cancelAll(text, context) {
+	const sweep = async (dry_run, say = () => {}) => {
+		let [number, cursor] = [0, ""];
+		do {
+			const done = await post("tasks/cancel", { filter: text, dry_run, cursor });
+			[number, cursor] = [number + done.number, done.next];
+			say(`${count(number)} so far …`);
+		} while (cursor && !dry_run);
+		return { number, text: `${count(number)}${cursor ? " or more" : ""}` };
+	};
+	const dry = await attempt(() => sweep(true));
+	if (dry) {
+		context.ask({
+			title: `Cancel ${dry.text} waiting tasks?`, text, submit: "Cancel them", kind: "danger", typed: String(dry.number),
+			act: (_, say) => sweep(false, say), said: ({ number }) => `${plural(number, "task")} cancelled.`,
+		});
+	}
+}
+
+/** What can be done with the rows that are selected. */
+function selection(rows, context) {
+	const chosen = rows.filter((one) => picked.has(keyOf(one)));
+	if (!chosen.length) return null;
+	const ids = chosen.filter(({ state: now }) => now === "dead").map(({ id }) => id);
+	const alive = chosen.filter(({ state: now }) => now !== "dead" && now !== "completed");
+	const clear = () => {
+		picked.clear();
+		context.draw();
+	};
+	return h("section", { class: "card picked", "aria-label": "Selection" }, bold(plural(chosen.length, "task"), " selected"), row(
+		ids.length > 0 && button(`Replay ${ids.length}`, () => replay({ ids }, "what is selected", context), "primary"),
+		ids.length > 0 && context.may("admin") && button(`Delete ${ids.length}`, () => purge({ ids }, "what is selected", context), "danger"),
+		alive.length > 0 && button(`Cancel ${alive.length}`, () => cancel(alive, context), "danger"),
+		button("Clear", clear)));
+}
+
+function cancel(alive, context) {
+	context.ask({
+		title: `Cancel ${plural(alive.length, "task")}?`, text: "Handlers of those that run are told.", submit: "Cancel them", kind: "danger",
+		act: async (_, say) => {
+			let done = 0;
+			for (const { id } of alive) {
+				await post(`tasks/${part(id)}/cancel`, { running: true }).then(() => { done += 1; }, () => {}); // else it has ended
+				say(`${done} of ${alive.length}`);
+			}
+			return done;
+		},
+		said: (done) => `${done} of ${plural(alive.length, "task")} cancelled; others had ended.`,
+	});
 }

@@ -1,0 +1,94 @@
+"""Which tasks a search means: by type, arguments, last error and age."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from fastapi import Query, Request
+
+from distq.broker.search import Found
+from distq.durations import seconds
+from distq.message import MAX_NAME, Message, untyped
+from distq.server.problems import Problem
+from distq.server.site import Site, site_of
+
+Type = Query("", max_length=MAX_NAME)
+Arguments = Query([], max_length=10, description="Arguments, each as name:value, such as user_id:42.")
+Error = Query("", max_length=200, description="Part of the error's class or message, in any letter case; or =Class.")
+Frame = Query("", max_length=400, description="Where the error was raised, such as shop/mail.py:12 in send.")
+Since = Query("", max_length=20, description="Called, or if dead died, so long ago at most: 10s, 5m, 2d.")
+OlderThan = Query("", max_length=20, description="The same, at least.")
+
+
+class Meant:
+    """Which tasks: by type; by arguments such as `user_id:42`, by their names in the call or, where the application
+    declares the type, in its function; by the last error; by their age. Arguments are compared as they are shown, as
+    JSON or as text: what is hidden cannot be guessed."""
+
+    def __init__(self, site: Site, type: str, args: list[str], error: str, frame: str) -> None:
+        self._site, self._type, self._error, self._frame = site, type, error, frame
+        self._wanted = [_named(one) for one in args]
+        self.oldest_ms, self.newest_ms = 0.0, float("inf")
+
+    @property
+    def needs_causes(self) -> bool:
+        """Whether it looks at their last errors."""
+        return bool(self._error or self._frame)
+
+    def __call__(self, task: Found) -> bool:
+        """Whether this is one."""
+        if task.message is None:
+            return not (self._type or self._wanted or self.needs_causes) and self._is_of_time(task.at_ms)
+        at_ms = task.at_ms if task.state == "dead" else task.message.created_ms
+        type = untyped(task.message.type)[0]
+        return (
+            (not self._type or type == self._type)
+            and self._is_of_time(at_ms)
+            and (not self.needs_causes or (task.cause is not None and task.cause.matches(self._error, self._frame)))
+            and (not self._wanted or self._has(type, task.message))
+        )
+
+    def _is_of_time(self, at_ms: float | None) -> bool:
+        return self.oldest_ms <= (0.0 if at_ms is None else at_ms) <= self.newest_ms
+
+    def _has(self, type: str, message: Message) -> bool:
+        try:
+            args, kwargs, _ = self._site.app.codec.unpack_call(message.body)
+        except ValueError:
+            return False
+        task = self._site.app.tasks.get(type)
+        names = list(task.signature.parameters) if task is not None else []
+        shown = self._site.shown_call({"type": message.type, "args": args, "kwargs": kwargs})
+        values = dict(zip(names, shown["args"], strict=False)) | shown["kwargs"]
+        return all(name in values and _text(values[name]) == said for name, said in self._wanted)
+
+
+def meant(
+    request: Request,
+    type: str = Type,
+    args: list[str] = Arguments,
+    error: str = Error,
+    frame: str = Frame,
+    since: str = Since,
+    older_than: str = OlderThan,
+) -> Meant:
+    """That of a request."""
+    found, now_ms = Meant(site_of(request), type, args, error, frame), time.time() * 1000
+    if since:
+        found.oldest_ms = now_ms - seconds(since, "since") * 1000
+    if older_than:
+        found.newest_ms = now_ms - seconds(older_than, "older_than") * 1000
+    return found
+
+
+def _named(said: str) -> tuple[str, str]:
+    name, colon, value = said.partition(":")
+    if not name or not colon:
+        raise Problem(400, "give arguments as name:value, such as user_id:42", field="args")
+    return name, value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
