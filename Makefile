@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test browser lint dev bench bench-peers chaos node clean
+.PHONY: demo test browser monitoring lint dev bench bench-peers chaos node clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,7 +28,7 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python -m examples.shop.demo
 
-test: $(READY) browser
+test: $(READY) browser monitoring
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # The dashboard is tested in a real browser: Debian's, where it can be installed.
@@ -36,6 +36,14 @@ browser:
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -qq; apt-get install -qq -y chromium >/dev/null; }; } || \
 	echo "NO BROWSER: THE DASHBOARD WILL NOT BE TESTED; install chromium" >&2
+
+# The Compose files, the alerts and the Grafana dashboard are tested with Debian's Prometheus and redis-cli. Nothing of
+# it is started as a service.
+monitoring:
+	@{ command -v prometheus && command -v promtool && command -v redis-cli && command -v wget; } >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -qq; \
+	  RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus redis-tools wget >/dev/null; }; } || \
+	echo "NO PROMETHEUS: DEPLOYMENT AND MONITORING WILL NOT BE TESTED; install prometheus, redis-tools and wget" >&2
 
 lint: $(READY)
 	$(BIN)/ruff check .

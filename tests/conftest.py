@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from distq.embedded import EmbeddedBroker
-from tests.support import nodejs
+from tests.support import debian, nodejs
 from tests.support.room import Room
 from tests.support.rules import check_no_leaks, check_rules
 
@@ -26,14 +26,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """What needs Node.js is left out where there is none, and the end of the run says so."""
-    return True if collection_path == nodejs.TESTS and nodejs.lacks() else None
+    """What needs a program that is not here is left out, and the end of the run says so."""
+    is_left_out = (collection_path == nodejs.TESTS and nodejs.lacks()) or (
+        collection_path in debian.TESTS and debian.lacks()
+    )
+    return True if is_left_out else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if why := nodejs.lacks():
+    missing = {
+        "sdk/node, and whether it agrees with Python": nodejs.lacks() and f"{nodejs.lacks()} (docs/guide/node.md)",
+        "the Compose files and examples/monitoring": debian.lacks(),
+    }
+    if any(missing.values()):
         terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
-        terminalreporter.line(f"sdk/node, and whether it agrees with Python: {why} (docs/guide/node.md)", red=True)
+    for what, why in missing.items():
+        if why:
+            terminalreporter.line(f"{what}: {why}", red=True)
 
 
 @pytest.fixture(scope="session")
