@@ -10,11 +10,12 @@ from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
 from distq.cli.top.draw import Place, printed, screen
 from distq.cli.top.numbers import News, Story
-from distq.cli.top.panes import DEAD, PANES, QUEUES, TYPES, WORKERS, Pane, age, count, rate
+from distq.cli.top.panes import DEAD, PANES, QUEUES, TYPES, WORKERS, Pane, age, count, rate, took
 from distq.cli.top.view import Act, View, keys
 from distq.controls import Pause, moment
 from distq.facts import DeadGroup
 from distq.overview import Held, Host, Overview, Worker
+from distq.run_times import RunTimes
 
 HOSTILE = "\x1b[2Jred\r\n" + "長" * 60
 PLACE = Place("shop", "redis://localhost:6379/0")
@@ -36,7 +37,8 @@ def news(second: float, counts: dict[str, dict[str, int]], paused: tuple[Pause, 
         round(second * 1000), {queue: Tally(depths, each) for queue, each in counts.items()},
         {"default": round(second * 1000) - 90_000}, hosts, list(paused), [],
     )  # fmt: skip
-    return News(now, [DeadGroup("email", "Timeout", 7, letter, 0)], True)
+    runs = RunTimes((80, 0, 0), (0, 0, 40, 40, *[0] * 12), 2.0)
+    return News(now, [DeadGroup("email", "Timeout", 7, letter, 0)], True, {"resize": runs})
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def test_rates_are_those_of_the_last_looks(story: Story) -> None:
     assert row["default"].oldest_s == 90
     [resize] = [type for type in story.types() if type.name == "resize"]
     assert (resize.completed, resize.total) == (80, 80 * 29)
+    assert [round(seconds, 4) for seconds in (resize.p50_s, resize.p95_s, resize.p99_s)] == [0.025, 0.0475, 0.0495]
     assert 0 < (story.sums().failing or 0) < 0.01
 
 
@@ -88,7 +91,18 @@ def test_the_screen_is_as_large_as_the_terminal_and_harmless(story: Story, pane:
 def test_what_80_columns_say(story: Story) -> None:
     view = View()
     shown = "\n".join(lines(story, view, 80, 24))
-    for word in ("shop", "waiting 60,003", "24 workers on 8 hosts", "1 queues", "2 types", "default", "20,000", "90s"):
+    for word in (
+        "shop",
+        "waiting 60,003",
+        "24 workers on 8 hosts",
+        "1 queues",
+        "2 types",
+        "default",
+        "20,000",
+        "90s",
+        "p95",
+        "48ms",
+    ):
         assert word in shown, shown
     view.press("4", story)
     assert "Timeout" in "\n".join(lines(story, view, 80, 24))
@@ -162,4 +176,5 @@ def test_nothing_is_changed_without_a_yes(story: Story) -> None:
 def test_numbers_fit_into_columns() -> None:
     assert [count(n) for n in (0, 99_999, 123_456, 12_345_678)] == ["0", "99,999", "123k", "12.3M"]
     assert [rate(n) for n in (0, 0.3, 12.3, 123_456)] == ["0", "0.3", "12", "123k"]
+    assert [took(n) for n in (0, 0.0004, 0.0123, 0.5, 61)] == ["–", "<1ms", "12ms", "0.5s", "61s"]
     assert [age(n) for n in (0, 0.42, 59, 150, 7300, 90_000, 200_000)] == ["–", "0.4s", "59s", "2m", "2h", "25h", "2d"]

@@ -45,7 +45,7 @@ def screen(story: Story, view: View, place: Place, width: int, height: int) -> R
     if view.is_helping:
         body.update(_help())
     elif story.news is None:
-        body.update(Text("\n looking …" if not place.away else "", style="dim"))
+        body.update(Text(" " if place.away else "\n looking …", style="dim"))
     else:
         _arrange(body, story, view, width, room)
     return whole
@@ -56,7 +56,7 @@ def _arrange(body: Layout, story: Story, view: View, width: int, room: int) -> N
     if width >= WIDE and room >= 2 * (LEAST_ROWS + 2):
         view.width = (width - GAP) // 2
         left, right = Layout(size=view.width), Layout(size=width - GAP - view.width)
-        body.split_row(left, Layout(Text(), size=GAP), right)
+        body.split_row(left, Layout(Text(" "), size=GAP), right)
         for column, some in ((left, PANES[:2]), (right, PANES[2:])):
             column.split_column(*_tables(some, story, view, column.size or width, room))
     else:
@@ -144,8 +144,9 @@ def _table(pane: Pane, story: Story, view: View, width: int, height: int) -> Ren
         view.page = room
     table = _empty_table(pane, view, width, len(rows), (begin, begin + len(shown)))
     for number, row in enumerate(shown, begin):
-        cells = [_cell(column, row) for column in _columns(pane, width)]
-        table.add_row(*cells, style="reverse" if is_focus and number == at else "")
+        is_chosen = is_focus and number == at
+        cells = [_cell(column, row, is_chosen) for column in _columns(pane, width)]
+        table.add_row(*cells, style="reverse" if is_chosen else "")
     if not rows:
         table.add_row(Text(pane.empty, style="dim"))
     return table
@@ -165,7 +166,7 @@ def _empty_table(pane: Pane, view: View, width: int, total: int, shown: tuple[in
         is_sorted = column.field == by
         arrow = ("▴" if is_reversed == column.is_number else "▾") if is_sorted else ""
         table.add_column(
-            Text(column.title + arrow, style="bold underline" if is_sorted and pane is view.focus else "dim"),
+            Text.assemble((column.title + arrow, "bold underline" if is_sorted and pane is view.focus else "dim")),
             justify="right" if column.is_number else "left", no_wrap=True, overflow="ellipsis",
             ratio=None if column.is_number else column.ratio,
         )  # fmt: skip
@@ -184,14 +185,12 @@ def _title(pane: Pane, view: View, width: int, total: int, shown: tuple[int, int
     return title.append(line, "cyan" if is_focus else "dim").append(part, "dim")
 
 
-def _cell(column: Column, row: object) -> Text:
+def _cell(column: Column, row: object, is_chosen: bool) -> Text:
     value = getattr(row, column.field)
-    text = output.clean(column.shown(value))
-    if column.is_number:
-        return Text(text, style=column.style if value else "dim")
-    found = Text(text, style=column.style)
+    style = "" if is_chosen else column.style if value else "dim"
+    found = Text(output.clean(column.shown(value)), style=style)
     if column.field == "name" and getattr(row, "is_paused", False):
-        found.append(" paused", "bold yellow")
+        found.append(" paused", "" if is_chosen else "bold yellow")
     return found
 
 

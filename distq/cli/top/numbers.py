@@ -12,6 +12,7 @@ from distq.broker.ledger import SIDES
 from distq.broker.verbs import Depths
 from distq.facts import DeadGroup
 from distq.overview import Host, Overview
+from distq.run_times import RunTimes
 
 WINDOW = 10
 """Rates are over so many looks: of what happens once in five seconds, people want to see 0.2/s."""
@@ -19,6 +20,8 @@ HISTORY = 60
 """So many looks are drawn."""
 
 Events = Mapping[str, int]
+PARTS = (0.5, 0.95, 0.99)
+NEVER = RunTimes()
 NOTHING = Depths(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -29,6 +32,8 @@ class News(NamedTuple):
     dead: Sequence[DeadGroup]
     dead_is_all: bool
     """Whether these are all dead letters, and not the newest."""
+    runs: Mapping[str, RunTimes]
+    """By type, how long the attempts of the last 5 minutes took."""
 
 
 class Queue(NamedTuple):
@@ -57,6 +62,10 @@ class Type(NamedTuple):
     retried: float
     died: float
     alive: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    """How long attempts of the last 5 minutes took; 0: there were none."""
     total: int
     """Completed, ever."""
     dead: int
@@ -192,11 +201,13 @@ class Story:
         paused = {one.type for one in self._known().now.pauses if one.type is not None and one.key is None}
         rows = []
         for name, events in (self._looks[-1].types if self._looks else {}).items():
-            rates = self._of_type(name)
+            rates, runs = self._of_type(name), self._known().runs.get(name, NEVER)
+            p50_s, p95_s, p99_s = (runs.quantile(part) or 0.0 for part in PARTS)
             rows.append(
                 Type(
                     name, name in paused, _side(rates, 1), rates.get("completed", 0.0), rates.get("retried", 0.0),
-                    rates.get("dead", 0.0), ledger.alive(events), events.get("completed", 0), events.get("dead", 0),
+                    rates.get("dead", 0.0), ledger.alive(events), p50_s, p95_s, p99_s, events.get("completed", 0),
+                    events.get("dead", 0),
                 )
             )  # fmt: skip
         return rows

@@ -62,6 +62,13 @@ def age(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
+def took(seconds: float) -> str:
+    """How long something ran: `3ms`, `0.4s`, `12s`."""
+    if 0 < seconds < 0.1:
+        return f"{seconds * 1000:.0f}ms" if seconds >= 0.001 else "<1ms"
+    return age(seconds)
+
+
 QUEUES = Pane(
     "queues",
     (
@@ -90,8 +97,11 @@ TYPES = Pane(
         Column("retry/s", "retried", rate, style="yellow"),
         Column("dead/s", "died", rate, style="red"),
         Column("alive", "alive", count, style="bold"),
-        Column("done", "total", count),
-        Column("died", "dead", count, style="red"),
+        Column("p50", "p50_s", took),
+        Column("p95", "p95_s", took),
+        Column("p99", "p99_s", took),
+        Column("done", "total", count, from_width=90),
+        Column("died", "dead", count, from_width=90, style="red"),
     ),
     Story.types,
     "completed",

@@ -14,25 +14,28 @@ from distq.cli.top.numbers import News
 from distq.cli.top.view import Act
 from distq.errors import DistqError
 from distq.facts import DeadGroup, dead_groups, newest_first, places, replay_dead
+from distq.history import lately
 from distq.overview import Overview, overview
+from distq.run_times import RunTimes
 
 if TYPE_CHECKING:
     from distq.app import Distq
 
 MOST_DEAD = 500
 """So many of the newest dead letters are grouped."""
-PLACES_EVERY_S, DEAD_EVERY_S = 10.0, 2.0
+PLACES_EVERY_S, RUNS_EVERY_S, DEAD_EVERY_S = 10.0, 5.0, 2.0
 """What changes seldom, or costs more, is asked so often at most."""
 
 
 class Looks:
-    """One look after the other. The names of the queues are asked for now and then, dead letters when there are others
-    than before; so a look is one round trip, with one script for each queue."""
+    """One look after the other: one round trip, with one script for each queue. The names of the queues and run times
+    are asked for now and then, dead letters when there are others than before."""
 
     def __init__(self, app: Distq) -> None:
         self._app = app
         self._named: Mapping[str, Sequence[str]] = {}
-        self._named_at = self._dead_at = -1e9
+        self._runs: Mapping[str, RunTimes] = {}
+        self._named_at = self._runs_at = self._dead_at = -1e9
         self._dead: tuple[list[DeadGroup], bool] = ([], True)
         self._dead_mark: object = None
 
@@ -40,11 +43,13 @@ class Looks:
         """What is there now. Raises BrokerError."""
         if time.monotonic() - self._named_at > PLACES_EVERY_S:
             self._named, self._named_at = places(self._app), time.monotonic()
+        if time.monotonic() - self._runs_at > RUNS_EVERY_S:
+            self._runs, self._runs_at = lately(self._app, "5m").types, time.monotonic()
         now = overview(self._app, self._named)
         mark = _mark(now)
         if mark != self._dead_mark and time.monotonic() - self._dead_at > DEAD_EVERY_S:
             self._dead, self._dead_at, self._dead_mark = dead_groups(self._app, MOST_DEAD), time.monotonic(), mark
-        return News(now, *self._dead)
+        return News(now, *self._dead, self._runs)
 
     def forget_dead(self) -> None:
         """They were changed from here: look at once."""
