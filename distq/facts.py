@@ -133,22 +133,19 @@ def newest_first(found: Distq, wanted: DeadFilter, queue: str | None = None) -> 
 
 @dataclass
 class DeadGroup:
-    """Dead letters of one type with one class of error."""
+    """Dead letters of one type and one cause: class of the error, and where it was raised."""
 
-    type: str
-    error: str
-    number: int
     newest: DeadLetter
-    oldest_at_ms: int
+    number: int = 0
+    oldest_at_ms: int = 0
 
 
 def dead_groups(found: Distq, most: int, queue: str | None = None) -> tuple[list[DeadGroup], bool]:
-    """Of what the newest have died, the largest group first; and whether these are all that there are."""
+    """Of what so many of the newest have died, the largest group first; and whether these are all that there are."""
     letters = list(islice(newest_first(found, DeadFilter(), queue), most + 1))
-    groups: dict[tuple[str, str], DeadGroup] = {}
+    groups: dict[tuple[str, str, str], DeadGroup] = {}
     for letter in letters[:most]:
-        cause = letter.type, letter.error
-        group = groups.setdefault(cause, DeadGroup(*cause, 0, letter, letter.died_at_ms))
+        group = groups.setdefault((letter.type, letter.error, letter.frame), DeadGroup(letter))
         group.number, group.oldest_at_ms = group.number + 1, letter.died_at_ms
     return sorted(groups.values(), key=lambda group: -group.number), len(letters) <= most
 

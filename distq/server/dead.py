@@ -14,7 +14,7 @@ from starlette.responses import Response
 from distq.broker import inspect
 from distq.broker.inspect import DeadFilter, DeadLetter
 from distq.durations import seconds
-from distq.facts import dead_by_id, every_place, newest_first, purge_dead, replay_dead
+from distq.facts import dead_by_id, dead_groups, every_place, newest_first, purge_dead, replay_dead
 from distq.message import MAX_ID, MAX_NAME
 from distq.rate import Rate
 from distq.server.calls import Duration
@@ -94,20 +94,16 @@ def groups(request: Request, queue: str = Queue) -> Response:
 
 def grouped(site: Site, queue: str | None, most: int = MOST_AT_ONCE) -> tuple[list[dict[str, Any]], bool]:
     """The same as data, of so many of the newest."""
-    letters = list(islice(newest_first(site.app, DeadFilter(), queue), most + 1))
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for letter in letters[:most]:
-        kind = (letter.type, letter.error, letter.frame)
-        group = found.get(kind)
-        if group is None:
-            group = found[kind] = {
-                "type": letter.type, "error": letter.error, "frame": letter.frame, "number": 0,
-                "newest_at_ms": letter.died_at_ms, "newest_id": letter.id, "newest_message": site.shown(letter.message),
-            }  # fmt: skip
-        group["number"] += 1
-        group["oldest_at_ms"] = letter.died_at_ms
-    largest = sorted(found.values(), key=lambda group: -group["number"])[:MOST_GROUPS]
-    return largest, len(letters) <= most
+    groups, is_complete = dead_groups(site.app, most, queue)
+    told = [
+        {
+            "type": group.newest.type, "error": group.newest.error, "frame": group.newest.frame,
+            "number": group.number, "newest_at_ms": group.newest.died_at_ms, "newest_id": group.newest.id,
+            "newest_message": site.shown(group.newest.message), "oldest_at_ms": group.oldest_at_ms,
+        }
+        for group in groups[:MOST_GROUPS]
+    ]  # fmt: skip
+    return told, is_complete
 
 
 # -- doing something about them ----------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ PLACE = Place("shop", "redis://localhost:6379/0")
 def news(second: float, counts: dict[str, dict[str, int]], paused: tuple[Pause, ...] = ()) -> News:
     """A look at queues in which this has happened so far."""
     depths = Depths(1, 20_000, 0, 3, 2, 1, 20_006, 0, 4)
-    letter = DeadLetter("x.1", "mail", "email", "Timeout", HOSTILE, 3, round(second * 1000) - 5000, 0)
+    died_at_ms = round(second * 1000) - 5000
+    letter = DeadLetter("x.1", "mail", "email", "Timeout", HOSTILE, 3, died_at_ms, 0, "shop.py:3 in send")
     hosts = [
         Host(f"host-{number}", {"distq": "1.0"}, {
             f"host-{number}-1:{pid}:abc": Worker(f"host-{number}-1:{pid}:abc", 9000, pid, [
@@ -38,7 +39,7 @@ def news(second: float, counts: dict[str, dict[str, int]], paused: tuple[Pause, 
         {"default": round(second * 1000) - 90_000}, hosts, list(paused), [],
     )  # fmt: skip
     runs = RunTimes((80, 0, 0), (0, 0, 40, 40, *[0] * 12), 2.0)
-    return News(now, [DeadGroup("email", "Timeout", 7, letter, 0)], True, {"resize": runs})
+    return News(now, [DeadGroup(letter, 7)], True, {"resize": runs})
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_nothing_is_changed_without_a_yes(story: Story) -> None:
     assert view.press("y", story) == Act("resume", type="resize")
     view.press("4", story)
     view.press("R", story)
-    assert view.press("y", story) == Act("replay", type="email", error="Timeout")
+    assert view.press("y", story) == Act("replay", type="email", error="Timeout", frame="shop.py:3 in send")
     for key, pane in (("p", WORKERS), ("R", TYPES)):
         view.focus = pane
         view.press(key, story)

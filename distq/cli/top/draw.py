@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.layout import Layout
 from rich.table import Table
 from rich.text import Text
@@ -142,13 +142,14 @@ def _table(pane: Pane, story: Story, view: View, width: int, height: int) -> Ren
     is_focus = pane is view.focus
     if is_focus:
         view.page = room
-    table = _empty_table(pane, view, width, len(rows), (begin, begin + len(shown)))
+    title = _title(pane, view, width, len(rows), (begin, begin + len(shown)))
+    if not rows:
+        return Group(title, Text(pane.empty, style="dim"))
+    table = _empty_table(pane, view, width, title)
     for number, row in enumerate(shown, begin):
         is_chosen = is_focus and number == at
         cells = [_cell(column, row, is_chosen) for column in _columns(pane, width)]
         table.add_row(*cells, style="reverse" if is_chosen else "")
-    if not rows:
-        table.add_row(Text(pane.empty, style="dim"))
     return table
 
 
@@ -156,10 +157,9 @@ def _columns(pane: Pane, width: int) -> list[Column]:
     return [column for column in pane.columns if column.from_width <= width]
 
 
-def _empty_table(pane: Pane, view: View, width: int, total: int, shown: tuple[int, int]) -> Table:
+def _empty_table(pane: Pane, view: View, width: int, title: Text) -> Table:
     table = Table(
-        box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), title=_title(pane, view, width, total, shown),
-        title_justify="left", header_style="",
+        box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left", header_style=""
     )  # fmt: skip
     by, is_reversed = view.sorting[pane.name]
     for column in _columns(pane, width):

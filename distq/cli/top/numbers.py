@@ -91,6 +91,8 @@ class Cause(NamedTuple):
 
     type: str
     error: str
+    frame: str
+    """Where it was raised."""
     number: int
     newest_s: float
     message: str
@@ -221,8 +223,8 @@ class Story:
         news = self._known()
         return [
             Cause(
-                one.type, one.error or "?", one.number, max(0.0, (news.now.at_ms - one.newest.died_at_ms) / 1000),
-                one.newest.message,
+                one.newest.type, one.newest.error or "?", one.newest.frame, one.number,
+                max(0.0, (news.now.at_ms - one.newest.died_at_ms) / 1000), one.newest.message,
             )
             for one in news.dead
         ]  # fmt: skip

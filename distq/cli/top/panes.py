@@ -131,12 +131,13 @@ DEAD = Pane(
         Column("error", "error", is_number=False),
         Column("number", "number", count, style="red"),
         Column("newest", "newest_s", age),
+        Column("raised in", "frame", is_number=False, from_width=100, ratio=2),
         Column("message of that", "message", is_number=False, ratio=3),
     ),
     Story.causes,
     "number",
     "nothing has died",
-    lambda row: f"{row.type} {row.error}",
+    lambda row: f"{row.type} {row.error} {row.frame}",
 )
 PANES = (QUEUES, TYPES, WORKERS, DEAD)
 

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from distq.broker.causes import NO_FRAME
 from distq.broker.inspect import DeadFilter
 from distq.cli import output
 from distq.cli.top.numbers import News
 from distq.cli.top.view import Act
 from distq.errors import DistqError
-from distq.facts import DeadGroup, dead_groups, newest_first, places, replay_dead
+from distq.facts import DeadGroup, dead_groups, find_dead, places, replay_dead
 from distq.history import lately
 from distq.overview import Overview, overview
 from distq.run_times import RunTimes
@@ -104,9 +105,8 @@ class Reader(threading.Thread):
 def perform(app: Distq, act: Act) -> str:
     """Changes what was asked for; what there is to say of it."""
     if act.verb == "replay":
-        wanted = DeadFilter(type=act.type or "", error=act.error)
-        letters = [letter for letter in newest_first(app, wanted) if letter.error == act.error]
-        return f"{output.number(replay_dead(app, letters), 'task')} of {act.type} will run again"
+        wanted = DeadFilter(type=act.type or "", error=f"={act.error}", frame=act.frame or NO_FRAME)
+        return f"{output.number(replay_dead(app, find_dead(app, wanted)), 'task')} of {act.type} will run again"
     what = f"queue {act.queue}" if act.queue is not None else f"type {act.type}"
     if act.verb == "pause":
         is_new = app.pause(queue=act.queue, type=act.type)

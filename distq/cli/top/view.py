@@ -36,12 +36,13 @@ class Act(NamedTuple):
     queue: str | None = None
     type: str | None = None
     error: str = ""
+    frame: str = ""
 
     @property
     def question(self) -> str:
         """What is asked before."""
         if self.verb == "replay":
-            return f"Run again all that died of {self.error}, of type {self.type}?"
+            return f"Run again all {self.type} that died of {self.error}{self.frame and f' in {self.frame}'}?"
         what = f"queue {self.queue}" if self.queue is not None else f"type {self.type}, in all queues"
         return f"{self.verb.capitalize()} {what}?"
 
@@ -139,7 +140,7 @@ class View:
 
     def _replaying(self, row: Any) -> Act | None:
         if self.focus is DEAD:
-            return Act("replay", type=row.type, error=row.error)
+            return Act("replay", type=row.type, error=row.error, frame=row.frame)
         self.said = "4 shows what has died"
         return None
 
