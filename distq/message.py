@@ -150,6 +150,11 @@ def untyped(type: str) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else (type, 1)
 
 
+def type_of_lane(lane: str) -> str:
+    """The name of the type whose tasks wait in this lane."""
+    return untyped(lane.removeprefix(f"v{FLOWING}/"))[0]
+
+
 def names_of(types: Iterable[str]) -> list[str]:
     """The names of types that travel, each once."""
     return list(dict.fromkeys(untyped(type)[0] for type in types))

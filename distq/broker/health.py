@@ -54,6 +54,8 @@ class Outset(NamedTuple):
     warnings: list[str]
     broken: dict[str, str]
     """Prefix -> what is wrong with its keys: every script would fail there."""
+    server: str = ""
+    """Name and version; of several, each that there is."""
 
 
 def at_start(url: str, prefixes: Sequence[str], connections: Callable[[int], int]) -> Outset:
@@ -72,7 +74,8 @@ def at_start(url: str, prefixes: Sequence[str], connections: Callable[[int], int
         broken |= {prefix: str(wrong[0]) for prefix in names if (wrong := _wrong_keys(_probe(wire, prefix), prefix))}
         wire.close()
     said = [str(finding) for finding in found if finding.level in ("warning", "problem") and finding.check != "keys"]
-    return Outset(list(dict.fromkeys(said)), broken)
+    versions = dict.fromkeys(finding.text for finding in found if finding.check == "server")
+    return Outset(list(dict.fromkeys(said)), broken, ", ".join(versions))
 
 
 class Server(NamedTuple):

@@ -70,6 +70,8 @@ class Link:
         self._sent_at: float | None = None
         self._retry_at, self._pause = 0.0, 0.02
         self.failing_since: float | None = None
+        self.returns = 0
+        """How often the broker has answered after it was away."""
         self.on_return: Callable[[], None] = lambda: None
         """Called when the broker answers after it was away."""
         self.hears = partial(self.readable)
@@ -180,6 +182,7 @@ class Link:
         was_away = self.failing_since is not None
         self._sent_at, self._pause, self.failing_since = None, 0.02, None
         if was_away:
+            self.returns += 1
             self.on_return()
 
     def _refused(self, error: ServerError) -> None:

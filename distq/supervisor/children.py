@@ -14,7 +14,7 @@ from distq.broker import verbs
 from distq.supervisor import autopsy
 from distq.supervisor.endings import End, is_charged_apart, settled
 from distq.supervisor.processes import next_pause
-from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.service import NEVER, Reason, Service, Site
 from distq.supervisor.templates import Template
 from distq.worker import board
 from distq.worker.board import Slot
@@ -181,6 +181,7 @@ class Children(Service):
         if not has_left:
             was_stopped = self.is_ending or is_charged_apart(place, self._ends.get(slot, []))
             self._recover(place, "left" if was_stopped else "died", status, rss_kb)
+            self._count(self._ends.get(slot, []))
         self._ends.pop(slot, None)
         place.words[board.STATE] = board.EMPTY
         now = time.monotonic()
@@ -192,6 +193,13 @@ class Children(Service):
         begins_well = has_left or self.has_worked(slot)
         self._pause[slot] = 0.0 if begins_well else next_pause(self._pause[slot], now - self._born[slot])
         self._start_at[slot] = now + self._pause[slot]
+
+    def _count(self, ends: list[End]) -> None:
+        why: Reason = "crash"
+        if ends:
+            why = "cancelled" if all(end.is_cancelled for end in ends) else "time_limit"
+        if not self.is_ending:
+            self._site.replaced[why] += 1
 
     def all_exited(self, template: Template) -> None:
         """This template has died, and all children of it."""

@@ -1,4 +1,5 @@
-"""How much memory a child has for itself: what is free when it ends. Linux tells it."""
+"""How much memory a process has: for itself, which is free when it ends, or with its share of what several have. Linux
+tells it."""
 
 from __future__ import annotations
 
@@ -14,10 +15,19 @@ def own_memory(pid: int, limit: int) -> int:
     hundredth of the time. A child shares the application with its template, and that is not what it has leaked."""
     try:
         total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-        status = Path(f"/proc/{pid}/smaps_rollup").read_text() if total >= limit else ""
     except (OSError, IndexError, ValueError):  # it has just ended
         return 0
-    if not status:
+    return _summed(pid, _OWN) if total >= limit else 0
+
+
+def share_of_memory(pid: int) -> int:
+    """Bytes of this process. What it has together with others counts in part for each. 0: it cannot be told."""
+    return _summed(pid, ("Pss:",))
+
+
+def _summed(pid: int, names: tuple[str, ...]) -> int:
+    try:
+        lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    except OSError:
         return 0
-    lines = (line.split() for line in status.splitlines())
-    return sum(int(words[1]) * 1024 for words in lines if words and words[0] in _OWN)
+    return sum(int(words[1]) * 1024 for words in lines if words and words[0] in names)

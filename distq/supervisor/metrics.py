@@ -9,27 +9,49 @@ A scraper that is slow, silent or gone costs a few kilobytes for a few seconds, 
 from __future__ import annotations
 
 import contextlib
+import json
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
+from typing import NamedTuple
 
 from distq.broker import keys
-from distq.broker.ledger import Tally, tally, total
+from distq.broker.backlog import Backlog, backlog, together
+from distq.errors import ConfigurationError
 from distq.message import family
-from distq.supervisor.exposition import CONTENT_TYPE, exposition
+from distq.supervisor import exposition
+from distq.supervisor.condition import Condition
+from distq.supervisor.demand import Outlook, within
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.visitor import PLAIN, Visitor
 
 DEFAULT_PORT = 8080
 TRIES = 100
 MOST_VISITORS = 64
-DEPTHS_S = 1.0
-"""How long a page waits for the broker."""
+BROKER_S = 1.0
+"""How long an answer waits for the broker."""
 REST_S = 1.0
 """Pause before the next connection when one could not be taken."""
-HEALTH = ("/livez", "/readyz", "/healthz")
+LIVE = ("/livez", "/healthz")
+HEALTH = (*LIVE, "/readyz")
+UNAVAILABLE = "503 Service Unavailable"
+
+Queues = Mapping[str, Backlog]
+Show = Callable[[Queues], None]
+
+
+class _Patience(NamedTuple):
+    """For the broker: how long, and what is to be done then."""
+
+    until: float
+    show: Show
+
+
+NOTHING = _Patience(NEVER, lambda queues: None)
+"""It does not wait for that."""
 
 
 class PortTaken(Exception):
@@ -45,13 +67,13 @@ class MetricsDoor(Service):
     def __init__(self, port: int | None) -> None:
         self._socket = _bind_free() if port is None else _bind(port)
         self.port: int = self._socket.getsockname()[1]
-        self._visitors: dict[Visitor, float] = {}
-        """With the time at which its patience for the broker ends; NEVER while it does not wait for that."""
+        self._visitors: dict[Visitor, _Patience] = {}
         self._opens_at = NEVER
 
-    def start(self, site: Site, selector: selectors.BaseSelector) -> None:
+    def start(self, condition: Condition, selector: selectors.BaseSelector) -> None:
         """Begins to answer."""
-        self._site, self._selector, self._tallies = site, selector, _Tallies(site)
+        self._condition, self._selector, self._backlogs = condition, selector, _Backlogs(condition.site)
+        self._outlook = Outlook(condition)
         self._opens_at = 0.0
 
     def close(self) -> None:
@@ -62,7 +84,7 @@ class MetricsDoor(Service):
 
     def deadline(self) -> float:
         """When somebody has waited long enough."""
-        waits = [min(until, visitor.deadline) for visitor, until in self._visitors.items()]
+        waits = [min(wait.until, visitor.deadline) for visitor, wait in self._visitors.items()]
         return min(self._opens_at, *waits) if waits else self._opens_at
 
     def work(self, now: float) -> None:
@@ -70,9 +92,9 @@ class MetricsDoor(Service):
         if now >= self._opens_at:
             self._opens_at = NEVER
             self._selector.register(self._socket, selectors.EVENT_READ, self._welcome)
-        for visitor, until in list(self._visitors.items()):
-            if now >= until:
-                self._show(visitor, {})
+        for visitor, wait in list(self._visitors.items()):
+            if now >= wait.until:
+                self._told(visitor, {})
             elif now >= visitor.deadline:
                 visitor.end()
 
@@ -88,46 +110,76 @@ class MetricsDoor(Service):
         if len(self._visitors) >= MOST_VISITORS:
             sock.close()
         else:
-            self._visitors[Visitor(sock, self._selector, self._answer, self._gone)] = NEVER
+            self._visitors[Visitor(sock, self._selector, self._answer, self._gone)] = NOTHING
 
     def _gone(self, visitor: Visitor) -> None:
         del self._visitors[visitor]
 
-    def _answer(self, visitor: Visitor, path: str) -> None:
-        if path in HEALTH:
+    def _answer(self, visitor: Visitor, path: str, query: str) -> None:
+        if path in LIVE:
             visitor.reply("200 OK", PLAIN, ["ok\n"])
+        elif path in HEALTH:
+            why = self._condition.unready
+            visitor.reply(UNAVAILABLE if why else "200 OK", PLAIN, [f"not ready: {why}\n" if why else "ok\n"])
         elif path in ("/metrics", "/"):
-            self._visitors[visitor] = time.monotonic() + DEPTHS_S
-            self._tallies.ask(partial(self._show, visitor))
+            self._ask(visitor, partial(self._show, visitor))
+        elif path == "/scale":
+            try:
+                self._ask(visitor, partial(self._scale, visitor, within(query)))
+            except ConfigurationError as error:
+                visitor.reply("400 Bad Request", PLAIN, [f"{error}\n"])
         else:
             visitor.reply("404 Not Found", PLAIN, ["not found: try /metrics\n"])
 
-    def _show(self, visitor: Visitor, tallies: dict[str, Tally]) -> None:
-        """Writes the page, if it is still waited for."""
-        if self._visitors.get(visitor, NEVER) != NEVER:
-            self._visitors[visitor] = NEVER
-            visitor.reply("200 OK", CONTENT_TYPE, exposition(self._site.board, self._site.names, tallies))
+    def _ask(self, visitor: Visitor, show: Show) -> None:
+        self._visitors[visitor] = _Patience(time.monotonic() + BROKER_S, show)
+        self._backlogs.ask(partial(self._told, visitor))
+
+    def _told(self, visitor: Visitor, queues: Queues) -> None:
+        """Answers, if it is still waited for."""
+        patience = self._visitors.get(visitor, NOTHING)
+        if patience.until != NEVER:
+            self._visitors[visitor] = NOTHING
+            if queues:
+                self._outlook.note(together(list(queues.values())))
+            patience.show(queues)
+
+    def _show(self, visitor: Visitor, queues: Queues) -> None:
+        """The page, without what the broker tells if it is away."""
+        site = self._condition.site
+        pages = [exposition.of_types(site.board, site.names), exposition.of_host(self._condition)]
+        if queues:
+            wanted = self._outlook.demand(together(list(queues.values()))).wanted_workers
+            pages.append(exposition.of_queues(queues, site.names, wanted))
+        visitor.reply("200 OK", exposition.CONTENT_TYPE, chain.from_iterable(pages))
+
+    def _scale(self, visitor: Visitor, within_s: float, queues: Queues) -> None:
+        if queues:
+            demand = self._outlook.demand(together(list(queues.values())), within_s)
+            visitor.reply("200 OK", "application/json", [json.dumps(demand._asdict()) + "\n"])
+        else:
+            visitor.reply(UNAVAILABLE, PLAIN, ["the broker does not answer\n"])
 
 
-class _Tallies:
-    """Asks the broker, once for all pages that wait: while it is away, questions must not pile up."""
+class _Backlogs:
+    """Asks the broker, once for all who wait: while it is away, questions must not pile up."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._waiting: list[Callable[[dict[str, Tally]], None]] = []
-        self._found: dict[str, Tally] = {}
+        self._waiting: list[Show] = []
+        self._found: dict[str, Backlog] = {}
         self._open = 0
 
-    def ask(self, show: Callable[[dict[str, Tally]], None]) -> None:
-        """Shows the tallies of all queues, or {} if the broker refuses."""
+    def ask(self, show: Show) -> None:
+        """Shows what is in all queues, or {} if the broker refuses."""
         self._waiting.append(show)
         if self._open:
             return
         self._found, self._open = {}, len(self._site.prefixes)
         for prefix in self._site.prefixes:
-            self._site.link.submit(tally(prefix), partial(self._take, prefix), self._answered)
+            self._site.link.submit(backlog(prefix), partial(self._take, prefix), self._answered)
 
-    def _take(self, prefix: str, found: Tally) -> None:
+    def _take(self, prefix: str, found: Backlog) -> None:
         self._found[keys.queue_of(prefix)] = found
         self._answered()
 
@@ -140,12 +192,12 @@ class _Tallies:
                 show(_by_queue(self._found) if is_whole else {})
 
 
-def _by_queue(found: dict[str, Tally]) -> dict[str, Tally]:
+def _by_queue(found: dict[str, Backlog]) -> dict[str, Backlog]:
     """Partitions are one."""
-    queues: dict[str, list[Tally]] = {}
-    for name, counted in found.items():
-        queues.setdefault(family(name), []).append(counted)
-    return {queue: total(tallies) for queue, tallies in queues.items()}
+    queues: dict[str, list[Backlog]] = {}
+    for name, its in found.items():
+        queues.setdefault(family(name), []).append(its)
+    return {queue: together(parts) for queue, parts in queues.items()}
 
 
 def _bind(port: int) -> socket.socket:

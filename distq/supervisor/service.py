@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 
 from distq.broker import keys
 from distq.broker.links import Links
 from distq.config import WorkerConfig
+from distq.message import type_of_lane
 from distq.supervisor.crews import LOOPS, THREADS, Crew
 from distq.worker.board import Board
 
 NEVER = float("inf")
+
+Reason = Literal["crash", "time_limit", "cancelled", "recycled", "reload"]
+"""Why a process was replaced: it died; it was ended for a task; it was worn out, or of old code."""
 
 BLOCK_S = 25
 """Longest wait at the broker for news."""
@@ -33,10 +39,20 @@ class Site:
     """Numbers of queues of which the broker can be asked in one call: all, but in a cluster each for itself."""
     names: list[str]
     """Of types, in the order of their counters on the board."""
+    server: str = ""
+    """The broker as it was at the start, such as `valkey 9.1.0`."""
+    replaced: Counter[Reason] = field(default_factory=Counter)
+    """How often processes were, since the start."""
     former: list[Crew] = field(default_factory=list)
     """Those of code that is not used any more, while there are children of it."""
     numbers: count[int] = field(default_factory=lambda: count(1))
     """For `settle`: rising over the life of the supervisor."""
+
+    @property
+    def taken(self) -> set[str]:
+        """The types that its processes run, and do not leave to others."""
+        shared = (lane for crew in self.crews for share in crew.shares for lane in share.lanes)
+        return {type_of_lane(lane) for lane in (*shared, *(lane for crew in self.crews for lane in crew.types))}
 
     @property
     def queues(self) -> list[str]:

@@ -16,6 +16,7 @@ from distq.supervisor.footprint import own_memory
 from distq.supervisor.processes import next_pause
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
+from distq.worker.board import Slot
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -161,7 +162,7 @@ class Succession(Service):
         if not self._children.has_child(slot):  # the next one there is a new one anyhow
             del self._due[position]
         elif slot not in self._children.manned or self._children.kept(slot) == 0:
-            logger.info("worker %s ends: %s", place.name, self._due.pop(position))
+            self._say_why("worker %s ends: %s", place, self._due.pop(position))
             self._leaving[slot] = _Leaving(position, 0)
             place.leave()
             self._children.poke(slot)
@@ -176,7 +177,7 @@ class Succession(Service):
             self._leaving[predecessor] = _Leaving(position, self._children.kept(predecessor))
             self._children.succeed(position, slot)
             self._coming, self._pause = None, 0.0
-            logger.info("worker %s is replaced: %s", place.name, why)
+            self._say_why("worker %s is replaced: %s", place, why)
             place.leave()
             self._children.poke(predecessor)
             if not self._children.is_fresh(slot):
@@ -186,6 +187,10 @@ class Succession(Service):
             self._coming = None
             self._pause = next_pause(self._pause, 0.0)
             self._begin_at = now + self._pause
+
+    def _say_why(self, text: str, place: Slot, why: str) -> None:
+        logger.info(text, place.name, why)
+        self._site.replaced["reload" if why == FRESH else "recycled"] += 1
 
     def _pass_on(self) -> None:
         for slot, leaving in list(self._leaving.items()):

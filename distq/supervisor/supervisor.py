@@ -26,6 +26,7 @@ from distq.supervisor import host, partitions
 from distq.supervisor.audit import Audit
 from distq.supervisor.burst import Burst
 from distq.supervisor.children import Children
+from distq.supervisor.condition import Condition
 from distq.supervisor.control import Control
 from distq.supervisor.crews import Crew, announced
 from distq.supervisor.isolation import Isolation
@@ -49,7 +50,6 @@ from distq.supervisor.templates import Templates
 from distq.supervisor.timekeeper import Timekeeper
 from distq.supervisor.watch import Watch
 from distq.worker import board
-from distq.worker.board import Board
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -109,7 +109,7 @@ class Supervisor:
     def _share(self) -> None:
         """What children and supervisor have in common is made before the first fork."""
         config = self._config
-        slots, shared = config.slots, Board(config.slots, max(config.threads, config.coroutines))
+        slots, shared = config.slots, board.Board(config.slots, max(config.threads, config.coroutines))
         pokes = [os.pipe() for _ in range(slots)]
         bell = os.pipe()
         for reader, writer in (*pokes, bell):
@@ -168,6 +168,7 @@ class Supervisor:
         for prefix, why in outset.broken.items():
             logger.error("queue %s is left alone until this host is started again: %s", keys.queue_of(prefix), why)
         facts["queues"] = [keys.queue_of(prefix) for prefix in prefixes if prefix not in outset.broken]
+        facts["server"] = outset.server
         if not facts["queues"]:
             self._complain("no queue is left that this host could serve")
         return bool(facts["queues"])
@@ -178,7 +179,8 @@ class Supervisor:
         self._link = Links(url, "distq-supervisor", silence_s=5.0, pause_s=config.pause_s, on_return=self._returned)
         crews, groups = list(map(Crew.read, facts["crews"])), list(cluster.grouped(url, prefixes).values())
         self._site = site = Site(
-            config, shared.board, self._link, shared.host, prefixes, facts["types"], crews, groups, facts["names"]
+            config, shared.board, self._link, shared.host, prefixes, facts["types"], crews, groups, facts["names"],
+            facts["server"],
         )  # fmt: skip
         self._control = Links(url, "distq-control", silence_s=site.block_s + 5.0)
         self._connections = [self._link, self._control]
@@ -187,13 +189,11 @@ class Supervisor:
         self._templates.serve(self._children, self._accepts)
         self._stacks = Stacks(site, self._children, shared.dumps)
         self._notify.serve(self._is_alive, lambda: not (self._templates.is_loading or self._succession.is_due))
-        self._time, self._audit = Timekeeper(site), Audit(site)
+        self._time, self._audit, self._watch, self._reports = Timekeeper(site), Audit(site), Watch(site), Reports(site)
         self._schedules = Schedules(site, facts["schedules"], self._time.tick)
         self._time.fire = self._schedules.fire
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
-        self._watch, self._reports = Watch(site), Reports(site)
-        self._limits = Limits(site, self._children, self._watch)
-        isolation = Isolation(site, self._children)
+        self._limits, isolation = Limits(site, self._children, self._watch), Isolation(site, self._children)
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._watch,
             self._reports, self._audit, self._limits, self._stacks, self._notify, RollUps(site),
@@ -215,7 +215,7 @@ class Supervisor:
                 verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None
             )
         if self._metrics:
-            self._metrics.start(site, self._selector)
+            self._metrics.start(Condition(site, self._children, self._templates, self._connections), self._selector)
             self._services.append(self._metrics)
 
     def _returned(self) -> None:

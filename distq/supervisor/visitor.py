@@ -17,19 +17,19 @@ PATIENCE_S = 5.0
 """For a whole request to arrive, and for each piece of the answer to be taken."""
 PLAIN = "text/plain; charset=utf-8"
 
-_REQUEST = re.compile(rb"(GET|HEAD) (/[^ ?#]*)[^ ]* HTTP/1\.([01])\r?\n")
+_REQUEST = re.compile(rb"(GET|HEAD) (/[^ ?#]*)(?:\?([^ #]*))?(?:#[^ ]*)? HTTP/1\.([01])\r?\n")
 
 
 class Visitor:
-    """1. reads until the request is whole, and hands its path over; 2. writes what `reply` is given, piece by piece;
-    3. closes, and tells that it is gone: also after an error, or when `end` is called.
+    """1. reads until the request is whole, and hands its path and query over; 2. writes what `reply` is given, piece by
+    piece; 3. closes, and tells that it is gone: also after an error, or when `end` is called.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         selector: selectors.BaseSelector,
-        asked: Callable[[Visitor, str], None],
+        asked: Callable[[Visitor, str, str], None],
         gone: Callable[[Visitor], None],
     ) -> None:
         self.socket, self._selector, self._asked, self._gone = sock, selector, asked, gone
@@ -75,8 +75,8 @@ class Visitor:
         if request is None or len(self._heard) > MOST_BYTES:
             self.reply("400 Bad Request", PLAIN, ["this port answers GET /metrics\n"])
             return
-        self._is_head, self._is_chunked = request[1] == b"HEAD", request[3] == b"1"
-        self._asked(self, request[2].decode("ascii", "replace"))
+        self._is_head, self._is_chunked = request[1] == b"HEAD", request[4] == b"1"
+        self._asked(self, request[2].decode("ascii", "replace"), (request[3] or b"").decode("ascii", "replace"))
 
     def _coded(self, pieces: Iterable[str]) -> Iterator[bytes]:
         """An HTTP/1.0 client takes the end of the connection for the end of the answer; others get it in chunks."""

@@ -70,6 +70,7 @@ STARTED, VERDICT_SPAN = range(18, 20)
 ORDER, SPENT = range(20, 22)  # what its child is to do; whether that has done nearly as much as it may
 SHOWN, SETTLING = range(22, 24)  # how often its child has shown its stacks; what the supervisor settles for it just now
 ASKED = 24  # since when a step of a child with several seats is on its way that may bring something; 0: none is
+LEASE_LOSSES, RECONNECTS = range(25, 27)  # in all, of its children
 
 _OF_A_LIFE = (
     NAME_END, COUNT, SENT, TAKEN, REVOKED, ENTRIES_END, STARTED, VERDICT_SPAN, FLYING, SPENT, SETTLING, ASKED,
@@ -181,10 +182,19 @@ class Slot:
         for seat in range(words[SEATS]):
             self.seats[seat] = 0
 
+    def count(self, word: int) -> None:
+        """One more of what is counted in this word."""
+        self.words[word] += 1
+
     def leave(self) -> None:
         """Its child starts nothing more, and ends when nothing runs."""
         self.is_leaving = True
         self.words[ORDER] = max(self.words[ORDER], LEAVE)
+
+    @property
+    def busy(self) -> list[int]:
+        """The seats of its child that run something."""
+        return [seat for seat in range(self.words[SEATS]) if self.seats[seat]] if self.words[STATE] == BUSY else []
 
     @property
     def owes(self) -> int:

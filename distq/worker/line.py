@@ -104,6 +104,8 @@ class Line:
         """The broker refuses to have us wait: until then we do not ask for it."""
         self._complain_at: dict[str, float] = {}
         self._failing_since: float | None = None
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when the broker answers after it was away."""
         self._say_at = {False: 0.0, True: 0.0}
         """When to say again that the broker is away, or does not let us in."""
         self.name = ""
@@ -387,3 +389,4 @@ class Line:
         if self._failing_since is not None:
             logger.warning("the broker answers again, after %.3g s", time.monotonic() - self._failing_since)
             self._failing_since, self._say_at = None, {False: 0.0, True: 0.0}
+            self.on_return()

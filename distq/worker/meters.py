@@ -42,6 +42,13 @@ def _guarded(count: Callable[[str, float], None], lock: Lock) -> Callable[[str, 
     return guarded
 
 
+def attempts(board: Board, position: int) -> tuple[int, float]:
+    """How many have ended of the type at this position, and the seconds that they took, over all slots."""
+    base = min(position, TYPES) * STRIDE
+    number = sum(sum(slot.cells[base : base + len(STATUSES)]) for slot in board.slots)
+    return number, sum(slot.sums[base + STRIDE - 1] for slot in board.slots)
+
+
 def read_meters(board: Board, position: int) -> RunTimes:
     """Adds up the counters of the type at this position over all slots."""
     base = min(position, TYPES) * STRIDE

@@ -90,6 +90,7 @@ class Worker:
             app.url, [keys.prefix(app.name, queue) for queue in post.queues], post.host, post.info, post.lease_ms,
             self._announcement(), post.poke, self._order, BLOCK_S * len(post.board.slots) / 4,  # half: for successors
         )  # fmt: skip
+        self._line.on_return = lambda: post.slot.count(board.RECONNECTS)
         self._batches = sizes(app)
         self._hand = self.hand_type(post.slot, seats, has_units=bool(self._batches))
         self._doors = Doors(post.slot, is_shared=seats > 1)
@@ -172,6 +173,7 @@ class Worker:
     def _begin_anew(self) -> None:
         """The lease is lost: others may run what it held."""
         logger.warning("worker %s has lost its lease; going on under a new name", self._line.name)
+        self._slot.count(board.LEASE_LOSSES)
         self._register()
 
     def _step(self, queue: int, want: int, back: Verdicts = NO_VERDICTS) -> Step:
@@ -375,10 +377,8 @@ class Solo(Worker):
 
     def _is_awaited(self) -> bool:
         """Whether the next batch may have to come from another queue."""
-        queues = len(self._post.queues)
-        if queues == 1 or self._stays():
-            return False
-        return len(self._empty) < queues - 1 or time.monotonic() - self._rechecked > RECHECK_S
+        queues, rests_s = len(self._post.queues), time.monotonic() - self._rechecked
+        return queues > 1 and not self._stays() and (len(self._empty) < queues - 1 or rests_s > RECHECK_S)
 
     def _stays(self) -> bool:
         """Whether its time with this queue is not over."""

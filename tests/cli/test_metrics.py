@@ -1,4 +1,4 @@
-"""The metrics port of a real host: five families, their labels, health, and who can hold it up."""
+"""The metrics port of a real host: its families, their labels, health, and who can hold it up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import signal
 import socket
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.conftest import STARTED, Process, Shell
 from tests.support.eventually import eventually
-from tests.support.host import children_of
+from tests.support.host import ROOT, children_of
 from tests.support.room import Room
 
 
@@ -73,11 +75,21 @@ def test_the_families_count_what_was_done(distq: Shell, port: Port, shop: Room) 
         'distributedq_queue_depth{queue="delayed_queue"}': 2,
         'distributedq_queue_depth{queue="dead_letter_queue"}': 1,
     }
-    assert {re.split(r"[{ ]", name)[0] for name in samples} == {
-        "distributedq_processed_total", "distributedq_task_duration_seconds_bucket",
-        "distributedq_task_duration_seconds_count", "distributedq_task_duration_seconds_sum",
-        "distributedq_queue_depth", "distributedq_tasks_total", "distributedq_ledger_difference",
+    assert samples['distributedq_worker_slots{state="busy"}'] == 1
+    assert samples['distributedq_worker_slots{state="total"}'] == 2
+    of_queues = {
+        name: [samples[f'distributedq_{name}{{queue="{queue}"}}'] for queue in ("default", "mail")]
+        for name in ("running_tasks", "delayed_tasks", "dead_tasks", "limited_tasks", "schedule_lag_seconds")
+    }
+    assert of_queues == {
+        "running_tasks": [1, 0], "delayed_tasks": [1, 1], "dead_tasks": [0, 1], "limited_tasks": [0, 0],
+        "schedule_lag_seconds": [0, 0],
     }  # fmt: skip
+    waiting = {name: value for name, value in samples.items() if name.startswith("distributedq_waiting") and value}
+    assert waiting == {'distributedq_waiting_tasks{queue="default",priority="default"}': 1}
+    assert samples['distributedq_oldest_task_age_seconds{queue="default"}'] > 0
+    assert samples["distributedq_wanted_workers"] == 1
+    assert samples['distributedq_memory_bytes{process="children"}'] > 1 << 20
     told = {name: value for name, value in samples.items() if name.startswith("distributedq_tasks_total")}
     assert told == {
         f'distributedq_tasks_total{{queue="{queue}",state="{state}",type="{type}"}}': number
@@ -92,25 +104,26 @@ def test_the_families_count_what_was_done(distq: Shell, port: Port, shop: Room) 
     assert differences == {f'distributedq_ledger_difference{{queue="{queue}"}}': 0 for queue in ("default", "mail")}
 
 
-def test_types_and_help_are_those_of_prometheus(port: Port) -> None:
+def test_the_families_are_those_of_the_guide_and_prometheus_reads_them(port: Port) -> None:
     status, kind, text = port.get("/metrics")
     assert status == 200
     assert kind.startswith("text/plain; version=")
+    guide = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", (ROOT / "docs/guide/metrics.md").read_text(), re.M)
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
-    assert types == {
-        "distributedq_processed_total": "counter",
-        "distributedq_task_duration_seconds": "histogram",
-        "distributedq_queue_depth": "gauge",
-        "distributedq_tasks_total": "counter",
-        "distributedq_ledger_difference": "gauge",
-    }
-    assert 'le="0.005"' in text
-    assert len(re.findall(r"^# HELP \S+ .+$", text, re.M)) == 5
+    assert types == {name: kind for name, kind, _ in guide}
+    assert re.findall(r"^# HELP (\S+) .+$", text, re.M) == list(types), "each once, and its help before it"
+    parse: Any = text_string_to_metric_families
+    labels = {name: set(re.findall(r"`(\w+)`", of)) for name, _, of in guide}
+    for found in parse(text):
+        name = f"{found.name}_total" if found.type == "counter" else found.name
+        assert found.documentation
+        assert all(set(sample.labels) - {"le"} == labels[name] for sample in found.samples), name
 
 
 def test_health_and_what_is_not_there(port: Port) -> None:
-    for path in ("/livez", "/readyz", "/healthz"):
+    for path in ("/livez", "/healthz"):
         assert port.get(path)[::2] == (200, "ok\n")
+    eventually(lambda: port.get("/readyz")[::2] == (200, "ok\n"), "all processes are ready")
     status, _, text = port.get("/nothing")
     assert (status, text) == (404, "not found: try /metrics\n")
 

@@ -8,15 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from distq.broker.backlog import Backlog
 from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
 from distq.run_times import BUCKETS, STATUSES
-from distq.supervisor.exposition import AT_ONCE, exposition
+from distq.supervisor.exposition import AT_ONCE, of_queues, of_types
 from distq.worker.board import Board
 from distq.worker.meters import Meters
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 attempts = st.tuples(st.integers(0, 3), st.sampled_from(STATUSES), st.floats(0, 1000))
+
+
+def of(tally: Tally) -> Backlog:
+    return Backlog(tally, 1, 2, 3000, 4500, {})
 
 
 def families(text: str) -> dict[str, Any]:
@@ -30,7 +35,7 @@ def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[t
     meters = [Meters(slot, types) for slot in board.slots]
     for number, (type, status, seconds) in enumerate(counted):
         meters[number % 2](types[type])(status, seconds)
-    found = families("".join(exposition(board, types, {})))
+    found = families("".join(of_types(board, types)))
     assert set(found) == {"distributedq_processed", "distributedq_task_duration_seconds"}
     processed = {(s.labels["type"], s.labels["status"]): s.value for s in found["distributedq_processed"].samples}
     assert processed == {
@@ -50,9 +55,9 @@ def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[t
         assert abs(rest["sum"] - sum(mine)) < 1e-6
 
 
-def test_depths_are_those_of_all_queues_of_the_host() -> None:
+def test_depths_are_told_for_each_queue_and_for_all_of_the_host_together() -> None:
     depths = Depths(*range(1, len(Depths._fields) + 1))
-    found = families("".join(exposition(Board(1), [], {"a": Tally(depths, {}), "b": Tally(depths, {})})))
+    found = families("".join(of_queues({"a": of(Tally(depths, {})), "b": of(Tally(depths, {}))}, [], 3)))
     samples = {s.labels["queue"]: s.value for s in found["distributedq_queue_depth"].samples}
     assert samples == {
         "main_queue": 2 * (depths.high + depths.default + depths.low),
@@ -60,6 +65,14 @@ def test_depths_are_those_of_all_queues_of_the_host() -> None:
         "delayed_queue": 2 * depths.scheduled,
         "dead_letter_queue": 2 * depths.dead,
     }
+    told = {(s.labels["queue"], s.labels["priority"]): s.value for s in found["distributedq_waiting_tasks"].samples}
+    assert told == {(queue, level): getattr(depths, level) for queue in "ab" for level in ("high", "default", "low")}
+    of_a = {name: [s.value for s in family.samples if s.labels == {"queue": "a"}] for name, family in found.items()}
+    assert of_a["distributedq_running_tasks"] == [depths.running]
+    assert of_a["distributedq_limited_tasks"] == [2]
+    assert of_a["distributedq_oldest_task_age_seconds"] == [3]
+    assert of_a["distributedq_schedule_lag_seconds"] == [4.5]
+    assert [s.value for s in found["distributedq_wanted_workers"].samples] == [3]
 
 
 def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
@@ -73,8 +86,8 @@ def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
         "enqueued y": 2,
         "dead y": 3,
     }
-    tallies = {"mail": Tally(nothing._replace(live=2), counts), "main": Tally(nothing, {})}
-    found = families("".join(exposition(Board(1), ["a", "b"], tallies)))
+    queues = {"mail": of(Tally(nothing._replace(live=2), counts)), "main": of(Tally(nothing, {}))}
+    found = families("".join(of_queues(queues, ["a", "b"], 3)))
     samples = found["distributedq_tasks"].samples
     told = {(s.labels["queue"], s.labels["state"], s.labels["type"]): s.value for s in samples}
     assert told == {
@@ -89,6 +102,6 @@ def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
 
 def test_no_piece_is_about_more_than_a_few_types() -> None:
     types = [f"type{number}" for number in range(5 * AT_ONCE)]
-    lines = [piece.count("\n") for piece in exposition(Board(1), types, {})]
+    lines = [piece.count("\n") for piece in of_types(Board(1), types)]
     assert sum(lines) > 20 * len(types)
     assert max(lines) <= 20 * AT_ONCE

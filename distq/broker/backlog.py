@@ -1,0 +1,89 @@
+"""What of a queue could run, by type: for metrics, and for who decides how many workers there are to be.
+
+The ledger says how many tasks of a type are alive. What of these is scheduled, or waits for a limit, is taken off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from distq.broker.ledger import Tally, alive, by_type, read_tally, total, waiting
+from distq.broker.scripts import Reply, readable, script
+from distq.broker.verbs import Command
+from distq.message import type_of_lane, untyped
+
+
+class Backlog(NamedTuple):
+    """A queue at one instant."""
+
+    tally: Tally
+    ready: int
+    """Of what waits: could run."""
+    limited: int
+    """Of what waits: waits for a limit, its turn, or the end of a pause of its type."""
+    age_ms: int
+    """How long what is next has waited."""
+    overdue_ms: int
+    """Since when something is due that has not become ready, or been fired."""
+    work: dict[str, float]
+    """By type how many could run, or do: an estimate where much is scheduled."""
+
+
+def backlog(prefix: str) -> Command[Backlog]:
+    """What is there, and what of it could run."""
+    verb = script("backlog")
+    return Command(verb, verb.command(prefix.encode()), _parse)
+
+
+def together(queues: Sequence[Backlog]) -> Backlog:
+    """The partitions of a queue, or several queues, as one."""
+    work: dict[str, float] = {}
+    for each in queues:
+        for type, number in each.work.items():
+            work[type] = work.get(type, 0) + number
+    tallies, ready, limited, ages, overdue, _ = zip(*queues, strict=True)
+    return Backlog(total(tallies), sum(ready), sum(limited), max(ages), max(overdue), work)
+
+
+def _parse(reply: Reply) -> Backlog:
+    counted, (is_paused, age_ms, overdue_ms), lanes, which, pairs = reply
+    tally = read_tally(counted)
+    depths, found, living = tally.depths, _by_name(pairs[::2], pairs[1::2]), _living(tally)
+    in_lanes, open = _by_name(lanes[::3], lanes[1::3]), _by_name(lanes[::3], lanes[2::3])
+    listed = max(0, waiting(depths) - depths.in_lanes)
+    limited = in_lanes.total() - open.total()
+    if is_paused:
+        listed, limited, open = 0, 0, Counter()
+    if which == b"scheduled":
+        scheduled = _shared_out(depths.scheduled, found)
+        mix = {type: number - in_lanes[type] - scheduled.get(type, 0) for type, number in living.items()}
+    else:
+        mix = dict(found or living)
+    work = _shared_out(listed + depths.running, mix)
+    for type, number in open.items():
+        work[type] = work.get(type, 0) + number
+    return Backlog(tally, listed + open.total(), limited, age_ms, overdue_ms, work)
+
+
+def _by_name(types: Sequence[bytes], numbers: Sequence[int]) -> Counter[str]:
+    """Names of types and how many there are; by the names of lanes as well."""
+    found: Counter[str] = Counter()
+    for type, number in zip(types, numbers, strict=True):
+        found[type_of_lane(readable(type))] += number
+    return found
+
+
+def _living(tally: Tally) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for type, events in by_type(tally.counts).items():
+        found[untyped(type)[0]] += alive(events)
+    return found
+
+
+def _shared_out(number: int, mix: Mapping[str, float]) -> dict[str, float]:
+    """So many, in these proportions."""
+    some = {type: part for type, part in mix.items() if part > 0}
+    whole = sum(some.values())
+    return {type: number * part / whole for type, part in some.items()}

@@ -1,0 +1,121 @@
+-- backlog: (read only)
+-- What tally says, and at the same instant what of it can run: of lanes as far as their limits allow. Which types are
+-- scheduled is looked up, so that the ledger says which are not; or of much that is, which types are ready beside lanes.
+-- KEYS prefix
+-- returns {what tally returns, {1 if the queue is paused, ms for which the front has waited, ms since when something is due},
+--   {lane, how many wait in it, how many can run, …}, "ready" | "scheduled", {type, how many of those that were looked up, …}}
+-- uses clock head limit places
+local call = redis.call
+local LEVELS = {'high', 'default', 'low'}
+local FRONT = 9 -- entries of a list whose ages are compared
+local BLOCKS, IN_BLOCK = 40, 5 -- so many of so many entries are looked up
+local MOST_LANES = 100
+local MOST_BYTES = 4194304 -- of messages, in all
+local bytes = 0
+
+-- The live ones of these entries, as far as there is time for them.
+local function messages_of(entries)
+  local found = {}
+  if #entries == 0 or bytes > MOST_BYTES then return found end
+  for _, message in ipairs(call('HMGET', TASKS, unpack(entries))) do
+    if message and #message >= HEAD_SIZE then
+      found[#found + 1], bytes = message, bytes + #message
+    end
+  end
+  return found
+end
+
+-- How long the front of a list has waited. A delay or a retry counts as well, for a message says when it was made only; so
+-- it is the middle one of several, and single ones of that kind do not matter.
+local front_ms = 0
+local function compare_front(list)
+  local since = {}
+  for i, message in ipairs(messages_of(call('LRANGE', list, 0, FRONT - 1))) do since[i] = struct.unpack('>d', message) end
+  if #since == 0 then return end
+  table.sort(since)
+  front_ms = math.max(front_ms, now - since[math.ceil(#since / 2)])
+end
+
+local function tokens_of(type)
+  local interval, burst, tat = string.match(call('HGET', LIMITS, type) or '', '^(%S+) (%S+) (%S+)$')
+  if not interval then return math.huge end
+  return (tokens({interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat)}))
+end
+
+-- How many of a flow (parts/flow.lua) can run, and the list of one that can.
+local function open_of_flow(level, flow, waiting)
+  local at = level .. ':' .. flow
+  local turns = call('ZCARD', TURNS .. at)
+  if turns == 0 or call('HEXISTS', BLOCKED .. at, 'g') == 1 then return 0 end
+  local type = limited_type((string.gsub(flow, '^v2/', '')))
+  local packed = call('HGET', FLOWS, type)
+  local policy = packed and cmsgpack.unpack(packed) or {}
+  local most, first, open = policy.o and 1 or policy.mk or math.huge, nil, 0
+  local keys = call('ZRANGE', TURNS .. at, 0, MOST_LANES - 1)
+  for i, key in ipairs(keys) do
+    local list = LANE .. at .. (key == '' and '' or ' ' .. key)
+    first = first or list
+    open = open + math.min(most, call('LLEN', list))
+  end
+  if call('HLEN', BLOCKED .. at) == 0 and most == math.huge then open = waiting else open = open * turns / #keys end
+  local places = policy.m and math.max(0, policy.m - tonumber(call('HGET', RUNNING, type) or 0)) or math.huge
+  return math.floor(math.min(waiting, open, places, tokens_of(type))), first
+end
+
+local lanes, is_flow = {}, {}
+local function add_lane(lane, waiting, open, front)
+  for i, value in ipairs({lane, waiting, open}) do lanes[#lanes + 1] = value end
+  if open > 0 and front and #lanes <= 3 * MOST_LANES then compare_front(front) end
+end
+
+local flowing = call('HGETALL', FLOWING)
+for i = 1, #flowing, 2 do
+  local level, flow = string.match(flowing[i], '^(%S+) (%S+)$')
+  is_flow[flowing[i]] = true
+  add_lane(flow, tonumber(flowing[i + 1]), open_of_flow(level, flow, tonumber(flowing[i + 1])))
+end
+local lists, listed = {}, 0
+for _, level in ipairs(LEVELS) do
+  for _, lane in ipairs(call('SMEMBERS', LANES_AT .. level)) do
+    local list = LANE .. level .. ':' .. lane
+    local waiting = not is_flow[level .. ' ' .. lane] and call('LLEN', list) or 0
+    if waiting > 0 then add_lane(lane, waiting, math.min(waiting, tokens_of(limited_type(lane))), list) end
+  end
+  for _, list in ipairs({SUSPECTS .. level, QUEUE .. level}) do
+    local length = call('LLEN', list)
+    if length > 0 then
+      compare_front(list)
+      lists[#lists + 1], listed = {list, length}, listed + length
+    end
+  end
+end
+
+-- The types of what is in these, evenly over all of them.
+local types, order = {}, {}
+local function look_up(command, places, number)
+  local step, at = math.max(IN_BLOCK, number / BLOCKS), 0
+  for _, place in ipairs(places) do
+    while at < place[2] do
+      local start = math.floor(at)
+      for _, message in ipairs(messages_of(call(command, place[1], start, start + IN_BLOCK - 1))) do
+        local type = string.sub(message, HEAD_SIZE + 1, HEAD_SIZE + string.byte(message, HEAD_SIZE))
+        if not types[type] then types[type], order[#order + 1] = 0, type end
+        types[type] = types[type] + 1
+      end
+      at = at + step
+    end
+    at = step == IN_BLOCK and 0 or at - place[2]
+  end
+end
+
+local scheduled = call('ZCARD', DELAYED)
+local which = (scheduled > BLOCKS * IN_BLOCK and scheduled > listed) and 'ready' or 'scheduled'
+if which == 'ready' then look_up('LRANGE', lists, listed) else look_up('ZRANGE', {{DELAYED, scheduled}}, scheduled) end
+local found = {}
+for _, type in ipairs(order) do found[#found + 1], found[#found + 2] = type, types[type] end
+
+local due = math.min(tonumber(call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2] or now),
+  tonumber(call('ZRANGE', FIRES, 0, 0, 'WITHSCORES')[2] or now))
+local paused = call('EXISTS', STOPPED)
+return {{count_places(), call('HGETALL', LEDGER)},
+  {paused, paused == 1 and 0 or math.floor(front_ms), math.max(0, math.floor(now - due))}, lanes, which, found}
