@@ -167,17 +167,21 @@ QUEUES = [
 
 HOSTS = [
     Panel(
+        "Hosts", "Those that are there, and as many as there should be for what waits.",
+        [('sum(up{job=~"$job"})', "there"), ('max(distributedq_wanted_workers{job=~"$job"})', "wanted")], width=6,
+    ),
+    Panel(
         "Seats", "What the hosts can run at a time, and do.",
-        [(f"sum by (state) (distributedq_worker_slots{{{HOST}}})", "{{state}}")],
+        [(f"sum by (state) (distributedq_worker_slots{{{HOST}}})", "{{state}}")], width=6,
     ),
     Panel(
         "Busy by host", "Part of its seats.",
-        [(f"sum by (instance) ({BUSY}) / sum by (instance) ({TOTAL})", "{{instance}}")], unit="percentunit",
+        [(f"sum by (instance) ({BUSY}) / sum by (instance) ({TOTAL})", "{{instance}}")], unit="percentunit", width=6,
     ),
     Panel(
-        "Memory", "Of the supervisors and of the worker processes.",
+        "Memory", "Of the supervisors, and of all processes below them.",
         [(f"sum by (instance, process) (distributedq_memory_bytes{{{HOST}}})", "{{instance}} {{process}}")],
-        unit="bytes",
+        unit="bytes", width=6,
     ),
     Panel(
         "Restarts", "Worker processes that were replaced, and why. `recycled` and `reload` are meant.",

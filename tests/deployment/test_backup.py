@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_after_a_restore_it_is_as_if_the_time_since_the_snapshot_had_not_been(sh
         with pytest.raises(UnknownTask):
             later.get(timeout=5)
         assert about_me.delay().get(timeout=20)["fence"] > fence
+        audit = f"{sys.executable} -m distq audit --name app --broker redis://127.0.0.1:{shell.port}/0"
+        assert "in balance, and everything is in its place" in shell(audit)
         assert second.terminate() == 0
         first.close()
         second.close()

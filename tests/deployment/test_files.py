@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 
 from distq.durations import seconds
+from tests.docs.pages import blocks
 from tests.support.compose import ROOT, Missing, Service, exec_form, image, instructions, load, variables
 
 FILES = ["docker-compose.yml", "docker-compose.prod.yml"]
 each_file = pytest.mark.parametrize("name", FILES)
+PAGE = ROOT / "docs" / "deployment.md"
 SECRET = re.compile(r"PASSWORD|KEY|SECRET|TOKEN")
 
 
@@ -29,6 +32,36 @@ def settings() -> dict[str, str]:
 def services(name: str) -> dict[str, Any]:
     found: dict[str, Any] = load(ROOT / name, settings())["services"]
     return found
+
+
+# -- what the page says ---------------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    return [line[2:] for block in blocks(PAGE, "console") for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_files_services_and_secrets_in_the_commands_of_the_page_exist() -> None:
+    said = "\n".join(commands())
+    files = re.findall(r"(?:^|\s)((?:examples/|docker-compose|\.env\.)\S+)", said, re.M)
+    assert len(files) >= 6
+    assert all((ROOT / file).is_file() for file in files), files
+    asked = "".join(path.read_text() for path in (ROOT / "examples" / "kubernetes").glob("*.yaml"))
+    for key in re.findall(r"--from-\w+=([\w-]+)", said):
+        assert f"key: {key}" in asked
+    assert set(re.findall(r"--scale (\w+)=", PAGE.read_text())) <= set(services("docker-compose.prod.yml"))
+
+
+def test_the_first_steps_of_the_page_make_an_environment_with_which_all_is_set(tmp_path: Path) -> None:
+    copied = shutil.copy(ROOT / ".env.example", tmp_path)
+    steps = [command for command in commands() if command.startswith(("cp .env.example .env", "sed -i"))][:2]
+    for step in steps:
+        subprocess.run(["/bin/sh", "-c", step], cwd=tmp_path, check=True)
+    lines = (tmp_path / ".env").read_text().splitlines()
+    told = dict(line.partition("=")[::2] for line in lines if not line.startswith("#"))
+    assert len(told["API_KEY"]) == 48
+    assert load(ROOT / "docker-compose.yml", told)["services"]["api"]["environment"]["API_KEY"] == told["API_KEY"]
+    assert Path(copied).read_text() != (tmp_path / ".env").read_text()
 
 
 # -- the Dockerfile -------------------------------------------------------------------------------------------------

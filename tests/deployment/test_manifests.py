@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
@@ -23,6 +24,7 @@ REQUIRED = {
     "apps/v1 Deployment": ("selector", "template"),
     "v1 Service": ("selector", "ports"),
     "policy/v1 PodDisruptionBudget": ("selector", "maxUnavailable"),
+    "keda.sh/v1alpha1 ScaledObject": ("scaleTargetRef", "triggers"),
 }
 
 
@@ -73,6 +75,12 @@ def test_services_budgets_and_scalers_mean_deployments_that_are_there() -> None:
         assert {port["targetPort"] for port in spec["ports"]} <= ports
     for spec in named("PodDisruptionBudget").values():
         assert spec["selector"]["matchLabels"] in labels.values()
+    for spec in named("ScaledObject").values():
+        target = spec["scaleTargetRef"]["name"]
+        assert "replicas" not in named("Deployment")[target], "applying it would undo what the scaler did"
+        url = re.match(r"http://([\w-]+):(\d+)/scale", spec["triggers"][0]["metadata"]["url"])
+        assert url
+        assert named("Service")[url[1]]["ports"][0]["port"] == int(url[2])
 
 
 def test_pods_have_longer_to_end_than_their_grace_and_as_many_processes_as_cores() -> None:
