@@ -80,6 +80,10 @@ def test_each_page_shows_what_there_is_and_hostile_text_stays_text(tab: Tab, web
     page = tab.sign_in(ADMIN)
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.get_by_text("{{7*7}}").first).to_be_visible()
+    page.get_by_role("link", name="7 d").click()
+    expect(page.get_by_role("link", name="7 d")).to_have_attribute("aria-current", "true")
+    page.get_by_text("As a table").first.click()
+    expect(page.get_by_role("columnheader", name="came in /s")).to_be_visible()
     for address, text in (
         ("tasks?q=state:dead", dead),
         ("dead", "ValueError"),

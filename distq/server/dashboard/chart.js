@@ -1,57 +1,41 @@
 // Small charts as SVG. Whoever cannot see one finds the same numbers as a table.
 
-import { bold, faint, h } from "./dom.js";
-import { clock, rate } from "./format.js";
+import { bold, h } from "./dom.js";
+import { clock } from "./format.js";
+import { table } from "./parts.js";
 
 const WIDTH = 600;
 const HEIGHT = 160;
-const STEP_S = 10;
+const HIDDEN = { "aria-hidden": "true" };
 
-/** Lines over the last minutes. series: [{name, label, kind}]; points: [{at_ms, …}], one a second. */
-export function timeline(points, series) {
-	const end = points.at(-1).at_ms;
-	const span_s = Math.max(60, Math.min(300, Math.ceil((end - points[0].at_ms) / 60000) * 60));
-	const top = nice(Math.max(1, ...points.flatMap((point) => series.map(({ name }) => point[name]))));
-	const x = (at) => WIDTH - ((end - at) / (span_s * 1000)) * WIDTH;
-	const y = (value) => HEIGHT - (value / top) * (HEIGHT - 6);
-	const lines = series.map(({ name, kind }) => {
-		const path = points.map((point, i) => `${i ? "L" : "M"}${x(point.at_ms).toFixed(1)} ${y(point[name]).toFixed(1)}`).join("");
-		const first = points.length ? x(points[0].at_ms).toFixed(1) : WIDTH;
-		return [
-			h("path", { d: `${path}L${WIDTH} ${HEIGHT}L${first} ${HEIGHT}Z`, class: `area ${kind}` }),
-			h("path", { d: path, class: `line ${kind}`, "vector-effect": "non-scaling-stroke" }),
-		];
+/** Lines over a time. points: [{at_ms, …}], null leaves a gap; series: [[name, kind, label]], in the legend with their `value`; axis: how
+ * long it is, in words and seconds; show: a number for people; rows: the points of the table. */
+export function timeline(points, series, { axis: [ago, span_s], show, value, unit = "", least, rows = points }) {
+	const end = points.at(-1)?.at_ms ?? Date.now();
+	const top = nice(Math.max(least, ...points.flatMap((point) => series.map(([name]) => point[name] ?? 0))));
+	const x = (at) => (WIDTH - ((end - at) / (span_s * 1000)) * WIDTH).toFixed(1);
+	const y = (number) => (HEIGHT - (number / top) * (HEIGHT - 6)).toFixed(1);
+	const line = (d, kind) => h("path", { d, class: kind, "vector-effect": "non-scaling-stroke" });
+	const lines = series.map(([name, kind]) => {
+		let isOn = false;
+		const path = points.map((point) => {
+			const begin = isOn ? "L" : "M";
+			isOn = point[name] !== null;
+			return isOn ? `${begin}${x(point.at_ms)} ${y(point[name])}${begin === "M" ? "h0" : ""}` : "";
+		}).join("");
+		const isWhole = points.length && !points.some((point) => point[name] === null);
+		return [isWhole && line(`${path}V${HEIGHT}H${x(points[0].at_ms)}Z`, `area ${kind}`), line(path, `line ${kind}`)];
 	});
-	const grid = [0.5, 1].map((part) =>
-		h("line", { x1: 0, x2: WIDTH, y1: y(top * part), y2: y(top * part), class: "grid", "vector-effect": "non-scaling-stroke" }));
-	return h("figure", { class: "chart" },
-		h("figcaption", {},
-			h("span", { class: "legend" }, series.map(({ label, kind, name }) =>
-				h("span", { class: `key ${kind}` }, label, " ", bold(rate(average(points, name))), "/s"))),
-			faint(`peak ${rate(Math.max(0, ...points.flatMap((p) => series.map((s) => p[s.name]))))}/s`)),
+	const tick = (place, ...text) => h("span", { class: `tick ${place}`, ...HIDDEN }, text);
+	return h("figure", {},
+		h("figcaption", {}, h("span", { class: "legend" }, series.map(([name, kind, label = name]) => h("span", { class: `key ${kind}` }, label, " ", bold(value(name)))))),
 		h("div", { class: "plot" },
-			h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, grid, lines),
-			h("span", { class: "tick top", "aria-hidden": "true" }, rate(top)),
-			h("span", { class: "tick middle", "aria-hidden": "true" }, rate(top / 2))),
-		h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, `${span_s / 60} min ago`), h("span", {}, "now")),
-		asTable(points, series));
-}
-
-function average(points, name) {
-	const recent = points.slice(-10);
-	return recent.length ? recent.reduce((sum, point) => sum + point[name], 0) / recent.length : 0;
-}
-
-function asTable(points, series) {
-	const rows = [];
-	for (let end = points.length; end > 0 && rows.length < 30; end -= STEP_S) {
-		const part = points.slice(Math.max(0, end - STEP_S), end);
-		rows.push(h("tr", {}, h("td", {}, clock(part.at(-1).at_ms)),
-			series.map(({ name }) => h("td", { class: "number" }, rate(part.reduce((sum, p) => sum + p[name], 0) / part.length)))));
-	}
-	return h("details", { class: "as-table" }, h("summary", {}, "As a table"),
-		h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "10 s until"), series.map(({ label }) => h("th", { class: "number" }, `${label} /s`)))),
-			h("tbody", {}, rows)));
+			h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", ...HIDDEN },
+				[0.5, 1].map((part) => line(`M0 ${y(top * part)}H${WIDTH}`, "grid")), lines),
+			tick("top", show(top), unit), tick("middle", show(top / 2))),
+		h("div", { class: "axis", ...HIDDEN }, h("span", {}, `${ago} ago`), h("span", {}, "now")),
+		h("details", { class: "as-table" }, h("summary", {}, "As a table"), table("The same as a table", ["Until", ...series.map(([name, , label = name]) => `${label} ${unit}#`)],
+			rows.toReversed().map((point) => ({ key: point.at_ms, cells: [clock(point.at_ms), ...series.map(([name]) => (point[name] === null ? "–" : show(point[name])))] })))));
 }
 
 /** The next number that people like as the end of an axis. */
@@ -60,15 +44,12 @@ function nice(value) {
 	return [1, 2, 5, 10].map((part) => part * power).find((end) => end >= value);
 }
 
-/** A bar of parts: [{value, kind, label}]. */
+/** A bar of parts: [[value, kind]]. */
 export function bar(parts, total) {
-	const sum = Math.max(total ?? 0, parts.reduce((found, { value }) => found + value, 0)) || 1;
 	let x = 0;
-	const shapes = parts.filter(({ value }) => value > 0).map(({ value, kind, label }) => {
-		const width = Math.max(0.6, (value / sum) * 100);
-		const shape = h("rect", { x, y: 0, width, height: 8, class: kind }, label ? h("title", {}, label) : null);
+	return h("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", ...HIDDEN }, parts.map(([value, kind]) => {
+		const width = Math.max(value && 0.6, (value / total) * 100);
 		x += width;
-		return shape;
-	});
-	return h("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, shapes);
+		return h("rect", { x: x - width, width, height: 8, class: kind });
+	}));
 }

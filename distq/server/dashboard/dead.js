@@ -27,15 +27,18 @@ export default {
 			news(context),
 			groups.length ? table("Dead letters by type, error and place", ["Type", "Error", "Number#", "Newest#", "Oldest~", ">"], groups.map((one) => ({
 				key: JSON.stringify([one.type, one.error, one.frame]),
-				cells: [h("a", { href: search(wordsOf(one, queue)), "data-row": true }, one.type),
-					[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span", { class: "mono faint small" }, one.frame)],
-					count(one.number), when(one.newest_at_ms), when(one.oldest_at_ms),
+				cells: [...cellsOf(one, queue), when(one.oldest_at_ms),
 					row(deadButtons(given({ ...whichOf(one), queue }), `${one.type}, ${one.error || "?"}`, context))],
 			}))) : empty("No dead letters", "A task that has used up its retries, was rejected, or has killed its worker three times is kept here with its arguments and its error.", "Then you mend the cause and replay it: by one, by group, or by what a search finds."),
 			groups.length > 0 && note(link(search(`state:dead${queue ? ` queue:${queue}` : ""}`), "All of them, one by one")),
 		];
 	},
 };
+
+/** What a group is, how many it has, and since when. */
+export const cellsOf = (one, queue) => [h("a", { href: search(wordsOf(one, queue)), "data-row": true }, one.type),
+	[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span", { class: "mono faint small" }, one.frame)],
+	count(one.number), when(one.newest_at_ms)];
 
 /** Exactly this group. */
 const whichOf = ({ type, error, frame }) => ({ type, error: `=${error}`, frame: frame || "-" });

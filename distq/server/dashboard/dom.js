@@ -35,7 +35,7 @@ function add(element, children) {
 	}
 }
 
-const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "onpointermove", "onpointerleave"];
+const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown"];
 
 /** Makes `old` like `fresh` with the fewest changes, so that focus, selection and scroll stay where they are. */
 export function morph(old, fresh) {

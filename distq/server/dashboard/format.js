@@ -14,29 +14,24 @@ export function rate(perSecond) {
 	return perSecond >= 10 || perSecond === 0 ? perSecond.toFixed(0) : perSecond.toFixed(1);
 }
 
+const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]];
+
 /** 0.012 → "12 ms", 75 → "1 min 15 s". */
 export function duration(seconds) {
 	const s = Math.abs(seconds);
 	if (s < 0.001) return "< 1 ms";
 	if (s < 1) return `${Math.round(s * 1000)} ms`;
-	if (s < 10) return `${Number(s.toFixed(1))} s`;
-	if (s < 60) return `${Math.round(s)} s`;
-	if (s < 3600) return two(s, 60, "min", 1, "s");
-	if (s < 86400) return two(s, 3600, "h", 60, "min");
-	return two(s, 86400, "d", 3600, "h");
-}
-
-function two(s, big, bigName, small, smallName) {
-	const first = Math.floor(s / big);
-	const second = Math.floor((s - first * big) / small);
-	return second && first < 10 ? `${first} ${bigName} ${second} ${smallName}` : `${first} ${bigName}`;
+	const [size, name, small, smallName] = UNITS.find(([least]) => s >= least) ?? [];
+	if (!size) return `${Number(s.toFixed(s < 10 ? 1 : 0))} s`;
+	const [first, second] = [Math.floor(s / size), Math.floor((s % size) / small)];
+	return `${first} ${name}${second && first < 10 ? ` ${second} ${smallName}` : ""}`;
 }
 
 /** How long ago, or in how long. */
 export function relative(ms, now = Date.now()) {
 	const seconds = (ms - now) / 1000;
 	if (Math.abs(seconds) < 1) return "now";
-	const text = Math.abs(seconds) < 60 ? `${Math.round(Math.abs(seconds))} s` : duration(seconds);
+	const text = duration(Math.abs(seconds) < 60 ? Math.round(seconds) : seconds);
 	return seconds > 0 ? `in ${text}` : `${text} ago`;
 }
 

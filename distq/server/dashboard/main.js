@@ -2,7 +2,7 @@
 
 import { get, remove, signIn, whenSignedOut } from "./api.js";
 import { attempt, form, toast } from "./dialog.js";
-import { bold, button, fill, h } from "./dom.js";
+import { bold, button, fill, h, note } from "./dom.js";
 import { count, short } from "./format.js";
 import { listenToKeys, showKeys } from "./keys.js";
 import { live, start, stop } from "./live.js";
@@ -129,7 +129,7 @@ function body() {
 		problem && banner(problem.message, " ", button("Try again", load)),
 	];
 	try {
-		return [...above, data === null ? [head(titleOf()), isLoading && h("p", { class: "faint loading" }, "Loading …")] : page.view(data, context)];
+		return [...above, data === null ? [head(titleOf()), isLoading && note("Loading …")] : page.view(data, context)];
 	} catch (error) {
 		console.error(error);
 		return banner("This cannot be shown: ", error.message);
@@ -156,12 +156,8 @@ function sidebar() {
 				!session.is_open && button("Sign out", signOut, "quiet"))));
 }
 
-/** Production is red, staging amber; others get a colour by their name. */
-function hueOf(name) {
-	if (/^prod/i.test(name)) return 0;
-	if (/^(stag|test|qa)/i.test(name)) return 1;
-	return 2 + ([...name].reduce((sum, letter) => sum + letter.codePointAt(0), 0) % 3);
-}
+/** Production is red, staging amber. */
+const hueOf = (name) => [/^prod/i, /^(stag|test|qa)/i].findIndex((known) => known.test(name));
 
 // -- light and dark ---------------------------------------------------------------------------------------------------
 

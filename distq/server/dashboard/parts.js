@@ -25,6 +25,10 @@ export const taskLink = (id, attributes = {}) => h("a", { class: "mono id", href
 export const head = (title, about, buttons, crumb) =>
 	h("header", { class: "head" }, h("div", {}, crumb && h("p", { class: "crumb" }, crumb), h("h1", {}, title), about && note(about)), row(buttons));
 
+/** Links of which one is where we are. items: [[what it is called, its address, whether]]. */
+export const chips = (label, items) => h("nav", { class: "chips", "aria-label": label }, items.map(([name, href, isHere]) =>
+	h("a", { href, class: `chip ${isHere ? "here" : ""}`, "aria-current": isHere && "true" }, name)));
+
 const KINDS = { "#": "number", "~": "number wide", "-": "wide", ">": "actions" };
 
 /** A table. The last letter of a head says of what kind its column is: # numbers, - for wide screens, ~ both, > buttons. */

@@ -6,7 +6,7 @@ import { bad, bold, button, clip, faint, h, link, mono, note, para, row } from "
 import { count, plural, when } from "./format.js";
 import { deadButtons, purge, replay } from "./dead.js";
 import { live } from "./live.js";
-import { empty, head, search, state, table, taskLink } from "./parts.js";
+import { chips, empty, head, search, state, table, taskLink } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
 const WORDS = { state: "state", type: "type", queue: "queue", error: "error", frame: "frame", since: "since", older: "older_than" };
@@ -112,8 +112,7 @@ function searchField(text, context) {
 function filters(text) {
 	const rest = text.replace(/(^|\s)state:\S*/g, "").trim();
 	const now = understood(text).query.state ?? "";
-	return h("nav", { class: "chips", "aria-label": "By state" }, ["", ...STATES].map((name) =>
-		h("a", { href: search(`${name && `state:${name}`} ${rest}`.trim()), class: `chip ${now === name ? "here" : ""}`, "aria-current": now === name && "true" }, name || "all")));
+	return chips("By state", ["", ...STATES].map((name) => [name || "all", search(`${name && `state:${name}`} ${rest}`.trim()), now === name]));
 }
 
 /** What has happened since the list was read: it is said, and nothing moves under the pointer. */
