@@ -42,7 +42,7 @@ browser:
 monitoring:
 	@{ command -v prometheus && command -v promtool && command -v redis-cli && command -v wget; } >/dev/null || \
 	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get update -qq; \
-	  RUNLEVEL=1 apt-get install -qq -y --no-install-recommends prometheus redis-tools wget >/dev/null; }; } || \
+	  RUNLEVEL=1 SYSTEMD_OFFLINE=1 apt-get install -qq -y --no-install-recommends prometheus redis-tools wget >/dev/null; }; } || \
 	echo "NO PROMETHEUS: DEPLOYMENT AND MONITORING WILL NOT BE TESTED; install prometheus, redis-tools and wget" >&2
 
 lint: $(READY)

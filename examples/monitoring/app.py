@@ -27,17 +27,17 @@ def email(to: int) -> None:
     time.sleep(random.uniform(0.001, 0.01))
 
 
-@app.task(retries=2, backoff=1)
+@app.task(retries=4, backoff=1)
 def webhook(order: int) -> None:
     """A partner that is away now and then: tried again."""
-    if random.random() < 0.3:
+    if random.random() < 0.2:
         raise ConnectionError("the partner does not answer")
 
 
 @app.task(queue="mail", priority="low", retries=0)
 def newsletter(issue: int) -> None:
-    """An address in twenty does not exist any more: a dead letter."""
-    if random.random() < 0.05:
+    """An address in a hundred does not exist any more: a dead letter."""
+    if random.random() < 0.01:
         raise ValueError("there is no such address")
 
 

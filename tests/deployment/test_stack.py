@@ -5,6 +5,7 @@ There is no container: addresses, ports and places that only exist there stand f
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -71,6 +72,15 @@ class Stack:
         self.running.append(Running(Service(self.file, name), here, environ, home, log))
         return self.running[-1]
 
+    def program(self, *words: str) -> Any:
+        """What a command of distq says as JSON, asked from this machine."""
+        secret = SETTINGS["REDIS_PASSWORD"] if "secrets" in self.file else ""
+        environ = os.environ | {
+            "DISTQ_BROKER": f"redis://127.0.0.1:{self.redis_port}/0", "DISTQ_BROKER_PASSWORD": secret,
+        }  # fmt: skip
+        done = subprocess.run([sys.executable, "-m", "distq", *words], env=environ, capture_output=True, check=False)
+        return json.loads(done.stdout)
+
     def close(self) -> None:
         for running in self.running:
             running.close()
@@ -110,6 +120,10 @@ def test_what_is_written_starts_says_that_it_is_well_works_and_ends(stack: Stack
         for running in stack.running:
             assert SETTINGS["REDIS_PASSWORD"].encode() not in Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             assert SETTINGS["REDIS_PASSWORD"].encode() not in Path(f"/proc/{running.process.pid}/environ").read_bytes()
+
+    levels = {found["check"]: found["level"] for found in stack.program("doctor", "--json")}
+    assert levels["persistence"] == levels["memory"] == "ok"
+    assert "problem" not in levels.values()
 
     ends = getattr(signal, image()["STOPSIGNAL"])
     assert [running.stop(ends) for running in (api, *workers, prometheus, redis)] == [0] * 5
