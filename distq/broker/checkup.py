@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from distq.broker import controls, keys, ledger, verbs
+from distq.broker import controls, inventory, keys, ledger, verbs
 from distq.broker.broker import Broker
 from distq.broker.health import Finding
 from distq.broker.ledger import OTHER, Tally
 from distq.broker.scripts import encode
+from distq.broker.strays import KINDS
 from distq.broker.verbs import Present
+from distq.broker.waits import waits
 from distq.errors import did_you_mean
 from distq.message import family, untyped
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+MOST_PAGES = 40
+"""Of the server's keys, each of about 500."""
 
 
 class Declared(NamedTuple):
@@ -53,7 +57,7 @@ def check_queue(broker: Broker, name: str, declared: Declared | None) -> list[Fi
     """What was found, good and bad. Raises BrokerError."""
     queue = _read(broker, name)
     found = [*_workers(queue), *_types(queue, declared), *_time(broker, queue), *_schedules(broker, queue)]
-    found += [*_dead(broker, queue), *_ledger(queue)]
+    found += [*_dead(broker, queue), *_ledger(queue), *_leaks(broker, queue), *waits(broker, name, queue.tally.counts)]
     if declared is not None:
         found += _limits(broker, queue, declared)
         if family(name) not in declared.queues and ledger.placed(queue.tally.depths):
@@ -210,6 +214,24 @@ def _ledger(queue: Queue) -> Iterator[Finding]:
         yield Finding("problem", "ledger", ", ".join(filter(None, parts)), "distq audit; distq audit --repair")
     else:
         yield Finding("ok", "ledger", "in balance")
+
+
+def _leaks(broker: Broker, queue: Queue) -> Iterator[Finding]:
+    """Keys that are none of ours, or that should end and do not."""
+    stock, cursor, pages = inventory.Stock(queue.prefix), "0", 0
+    while pages < MOST_PAGES and (pages == 0 or cursor != "0"):
+        cursor, pages = stock.add(broker.run(inventory.page(queue.prefix, cursor))), pages + 1
+    kinds: dict[str, list[str]] = {}
+    for kind, key, _ in sorted(stock.strays):
+        kinds.setdefault(kind, []).append(key)
+    for kind, keys_of_it in kinds.items():
+        known, number = KINDS[kind], len(keys_of_it)
+        text = f"{number:,} {known.one if number == 1 else known.many} ({', '.join(keys_of_it[:3])}): {known.cost}"
+        hint = "distq audit --repair" if known.mend else f"redis-cli UNLINK {keys_of_it[0]}, if nobody needs it"
+        yield Finding("warning", "leaks", text, hint)
+    if not kinds:
+        part = "" if cursor == "0" else f", as far as {pages} pages of them were looked at: `distq audit` looks at all"
+        yield Finding("ok", "leaks", f"none that should not be there{part}")
 
 
 def _limits(broker: Broker, queue: Queue, declared: Declared) -> Iterator[Finding]:

@@ -33,6 +33,9 @@ SETTINGS = (
     "client-output-buffer-limit",
 )  # fmt: skip
 
+WRITES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+"""What of INFO says "err" when the disk is full, or gone."""
+
 _ABOUT_KEYS = re.compile(r"access (a key|(at least )?one of the keys)")
 
 
@@ -65,11 +68,7 @@ def at_start(url: str, prefixes: Sequence[str], connections: Callable[[int], int
     `examine` does."""
     found: list[Finding] = []
     broken: dict[str, str] = {}
-    servers: dict[str, tuple[Wire, list[str]]] = {}
-    for place, queues in cluster.grouped(url, prefixes).items():
-        wire = Wire(place, timeout=3.0, name="distq-supervisor")
-        servers.setdefault(wire.peer, (wire, []))[1].extend(prefixes[queue] for queue in queues)
-    for wire, names in servers.values():
+    for wire, names in servers(url, prefixes, 3.0, "distq-supervisor"):
         found += examine(wire, names, url, connections(len(names)))
         broken |= {prefix: str(wrong[0]) for prefix in names if (wrong := _wrong_keys(_probe(wire, prefix), prefix))}
         wire.close()
@@ -78,11 +77,25 @@ def at_start(url: str, prefixes: Sequence[str], connections: Callable[[int], int
     return Outset(list(dict.fromkeys(said)), broken, ", ".join(versions))
 
 
+def servers(url: str, prefixes: Sequence[str], timeout: float, name: str) -> Iterator[tuple[Wire, list[str]]]:
+    """A connection to each server that has one of these queues, and those that it has. Raises BrokerUnavailable."""
+    found: dict[str, tuple[Wire, list[str]]] = {}
+    for place, queues in cluster.grouped(url, prefixes).items():
+        wire = Wire(place, timeout=timeout, name=name)
+        found.setdefault(wire.peer, (wire, []))[1].extend(prefixes[queue] for queue in queues)
+    yield from found.values()
+
+
 class Server(NamedTuple):
     """What a server has said of itself."""
 
     info: Mapping[str, str]
     settings: Mapping[str, str]
+
+    def sets(self, setting: str) -> str:
+        """The command that changes it: for a shell, until its next restart, and what makes it stay."""
+        tool = "valkey-cli" if self.info.get("server_name") == "valkey" else "redis-cli"
+        return f"{tool} CONFIG SET {setting}, then {tool} CONFIG REWRITE"
 
     @property
     def is_embedded(self) -> bool:
@@ -166,46 +179,57 @@ def _durability(server: Server) -> Iterator[Finding]:
     if policy not in (None, "noeviction"):
         yield Finding(
             "warning", "eviction", f"the broker has maxmemory-policy {policy}: when it is full it deletes tasks",
-            "set maxmemory-policy noeviction",
+            server.sets("maxmemory-policy noeviction"),
         )  # fmt: skip
     appendonly, save = server.settings.get("appendonly"), server.settings.get("save")
-    if appendonly == "no" and save == "":
+    failed = [name for name in WRITES if server.info.get(name, "ok") != "ok"]
+    if failed:
+        yield Finding(
+            "problem", "persistence", f"the broker could not write to its disk ({', '.join(failed)}): a restart loses "
+            "what is new, and it may refuse calls", f"df -h {server.settings.get('dir') or '(its folder)'}; and look "
+            "into its log",
+        )  # fmt: skip
+    elif appendonly == "no" and save == "":
         yield Finding(
             "warning", "persistence", "the broker keeps nothing on disk: a restart of it loses all tasks",
-            "set appendonly yes",
+            server.sets("appendonly yes"),
         )  # fmt: skip
     elif appendonly == "no":
         yield Finding(
             "note", "persistence", f"the broker keeps snapshots only ({save}): a crash loses all since the last one",
-            "set appendonly yes",
+            server.sets("appendonly yes"),
         )  # fmt: skip
     elif appendonly == "yes" and fsync == "no":
         yield Finding(
             "warning", "persistence", "the broker has appendfsync no: a crash of its machine loses up to half a minute",
-            "set appendfsync everysec",
+            server.sets("appendfsync everysec"),
         )  # fmt: skip
     elif appendonly == "yes":
         yield Finding("ok", "persistence", f"appendonly yes, appendfsync {fsync}; maxmemory-policy {policy}")
 
 
 def _memory(server: Server) -> Iterator[Finding]:
-    used, most = server.number("used_memory"), server.number("maxmemory")
+    used, most, there = (server.number(name) for name in ("used_memory", "maxmemory", "total_system_memory"))
     if used < 0 or most < 0:
         return
-    if most == 0:
+    limit = most or (there if 0 < TIGHT * there <= used else 0)
+    if not limit:
         yield Finding(
             "note", "memory", f"the broker uses {_mib(used)} and has no limit: the kernel ends it when memory is short",
-            "set maxmemory",
+            server.sets(f"maxmemory {there * 3 // 4 >> 20 if there > 0 else 4096}mb"),
         )  # fmt: skip
         return
-    part = used / most
+    part = used / limit
     level: Level = "problem" if part >= NEARLY_FULL else "warning" if part >= TIGHT else "ok"
-    text = f"the broker uses {_mib(used)} of {_mib(most)}"
+    text = f"the broker uses {_mib(used)} of {_mib(limit)}"
     if level == "ok":
         yield Finding("ok", "memory", text)
-    else:
-        hint = "raise maxmemory, add workers, or look with `distq queues` at what waits"
+    elif most:
+        hint = f"{server.sets(f'maxmemory {most * 2 >> 20}mb')}; or add workers; `distq queues` says what waits"
         yield Finding(level, "memory", f"{text}: when it is full, calls are refused", hint)
+    else:
+        hint = "give it a larger machine; or add workers; `distq queues` says what waits"
+        yield Finding(level, "memory", f"{text} that its machine has: when it is full, the kernel ends it", hint)
 
 
 def _mib(number: int) -> str:
@@ -217,24 +241,24 @@ def _connections(server: Server, needed: int) -> Iterator[Finding]:
     if 0 <= most < present + needed:
         yield Finding(
             "warning", "connections", f"the broker takes {most:,} connections and has {present:,}: this host needs "
-            f"about {needed:,} more", "raise maxclients",
+            f"about {needed:,} more", server.sets(f"maxclients {2 * (present + needed)}"),
         )  # fmt: skip
     idle = server.number("timeout")
     if 0 < idle < LEAST_IDLE_S:
         yield Finding(
             "warning", "idle connections", f"the broker closes connections that are idle for {idle} s: producers "
-            "connect again for each call", "set timeout 0",
+            "connect again for each call", server.sets("timeout 0"),
         )  # fmt: skip
     if server.number("tcp-keepalive") == 0:
         yield Finding(
             "warning", "keepalive", "the broker has tcp-keepalive 0: connections of dead hosts stay for ever",
-            "set tcp-keepalive 300",
+            server.sets("tcp-keepalive 300"),
         )  # fmt: skip
     match = re.search(r"normal (\d+)", server.settings.get("client-output-buffer-limit", ""))
     if match and 0 < int(match[1]) < LEAST_OUTPUT:
         yield Finding(
             "warning", "output buffers", f"the broker cuts connections with {int(match[1]):,} bytes of replies: large "
-            "tasks never arrive", "set client-output-buffer-limit normal 0 0 0",
+            "tasks never arrive", server.sets("client-output-buffer-limit 'normal 0 0 0'"),
         )  # fmt: skip
 
 

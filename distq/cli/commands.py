@@ -1,7 +1,7 @@
 """All commands. Each module holds a group of them; here they meet, and errors become exit codes.
 
-Exit codes: 0 done · 1 failed, or unknown id · 2 usage or import · 3 broker unreachable · 4 given port taken · 6 result
-not there yet · 130/143 second INT/TERM.
+Exit codes: 0 done · 1 failed, or unknown id · 2 usage or import · 3 broker unreachable · 4 given port taken ·
+5 `doctor` has found problems · 6 result not there yet · 130/143 second INT/TERM.
 """
 
 from __future__ import annotations

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-import resource
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import typer
 
-from distq import __version__
 from distq.app import Distq
-from distq.broker import cluster
+from distq.broker import cluster, keys
 from distq.broker.address import mask, resolve_url
 from distq.broker.checkup import Declared, check_queue
 from distq.broker.connect import Wire
-from distq.broker.health import Finding, examine, fitness
+from distq.broker.health import Finding, examine, fitness, servers
 from distq.broker.inspect import applications
 from distq.cli import output, target
 from distq.cli.groups import grouped
+from distq.cli.machine import examine_machine
 from distq.cli.settings import Size
 from distq.config import WorkerConfig
 from distq.errors import BrokerError, BrokerUnavailable, ConfigurationError, LoadError
-from distq.message import family, untyped
+from distq.message import family, partitions, untyped
 
 EXAMPLES = output.examples(
     "distq doctor",
@@ -34,10 +30,12 @@ EXAMPLES = output.examples(
     "distq doctor myapp:app -p 32 -t 16 --broker redis://queue.internal:6379/0",
     "distq doctor --json | jq '.[] | select(.level == \"problem\")'",
 )
-FILES_OF_HOST, FILES_OF_PROCESS = 100, 6
-"""File descriptors of a supervisor: its own, and what it holds of each process."""
-FILES_OF_SEAT = 4
-"""Of what runs in a thread, or as a coroutine."""
+PROBLEMS = 5
+"""The exit code if there are some."""
+
+ENOUGH = (("connection", "problem"), ("server", "problem"))
+"""With these there is nothing more to look at."""
+HERE = f"{Path(sys.executable).name} -c 'import MODULE' in the folder of the application says more"
 
 Section = tuple[str, list[Finding]]
 
@@ -58,7 +56,7 @@ def doctor(
     Looks at this machine, the application, the broker, and each queue; changes nothing. -p, -t and --coroutines: as for
     `distq run`.
 
-    The exit code is 0 if there is no problem, 1 if there is one. Warnings and notes are none.
+    The exit code is 0 if there is no problem, 5 if there is one. Warnings and notes are none.
     """
     config = WorkerConfig(app=app or "none", **size.settings())
     sections = list(_sections(app, broker, name, config))
@@ -67,11 +65,11 @@ def doctor(
     else:
         _show(sections)
     if any(finding.level == "problem" for _, found in sections for finding in found):
-        raise typer.Exit(1)
+        raise typer.Exit(PROBLEMS)
 
 
 def _sections(target_app: str | None, url: str | None, name: str | None, config: WorkerConfig) -> Iterator[Section]:
-    yield "this machine", list(_machine(config))
+    yield "this machine", list(examine_machine(config))
     application: Distq | None = None
     if target_app:
         found, application = _load(target_app)
@@ -79,13 +77,14 @@ def _sections(target_app: str | None, url: str | None, name: str | None, config:
     try:
         address = resolve_url(url) if url or application is None else application.url
     except ConfigurationError as error:
-        yield "broker", [Finding("problem", "address", str(error))]
+        yield "broker", [Finding("problem", "address", str(error), "--broker redis://HOST:6379/0")]
         return
     if application is None and target_app and not url:
         return  # it could have named another broker
-    queues = sum(application.partitions.get(queue, 1) for queue in application.queues) if application else 1
-    found, is_there = _broker(address, config, queues)
-    yield f"broker {mask(address)}", found
+    is_there = True
+    for about, found in _broker(address, config, application):
+        yield about, found
+        is_there = is_there and all((one.check, one.level) not in ENOUGH for one in found)
     if is_there:
         yield from _queues(application, address, name)
 
@@ -93,34 +92,13 @@ def _sections(target_app: str | None, url: str | None, name: str | None, config:
 # -- one thing after the other --------------------------------------------------------------------------------------
 
 
-def _machine(config: WorkerConfig) -> Iterator[Finding]:
-    yield Finding("ok", "python", f"{platform.python_version()} on {platform.system()}, {os.cpu_count()} cores")
-    parts = [f"distq {__version__}"]
-    for package in ("redis", "hiredis", "msgpack"):
-        with contextlib.suppress(PackageNotFoundError):
-            parts.append(f"{package} {version(package)}")
-    yield Finding("ok", "packages", ", ".join(parts))
-    slots, seats = config.slots, max(config.threads, config.coroutines)
-    needed = FILES_OF_HOST + max(FILES_OF_PROCESS * slots, FILES_OF_SEAT * seats)
-    options = f"-p {config.processes} -t {config.threads}"
-    options += f" --coroutines {config.coroutines}" if config.coroutines else ""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= soft < needed:
-        yield Finding(
-            "warning", "files", f"a process may open {soft:,} files: {options} takes "
-            f"about {needed:,}", f"ulimit -n {min(hard, 4096) if hard > needed else needed}",
-        )  # fmt: skip
-    else:
-        yield Finding("ok", "files", f"{'any number of' if soft < 0 else format(soft, ',')} files per process")
-
-
 def _load(app: str) -> tuple[list[Finding], Distq | None]:
     try:
         found = target.load_quietly(app)
     except LoadError as error:
-        return [Finding("problem", "import", str(error))], None
+        return [Finding("problem", "import", str(error), HERE)], None
     except Exception as error:
-        return [Finding("problem", "import", f"{app}: {type(error).__name__}: {error}")], None
+        return [Finding("problem", "import", f"{app}: {type(error).__name__}: {error}", HERE)], None
     queues = ", ".join(found.queues)
     if not found.tasks:
         return [
@@ -131,24 +109,33 @@ def _load(app: str) -> tuple[list[Finding], Distq | None]:
     return [Finding("ok", "tasks", f"{found.name}: {output.number(len(found.tasks), 'task')}; queues {queues}")], found
 
 
-def _broker(url: str, config: WorkerConfig, queues: int) -> tuple[list[Finding], bool]:
+def _broker(url: str, config: WorkerConfig, application: Distq | None) -> Iterator[Section]:
+    """The server; of a cluster each that has queues of the application."""
+    names = (
+        [part for queue in application.queues for part in partitions(queue, application.partitions.get(queue, 1))]
+        if application
+        else ["default"]
+    )
+    prefixes = [keys.prefix(application.name if application else "app", queue) for queue in names]
+    about, in_cluster = f"broker {mask(url)}", cluster.is_cluster(url)
     try:
-        wire = Wire(url, timeout=target.TIMEOUT_S, name="distq-cli")
-        found = examine(wire, [], url, config.connections(queues, is_cluster=cluster.is_cluster(url)))
-        wire.close()
+        for wire, some in servers(url, prefixes, target.TIMEOUT_S, "distq-cli"):
+            found = examine(wire, [], url, config.connections(len(some), is_cluster=in_cluster))
+            yield (f"{about}, node {wire.peer}" if in_cluster else about), found
+            wire.close()
     except BrokerUnavailable as error:
         hint = "start one, or name another with --broker or $DISTQ_BROKER"
-        return [Finding("problem", "connection", str(error), hint)], False
+        yield about, [Finding("problem", "connection", str(error), hint)]
     except BrokerError as error:
-        return [Finding("problem", "server", str(error))], False
-    return found, True
+        yield about, [Finding("problem", "server", str(error), "use Redis 6.2 or later, or Valkey")]
 
 
 def _queues(application: Distq | None, url: str, name: str | None) -> Iterator[Section]:
     try:
         known = applications(url, target.TIMEOUT_S)
     except BrokerError as error:
-        yield "queues", [Finding("problem", "names", str(error))]
+        text, _, hint = str(error).rpartition("; ")
+        yield "queues", [Finding("problem", "names", text, hint)]
         return
     names = [application.name] if application else [name] if name else list(known)
     for each in names:
@@ -173,7 +160,7 @@ def _queue(app: Distq, queue: str, declared: Declared | None) -> list[Finding]:
         wire.close()
         return unfit or check_queue(app.broker, queue, declared)
     except BrokerError as error:
-        return [Finding("problem", "keys", str(error))]
+        return [Finding("problem", "keys", str(error), "the release that wrote them; or another database or --name")]
 
 
 def _declared(app: Distq, queue: str) -> Declared:

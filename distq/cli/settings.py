@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from distq.cli import complete, values
+from distq.cli.quota import processors as usable
 from distq.errors import ConfigurationError
 from distq.logs import configure
 
@@ -62,7 +63,7 @@ class Size:
         "-c",
         metavar="N",
         envvar="DISTQ_PROCESSES",
-        help="Worker processes. [default: one per core]",
+        help="Worker processes. [default: one per core that it may use]",
     )
     threads: str = typer.Option(
         "1",
@@ -84,7 +85,7 @@ class Size:
     def settings(self) -> dict[str, Any]:
         """For WorkerConfig."""
         said = {
-            "processes": _cores() if self.processes is None else processes(self.processes),
+            "processes": math.ceil(usable()) if self.processes is None else processes(self.processes),
             "threads": values.whole(self.threads, "--threads", 1, MOST_THREADS),
         }
         if self.coroutines is not None:
@@ -228,8 +229,3 @@ def _names(text: str | None, option: str) -> tuple[str, ...]:
     if not all(names):
         raise ConfigurationError(f"{option} {text!r}: give names with commas between, or leave it out for all")
     return names
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,6 +19,7 @@ MINE = Declared(["default"], ["job", "mail"], {})
 def look(room: Room, declared: Declared | None = MINE) -> dict[str, Finding]:
     """What is not as it should be, by its check."""
     found = check_queue(Broker(room.app, room.url, 5.0), room.queue, declared)
+    assert all(finding.hint for finding in found if finding.level in ("warning", "problem")), "what mends it is told"
     return {finding.check: finding for finding in found if finding.level != "ok"}
 
 
@@ -28,7 +29,7 @@ def test_a_queue_that_works_has_nothing_to_complain_of(room: Room) -> None:
     room.enqueue(delay=3_600_000)
     room.tick()
     found = check_queue(Broker(room.app, room.url, 5.0), room.queue, MINE)
-    assert {finding.check: finding.level for finding in found} == {"workers": "ok", "keeper": "ok", "ledger": "ok"}
+    assert {one.check: one.level for one in found} == dict.fromkeys(["workers", "keeper", "ledger", "leaks"], "ok")
 
 
 def test_tasks_and_no_worker(room: Room) -> None:
@@ -156,3 +157,49 @@ def test_schedules_that_nobody_fires_or_declares(room: Room) -> None:
     found = look(room)["schedules"]
     assert (found.level, found.text) == ("problem", "1 of 2 schedules should have ticked more than a minute ago")
     assert found.hint.startswith("distq run")
+
+
+def test_keys_that_nobody_ends(room: Room) -> None:
+    room.register()
+    room.redis.set(room.key("ANSWER", "old"), "mine")
+    room.redis.rpush(room.key("ATTEMPTS", "old"), "mine")
+    room.redis.set(f"{room.prefix}notes", "mine")
+    room.redis.expire(room.key("ANSWER", "old"), 100)
+    found = check_queue(Broker(room.app, room.url, 5.0), room.queue, MINE)
+    said = {finding.text.split(" (")[0]: finding.hint for finding in found if finding.check == "leaks"}
+    assert said == {
+        "1 key has a wrong type": f"redis-cli UNLINK {room.key('ANSWER', 'old')}, if nobody needs it",
+        "1 key has no TTL, and should": "distq audit --repair",
+        "1 key is none of distq's": f"redis-cli UNLINK {room.prefix}notes, if nobody needs it",
+    }
+    assert all(finding.level == "warning" for finding in found if finding.check == "leaks")
+    room.redis.delete(room.key("ANSWER", "old"), room.key("ATTEMPTS", "old"), f"{room.prefix}notes")
+    assert "leaks" not in look(room)
+
+
+def test_a_rate_that_is_too_low_for_what_waits(room: Room) -> None:
+    room.register(["mail"], limits={"mail": "3600000000 1"})
+    for _ in range(24):
+        room.enqueue("mail")
+    assert "rates" not in look(room)
+    room.enqueue("mail")
+    found = look(room)["rates"]
+    assert (found.level, found.text) == ("warning", "25 of type mail wait for 1/h: the last one starts in 1 d 1 h")
+    assert "distq limits set mail --rate" in found.hint
+
+
+def test_limits_of_a_key_that_are_above_those_of_all(room: Room) -> None:
+    room.register(["mail"], limits={"mail": "1000000 1"}, flows={"mail": {"r": "100000 1", "m": 2, "mk": 5}})
+    texts = [one.text for one in check_queue(Broker(room.app, room.url, 5.0), room.queue, MINE) if one.check == "rates"]
+    assert texts == [
+        "type mail: 10/s per key can never be met, as all keys together get 1/s",
+        "type mail: 5 at once per key can never be met, as all keys together get 2",
+    ]
+
+
+def test_calls_that_are_refused(room: Room) -> None:
+    assert "room" not in look(room)
+    for id in ("a", "b"):
+        room.send(id, bounds=[["", 1, "reject"]])
+    found = look(room)["room"]
+    assert (found.level, found.text.split(": ")[1]) == ("warning", "the queue")

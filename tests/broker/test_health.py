@@ -14,6 +14,7 @@ from distq.broker.connect import Wire
 from distq.broker.health import Finding, examine
 from distq.embedded import EmbeddedBroker
 from distq.errors import BrokerError
+from tests.support.eventually import eventually
 from tests.support.proxy import Delay, Proxy
 
 PREFIX = keys.prefix("app", "default")
@@ -58,7 +59,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def look(url: str, connections: int = 10, said: str = "") -> list[Finding]:
     wire = Wire(url, timeout=5.0)
     try:
-        return examine(wire, [PREFIX], said or url, connections)
+        found = examine(wire, [PREFIX], said or url, connections)
+        assert all(one.hint for one in found if one.level in ("warning", "problem")), "what mends it is told"
+        return found
     finally:
         wire.close()
 
@@ -91,7 +94,7 @@ def test_a_bad_setting_is_found(
     [finding] = [finding for finding in look(server.url) if finding.level != "ok"]
     assert (finding.check, finding.level) == (check, level)
     assert text in finding.text
-    assert finding.hint.startswith("set ")
+    assert finding.hint.startswith(("valkey-cli CONFIG SET ", "redis-cli CONFIG SET "))
 
 
 @pytest.mark.parametrize(("part", "level"), [(0.9, "warning"), (0.99, "problem"), (0.5, "ok")])
@@ -99,6 +102,33 @@ def test_memory_close_to_its_limit(server: EmbeddedBroker, client: Any, part: fl
     client.config_set("maxmemory", int(client.info("memory")["used_memory"] / part))
     [finding] = [finding for finding in look(server.url) if finding.check == "memory"]
     assert finding.level == level
+
+
+def test_no_limit_and_a_machine_that_is_full(
+    server: EmbeddedBroker, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.config_set("maxmemory", "0")
+    monkeypatch.setattr(health, "TIGHT", 1e-9)
+    [finding] = [finding for finding in look(server.url) if finding.check == "memory"]
+    assert (finding.level, "that its machine has" in finding.text) == ("warning", True)
+
+
+def test_a_disk_that_cannot_be_written_to(server: EmbeddedBroker, client: Any) -> None:
+    folder = Path(client.config_get("dir")["dir"]) / client.config_get("dbfilename")["dbfilename"]
+    folder.unlink(missing_ok=True)
+    folder.mkdir()
+
+    def save(status: str) -> None:
+        client.bgsave()
+        eventually(lambda: client.info("persistence")["rdb_bgsave_in_progress"] == 0, "it has tried to save")
+        assert client.info("persistence")["rdb_last_bgsave_status"] == status
+
+    save("err")
+    [finding] = [finding for finding in look(server.url) if finding.level != "ok"]
+    assert (finding.level, finding.check) == ("problem", "persistence")
+    assert finding.hint.startswith(f"df -h {folder.parent}")
+    folder.rmdir()
+    save("ok")
 
 
 def test_too_few_connections(server: EmbeddedBroker) -> None:

@@ -104,10 +104,11 @@ def test_the_doctor_and_the_other_commands(start_anywhere: Start, cluster: Clust
     told = distq("doctor", "tests.support.apps.partitions:app", "--json")
     problems = [item for item in json.loads(told.stdout) if item["level"] == "problem"]
     assert (told.returncode, problems) == (0, []), told.stdout
+    assert len({item["about"] for item in json.loads(told.stdout) if "node" in item["about"]}) == 3
     assert host.terminate() == 0
     told = distq("doctor", "--json")
     problems = [item for item in json.loads(told.stdout) if item["level"] == "problem"]
-    assert told.returncode == 1
+    assert told.returncode == 5
     assert {(item["about"], item["check"]) for item in problems} == {(f"queue app/{name}", "workers") for name in NAMES}
     (bulk,) = [row for row in json.loads(distq("queues", "--json").stdout) if row["queue"] == "bulk"]
     assert bulk["scheduled"] == 16
