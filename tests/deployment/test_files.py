@@ -49,7 +49,14 @@ def test_files_services_and_secrets_in_the_commands_of_the_page_exist() -> None:
     asked = "".join(path.read_text() for path in (ROOT / "examples" / "kubernetes").glob("*.yaml"))
     for key in re.findall(r"--from-\w+=([\w-]+)", said):
         assert f"key: {key}" in asked
-    assert set(re.findall(r"--scale (\w+)=", PAGE.read_text())) <= set(services("docker-compose.prod.yml"))
+    page = PAGE.read_text()
+    used = re.findall(r"--scale (\w+)=", page) + re.findall(r"up -d worker (\w+)", page)
+    assert set(used) == {"worker", "api"} <= set(services("docker-compose.prod.yml"))
+    for deployment, container in re.findall(r"set image deployment/([\w-]+) (\w+)=", page):
+        assert f"name: {deployment}" in asked
+        assert f"- name: {container}" in asked
+    for unit in re.findall(r"systemctl (?:reload|restart|enable --now) ([\w-]+)", page):
+        assert (ROOT / "examples" / "systemd" / f"{unit}.service").is_file()
 
 
 def test_the_first_steps_of_the_page_make_an_environment_with_which_all_is_set(tmp_path: Path) -> None:

@@ -129,13 +129,10 @@ def await_data(prometheus: Prometheus, exprs: Sequence[str]) -> None:
         raise AssertionError("no data:\n" + "\n".join(missing)) from None
 
 
-def test_every_query_of_the_dashboard_gets_data(prometheus: Prometheus) -> None:
+def test_every_query_and_every_variable_of_the_dashboard_gets_data(prometheus: Prometheus) -> None:
     queries = [plain(target["expr"]) for panel in panels() for target in panel["targets"]]
     assert len(queries) > 30
     await_data(prometheus, queries)
-
-
-def test_the_variables_of_the_dashboard_have_values(prometheus: Prometheus) -> None:
     for variable in json.loads(DASHBOARD.read_text())["templating"]["list"]:
         if variable["type"] == "query":
             found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"])
