@@ -22,6 +22,7 @@ from benchmarks import (
     growth,
     latency,
     limits,
+    lines,
     machine,
     partitions,
     producing,
@@ -60,6 +61,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "recycling": ("Replacing a worker process", footprint.recycling),
     "rolling": ("A rolling restart", succession.rolling),
     "soak": ("Handlers that leak", succession.soak),
+    "logs": ("A line in the log for each attempt", lines.logs),
     "idle": ("An idle worker host", footprint.idle),
 }
 """Name → what it is about, and what measures it in so many rounds."""

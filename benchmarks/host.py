@@ -59,7 +59,8 @@ def room() -> Iterator[Room]:
 def worker_host(
     room: Room, processes: int, threads: int = 1, target: str = "benchmarks.tasks:app", **settings: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """`distq run` on a benchmark's application; ready when this is entered, stopped when it is left."""
+    """`distq run` on a benchmark's application; ready when this is entered, stopped when it is left. It logs what is
+    wrong; `python -m benchmarks logs` says what a line for each attempt costs."""
     command = [sys.executable, "-m", "distq", "run", target, "-p", str(processes)]
     command += ["--threads", str(threads)] if threads > 1 else []
     command += ["--broker", room.url]
@@ -67,7 +68,11 @@ def worker_host(
         log = Path(folder, "log")
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                env={"DISTQ_LOG_LEVEL": "WARNING", **os.environ, **settings},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
             )
         assert process.stdout is not None
         try:

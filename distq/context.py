@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from distq import memory
 from distq.codec import Call
 from distq.errors import ConfigurationError, DistqError
-from distq.message import CREATED, PRIORITIES, Message, parse
+from distq.message import CREATED, PRIORITIES, Message, attempt_of, parse
 
 if TYPE_CHECKING:
     from distq.task import Task
@@ -25,8 +25,13 @@ EVERY = 100
 MOST_SAID = 1 << 63
 """Numbers of a progress are below it, so that everybody can read them."""
 
-TASK, TYPE = "distq_task", "distq_type"
-"""Attributes of each log record that a handler makes: the task's id and its type."""
+TASK, TYPE, TRACE = "distq_task", "distq_type", "distq_correlation"
+"""Attributes of each log record that a handler makes: the task's id, its type, and its correlation id."""
+
+CORRELATION, PARENT = "correlation_id", "parent_id"
+"""Headers of what is enqueued in a handler."""
+MOST_CORRELATION = 200
+"""Bytes."""
 
 Meter = Callable[[str, float], None]
 """(status, seconds): counts one ended attempt of a type."""
@@ -80,7 +85,7 @@ class Context:
     @property
     def id(self) -> str:
         """The task's id."""
-        return self._entry.partition(b" ")[0].decode()
+        return self._entry.partition(b" ")[0].decode("utf-8", "replace")
 
     @property
     def ids(self) -> list[str]:
@@ -116,7 +121,7 @@ class Context:
     @property
     def attempt(self) -> int:
         """1 at the first attempt; each retry adds one, a snooze or a lost worker none."""
-        return self.message.attempt + 1
+        return attempt_of(self._raw) + 1
 
     @property
     def delivery(self) -> int:
@@ -138,6 +143,34 @@ class Context:
         """Until when the task may start (`expires=`), by the broker's clock (UTC); None for ever."""
         expires = self.message.expires_ms
         return datetime.fromtimestamp(expires / 1000, UTC) if expires else None
+
+    @property
+    def correlation_id(self) -> str:
+        """The same for all tasks that come from one another: the id of the first one, or what its caller has given in
+        `headers`."""
+        return correlation_of(self.headers) or self.id
+
+    @property
+    def parent_id(self) -> str | None:
+        """The task that has enqueued this one; None: it was no task."""
+        return parent_of(self.headers)
+
+    def passed_on(self) -> dict[str, Any]:
+        """Headers of what is enqueued here."""
+        return {CORRELATION: self.correlation_id, PARENT: self.id}
+
+    def noted(self) -> tuple[str, int, float, str]:
+        """Id, attempt, `created_ms` and correlation id, at once: a line in the log about each task needs them."""
+        id, raw, headers = self._entry.decode("utf-8", "replace"), self._raw, self._call[2]
+        if " " in id:
+            id = self.id
+        return id, attempt_of(raw) + 1, CREATED.unpack_from(raw)[0], (headers and correlation_of(headers)) or id
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker that runs it, as the broker knows it."""
+        desk = memory.DESK.get()
+        return "" if desk is None else desk.worker
 
     @property
     def is_last_attempt(self) -> bool:
@@ -234,6 +267,21 @@ class BatchContext(Context):
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Of a batch nothing is shown."""
         raise DistqError("current().progress() is for one task, and this is a batch of several")
+
+
+def correlation_of(headers: Mapping[str, Any]) -> str | None:
+    """What these say of where a task comes from, if it can be that: they may come from anybody."""
+    return _id_in(headers, CORRELATION)
+
+
+def parent_of(headers: Mapping[str, Any]) -> str | None:
+    """Likewise of who has enqueued it."""
+    return _id_in(headers, PARENT)
+
+
+def _id_in(headers: Mapping[str, Any], name: str) -> str | None:
+    said = headers.get(name)
+    return said if isinstance(said, str) and 0 < len(said.encode("utf-8", "replace")) <= MOST_CORRELATION else None
 
 
 def _shown(name: str, value: Any) -> float:

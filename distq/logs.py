@@ -1,4 +1,7 @@
-"""Logging of the doors: one handler on the logger `distq`. The root logger belongs to the user."""
+"""Logging of the doors: one handler on the logger `distq`. The root logger belongs to the user.
+
+In a worker, what is said of ended attempts is noted on the status board, and written before the broker is told.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,19 @@ import select
 import stat
 import sys
 import time
-from typing import Literal, cast
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii as quoted
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from distq.context import TASK, TYPE
+from distq.context import TASK, TRACE, TYPE, Context
 from distq.errors import ConfigurationError, did_you_mean
+from distq.middleware.logging import ENDED
+from distq.middleware.logging import logger as of_attempts
+
+if TYPE_CHECKING:
+    from distq.task import Task
+    from distq.worker.board import Slot
+    from distq.worker.lines import Lines
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
@@ -25,8 +37,7 @@ def configure(level: str, format: str) -> None:
     name = check_level(level)
     if format not in FORMATS:
         raise ConfigurationError(f"--log-format {format}: give text or json{did_you_mean(format, FORMATS)}")
-    handler = _to_standard_error()
-    handler.setFormatter(formatter(cast("Literal['text', 'json']", format)))
+    handler = _to_standard_error(formatter(cast("Literal['text', 'json']", format)))
     logger = logging.getLogger("distq")
     logger.handlers[:] = [handler]
     logger.setLevel(name)
@@ -39,11 +50,28 @@ def formatter(format: Literal["text", "json"] = "text") -> logging.Formatter:
     return _json_formatter() if format == "json" else _Text()
 
 
-def _to_standard_error() -> logging.Handler:
+def note_lines(slot: Slot) -> None:
+    """From now on this process, a worker, notes lines about attempts here."""
+    for handler in logging.getLogger("distq").handlers:
+        if isinstance(handler, _Unhurried):
+            handler.note_in(slot.lines)
+
+
+def write_lines(slot: Slot) -> None:
+    """Writes what is noted here. Its worker calls this, or its supervisor."""
+    lines = slot.lines.take()
+    for handler in logging.getLogger("distq").handlers if lines else ():
+        if isinstance(handler, _Unhurried):
+            handler.write(lines)
+
+
+def _to_standard_error(form: logging.Formatter) -> logging.Handler:
     try:
-        return _Unhurried(sys.stderr.fileno(), sys.stderr.encoding)
+        return _Unhurried(sys.stderr.fileno(), sys.stderr.encoding, form)
     except (OSError, ValueError, AttributeError):  # something that a program has put in its place
-        return logging.StreamHandler(sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(form)
+        return handler
 
 
 class _Unhurried(logging.Handler):
@@ -52,47 +80,110 @@ class _Unhurried(logging.Handler):
     What finds no room within a moment is dropped and counted; the next line that finds some is preceded by the number.
     """
 
-    def __init__(self, number: int, encoding: str) -> None:
+    def __init__(self, number: int, encoding: str, form: logging.Formatter) -> None:
         super().__init__()
+        self.setFormatter(form)
         self._number, self._encoding = _own(number), encoding
+        self._is_file = stat.S_ISREG(os.fstat(number).st_mode)
+        """Then there is always room, and what is written at once stays together."""
+        self._lines: Lines | None = None
+        """Where those about attempts are noted."""
+        self._note: Callable[[bytes], bytes] = bytes
+        self._form = form
+        self._completed: Callable[[Context, float], str] = cast("Any", form).completed
+        """What one of ours can do without records."""
+        self.is_quick = False
+        """See `Scribe`."""
         self._dropped = 0
         self._is_torn = False
         """Whether the last line was dropped in the middle."""
 
+    def note_in(self, lines: Lines) -> None:
+        """This process is the worker whose lines these are."""
+        self._lines, self._note = lines, lines.note
+        is_ours = self.formatter is self._form and not self.filters and self.level == logging.NOTSET
+        self.is_quick = is_ours and logging.getLogRecordFactory() is logging.LogRecord
+
+    def setFormatter(self, form: logging.Formatter | None) -> None:
+        """Somebody wants to see records; likewise below."""
+        self.is_quick = False
+        super().setFormatter(form)
+
+    def addFilter(self, filter: Any) -> None:
+        self.is_quick = False
+        super().addFilter(filter)
+
+    def setLevel(self, level: int | str) -> None:
+        self.is_quick = False
+        super().setLevel(level)
+
+    def completed(self, context: Context, seconds: float) -> None:
+        """See `Scribe`."""
+        rest = self._note(self._completed(context, seconds).encode(self._encoding, "backslashreplace"))
+        if rest:
+            self.write(rest)
+
     def emit(self, record: logging.LogRecord) -> None:
-        """One line, or several with a traceback."""
+        """One line, or several with a traceback. Those about attempts stay in front of others."""
         try:
-            lines = [self.format(record)]
-            if self._dropped:
-                lines.insert(0, self.format(self._confession()))
-            text = ("\n" if self._is_torn else "") + "\n".join(lines) + "\n"
-            self._write(text.encode(self._encoding, "backslashreplace"))
+            line = self.format(record) + "\n"
+            if self._lines is None:
+                self.write(self._encoded(line))
+            elif record.name == of_attempts.name:
+                rest = self._note(self._encoded(line))
+                if rest:
+                    self.write(rest)
+            else:
+                self.write(self._lines.take() + self._encoded(line))
         except Exception:
             self.handleError(record)
 
+    def write(self, data: bytes) -> None:
+        """Whole lines."""
+        self.acquire()
+        try:
+            front = b"\n" if self._is_torn else b""
+            if self._dropped:
+                front += self._encoded(f"{self.format(self._confession())}\n")
+            self._write(front, data)
+        finally:
+            self.release()
+
+    def _encoded(self, line: str) -> bytes:
+        return line.encode(self._encoding, "backslashreplace")
+
     def _confession(self) -> logging.LogRecord:
-        text = "nobody read this log: %d messages were dropped"
+        text = "nobody read this log: %d lines were dropped"
         return logging.LogRecord("distq", logging.WARNING, "", 0, text, (self._dropped,), None)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, front: bytes, lines: bytes) -> None:
         until = time.monotonic() + (0.0 if self._dropped else PATIENCE_S)
-        written = 0
-        while written < len(data) and self._has_room(max(0.0, until - time.monotonic())):
+        data, at = front + lines, 0
+        while at < len(data) and self._has_room(max(0.0, until - time.monotonic())):
             try:
-                written += os.write(self._number, data[written : written + select.PIPE_BUF])
+                at += os.write(self._number, data[at:] if self._is_file else data[at : _end(data, at)])
             except BlockingIOError:  # another process was quicker
                 if time.monotonic() >= until:
                     break
             except OSError:  # whoever read it is gone
                 break
-        if written:
-            self._is_torn = written < len(data)
-        self._dropped = 0 if written == len(data) else self._dropped + 1
+        if at:
+            self._is_torn = not data.endswith(b"\n", 0, at)
+        known = self._dropped if at < len(front) else 0
+        self._dropped = known + data.count(b"\n", max(at, len(front)))
 
     def _has_room(self, seconds: float) -> bool:
+        if self._is_file:
+            return True
         poll = select.poll()
         poll.register(self._number, select.POLLOUT)
         return bool(poll.poll(seconds * 1000))
+
+
+def _end(data: bytes, at: int) -> int:
+    """How far it can be written at once, so that no other process writes in between: as many whole lines as go."""
+    end = at + select.PIPE_BUF
+    return end if end >= len(data) else data.rfind(b"\n", at, end) + 1 or end
 
 
 def _own(number: int) -> int:
@@ -124,15 +215,44 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
 
 
+class _Clock:
+    """When something was said. What is the same for a millisecond is worked out once."""
+
+    def __init__(self, form: str, convert: Any) -> None:
+        self._form, self._convert = form, convert
+        self._known = (0, "")
+
+    def __call__(self, at_ms: int) -> str:
+        known = self._known
+        if known[0] != at_ms:
+            second, ms = divmod(at_ms, 1000)
+            known = self._known = at_ms, time.strftime(self._form, self._convert(second)) % ms
+        return known[1]
+
+
 class _Text(logging.Formatter):
     """One line for people; a traceback below it stays as it is."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s")
+        self._clock = _Clock("%Y-%m-%d %H:%M:%S,%%03d", time.localtime)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return self._clock(int(record.created * 1000))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        id = getattr(record, TASK, "")
-        return one_line(super().formatMessage(record) + (f" [{id}]" if id else ""))
+        said, text = record.__dict__, super().formatMessage(record)
+        if said.get("event") == ENDED and record.name == of_attempts.name:
+            text += f" [attempt {said['attempt']}, {said['duration_ms'] / 1000:.3f} s]"
+        elif TASK in said:
+            text += f" [{said[TASK]}]"
+        return one_line(text)
+
+    def completed(self, context: Context, seconds: float) -> str:
+        """The line that the record of a success would have become."""
+        id, attempt, _, _ = context.noted()
+        now, what = self._clock(int(time.time() * 1000)), f"{context.type} {one_line(id)} completed"
+        return f"{now} INFO    {os.getpid()} distq.task: {what} [attempt {attempt}, {seconds:.3f} s]\n"
 
 
 def _json_formatter() -> logging.Formatter:
@@ -140,13 +260,59 @@ def _json_formatter() -> logging.Formatter:
         from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 (extra `json`)
     except ImportError:
         raise ConfigurationError("--log-format json needs the extra: pip install 'distq[json]'") from None
-    return JsonFormatter(
+
+    class Json(JsonFormatter):
+        """One object a line, for machines."""
+
+        _clock = _Clock("%Y-%m-%dT%H:%M:%S.%%03dZ", time.gmtime)
+        _parts: dict[Task[Any, Any, Any], tuple[str, ...]] = {}  # noqa: RUF012 (there is one of it)
+
+        def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+            return self._clock(int(record.created * 1000))
+
+        def completed(self, context: Context, seconds: float) -> str:
+            """The line that the record of a success would have become."""
+            task, queue, worker = context.task, context.queue, context.worker
+            its_queue, its_worker, a, b, c, d, e, f, g, h = self._parts.get(task, NO_PARTS)
+            if its_queue != queue or its_worker != worker:
+                _, _, a, b, c, d, e, f, g, h = self._parts[task] = _parts(task.type, queue, worker)
+            its_id, attempt, created_ms, its_trace = context.noted()
+            id = quoted(its_id)[1:-1]
+            trace = id if its_trace is its_id else quoted(its_trace)[1:-1]
+            now_ms, ms = time.time() * 1000, seconds * 1000
+            waited_ms = now_ms - ms - created_ms
+            if waited_ms < 0:
+                waited_ms = 0.0
+            now = self._clock(int(now_ms))
+            return f"{a}{now}{b}{id}{c}{id}{d}{attempt}{e}{trace}{f}{ms:.3f}{g}{waited_ms:.3f}{h}"
+
+    return Json(
         "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
         rename_fields={
             "asctime": "time",
             "levelname": "level",
             "name": "logger",
             TASK: "task_id",
-            TYPE: "task_type",
+            TYPE: "type",
+            TRACE: "correlation_id",
         },
+    )
+
+
+NO_PARTS = ("",) * 10
+
+
+def _parts(type: str, queue: str, worker: str) -> tuple[str, ...]:
+    """What is the same in all lines about successes of a type, between what is not; the queue and the worker before."""
+    return (
+        queue,
+        worker,
+        '{"time": "',
+        f'", "level": "INFO", "logger": "distq.task", "process": {os.getpid()}, "message": "{type} ',
+        ' completed", "event": "attempt.ended", "task_id": "',
+        f'", "type": "{type}", "queue": "{queue}", "attempt": ',
+        f', "worker": {quoted(worker)}, "correlation_id": "',
+        '", "outcome": "completed", "duration_ms": ',
+        ', "wait_ms": ',
+        ', "error": null}\n',
     )

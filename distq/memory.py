@@ -53,6 +53,10 @@ class Desk(Protocol):
     """The last attempt that has used its memory, or has said how far it is."""
     memory: Memory | None
 
+    @property
+    def worker(self) -> str:
+        """Its name in the broker."""
+
     def holder(self, context: Context) -> str | None:
         """The name under which the worker holds this attempt; None: it does not any more."""
 

@@ -81,6 +81,7 @@ class Message(NamedTuple):
 
 CREATED = struct.Struct(">d")
 """`created_ms`, the first field."""
+_ATTEMPT = 20
 
 
 def sent_head(raw: bytes) -> bytes:
@@ -114,6 +115,11 @@ def type_of(raw: bytes) -> str:
     """The type of a message, whatever else it is."""
     size = raw[_HEAD.size - 1] if len(raw) >= _HEAD.size else 0
     return raw[_HEAD.size : _HEAD.size + size].decode("utf-8", "replace")
+
+
+def attempt_of(raw: bytes) -> int:
+    """How many attempts of a message have ended before, read alone."""
+    return raw[_ATTEMPT] << 8 | raw[_ATTEMPT + 1]
 
 
 def body_at(raw: bytes) -> int:

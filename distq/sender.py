@@ -19,6 +19,7 @@ from distq.broker import verbs
 from distq.broker.room import Word, words
 from distq.broker.scripts import script
 from distq.codec import SHALLOW, is_too_deep
+from distq.context import CURRENT
 from distq.errors import ConfigurationError, NotDurable, PayloadTooLarge
 from distq.middleware import EnqueueCall, Link, Outgoing, enqueue_chain
 from distq.options import Call, QueueDefaults, limits_told
@@ -81,16 +82,16 @@ class Sender(Generic[P, R]):
         if self._app.middleware != self._seen:
             self._see_middleware()
         if self._chain is None:
-            return self._send(args, kwargs, self._call.headers)
-        return cast("Handle[R]", self._chain(self._outgoing(args, kwargs)))
+            return self._send(args, kwargs, self._headers())
+        return cast("Handle[R]", self._chain(self._outgoing(args, kwargs, self._headers())))
 
     async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """See `Task.adelay`."""
         self._fit(args, kwargs)
         chain = enqueue_chain(self._app.middleware, self._asend_outgoing)
         if chain is None:
-            return await self._asend(args, kwargs, self._call.headers)
-        return cast("Handle[R]", await chain(self._outgoing(args, kwargs)))
+            return await self._asend(args, kwargs, self._headers())
+        return cast("Handle[R]", await chain(self._outgoing(args, kwargs, self._headers())))
 
     def delay_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
         """See `Task.delay_many`."""
@@ -130,7 +131,7 @@ class Sender(Generic[P, R]):
         own = self._call.headers
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         if chain is not None:
-            sent = chain(self._outgoing(args, kwargs))
+            sent = chain(self._outgoing(args, kwargs, own))
             args, kwargs, own = sent.args, sent.kwargs, sent.headers
         return self._call, self._pack(args, kwargs, {**own, **headers})
 
@@ -142,7 +143,8 @@ class Sender(Generic[P, R]):
         """Their messages, as many at a time as travel together. Raises TypeError and so on when it comes to a call that
         cannot be one."""
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
-        is_plain = chain is None and not self._call.headers and self._call.flow is None
+        headers = self._headers()
+        is_plain = chain is None and not headers and self._call.flow is None
         codec, head = self._app.codec, self._head
         pack, fitting = self._packers.pack, self._fitting
         messages: list[bytes] = []
@@ -158,7 +160,7 @@ class Sender(Generic[P, R]):
                 if len(data) > SHALLOW:
                     self._look_at_large(len(data), data[len(head) :], item)
             else:
-                data = self._packed_one(*_split(item, position), chain)
+                data = self._packed_one(*_split(item, position), headers, chain)
             messages.append(data)
             size += len(data)
             if len(messages) == BULK or size >= BULK_BYTES:
@@ -167,11 +169,13 @@ class Sender(Generic[P, R]):
         if messages:
             yield messages
 
-    def _packed_one(self, args: tuple[Any, ...], kwargs: dict[str, Any], chain: EnqueueCall | None) -> bytes:
+    def _packed_one(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], headers: Mapping[str, Any], chain: EnqueueCall | None
+    ) -> bytes:
         self._fit(args, kwargs)
         if chain is None:
-            return self._pack(args, kwargs, self._call.headers)
-        sent = chain(self._outgoing(args, kwargs))
+            return self._pack(args, kwargs, headers)
+        sent = chain(self._outgoing(args, kwargs, headers))
         return self._pack(sent.args, sent.kwargs, sent.headers)
 
     # -- one call ----------------------------------------------------------------------------------------------------
@@ -285,8 +289,13 @@ class Sender(Generic[P, R]):
         self._seen = list(self._app.middleware)
         self._chain = enqueue_chain(self._seen, self._send_outgoing)
 
-    def _outgoing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
-        return Outgoing(self.type, self._call.queue, args, dict(kwargs), dict(self._call.headers))
+    def _headers(self) -> Mapping[str, Any]:
+        """Those of a call. One that is made in a task says where it comes from."""
+        context = CURRENT.get()
+        return self._call.headers if context is None else {**context.passed_on(), **self._call.headers}
+
+    def _outgoing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], headers: Mapping[str, Any]) -> Outgoing:
+        return Outgoing(self.type, self._call.queue, args, dict(kwargs), dict(headers))
 
     def _moved(self, outgoing: Outgoing) -> Sender[P, R]:
         """This sender, or one for the queue and type that a middleware changed the call to."""

@@ -43,17 +43,26 @@ class Outgoing:
 
 EnqueueCall = Callable[[Outgoing], Any]
 AttemptMiddleware = Callable[[Context, AttemptCall], Any]
+Started = Callable[[Context], None]
 Succeeded = Callable[[Context, float], None]
 Failed = Callable[[Context, BaseException, float], BaseException | None]
 
 
 class Middleware:
     """Base for middleware that needs more than one hook. `attempt` and `enqueue` are around something: each calls
-    `call_next`, or decides not to. `succeeded` and `failed` come after an attempt, and are cheaper."""
+    `call_next`, or decides not to. `started` comes before an attempt, `succeeded` and `failed` after it; they are
+    cheaper."""
 
     def attempt(self, context: Context, call_next: AttemptCall) -> Any:
         """Around one attempt: returns the result, or raises."""
         return call_next(context)
+
+    def started(self, context: Context) -> None:
+        """Before an attempt. If it raises, that is the attempt's error."""
+
+    def wants_starts(self) -> bool:
+        """Asked once, when a worker starts: False if `started` would do nothing there."""
+        return True
 
     def succeeded(self, context: Context, seconds: float) -> None:
         """After an attempt that has returned, and whose result can be stored."""
@@ -86,7 +95,7 @@ def check(link: object) -> None:
     if isinstance(link, type):
         raise ConfigurationError(f"{link.__name__} is a class: give an instance of it, {link.__name__}()")
     hooks = (
-        (link.attempt, link.enqueue, link.succeeded, link.failed)
+        (link.attempt, link.enqueue, link.started, link.succeeded, link.failed)
         if isinstance(link, Middleware)
         else (link, type(link).__call__)
     )
@@ -102,33 +111,41 @@ class Onion(NamedTuple):
 
     around: AttemptCall | None
     """What is around the handler, with the handler in it; None: nothing is."""
+    started: Sequence[Started]
+    """Hooks outside of all that is around, the outermost first."""
     succeeded: Sequence[Succeeded]
-    """Hooks outside of all that is around, the innermost first."""
+    """Likewise, the innermost first."""
     failed: Sequence[Failed]
 
 
 def onion(links: Iterable[Link], handler: AttemptCall) -> Onion:
     """The handler inside its middleware. Raises ConfigurationError for a link that cannot be one."""
-    call, succeeded, failed = handler, list[Succeeded](), list[Failed]()
+    call, started, succeeded, failed = handler, list[Started](), list[Succeeded](), list[Failed]()
     for link in reversed(list(links)):
         check(link)
         around = _around(link)
         if around is not None:
-            if succeeded or failed:
-                call = _followed_by(call, tuple(succeeded), tuple(failed))
-                succeeded, failed = [], []
+            if started or succeeded or failed:
+                call = _between(tuple(started), call, tuple(succeeded), tuple(failed))
+                started, succeeded, failed = [], [], []
             call = _around_attempt(around, call)
+        if isinstance(link, Middleware) and _is_told_of_starts(link):
+            started.insert(0, link.started)
         if isinstance(link, Middleware) and _is_told_of_successes(link):
             succeeded.append(link.succeeded)
         if isinstance(link, Middleware) and type(link).failed is not Middleware.failed:
             failed.append(link.failed)
-    return Onion(None if call is handler else call, tuple(succeeded), tuple(failed))
+    return Onion(None if call is handler else call, tuple(started), tuple(succeeded), tuple(failed))
 
 
 def _around(link: Link) -> AttemptMiddleware | None:
     if not isinstance(link, Middleware):
         return link
     return None if type(link).attempt is Middleware.attempt else link.attempt
+
+
+def _is_told_of_starts(link: Middleware) -> bool:
+    return type(link).started is not Middleware.started and link.wants_starts()
 
 
 def _is_told_of_successes(link: Middleware) -> bool:
@@ -156,12 +173,16 @@ def foreseen(links: Iterable[Link], context: Context, error: BaseException) -> B
     return error
 
 
-def _followed_by(call: AttemptCall, succeeded: Sequence[Succeeded], failed: Sequence[Failed]) -> AttemptCall:
+def _between(
+    started: Sequence[Started], call: AttemptCall, succeeded: Sequence[Succeeded], failed: Sequence[Failed]
+) -> AttemptCall:
     """Hooks with something around them."""
 
-    def followed(context: Context) -> Any:
+    def called(context: Context) -> Any:
         start = perf_counter()
         try:
+            for before in started:
+                before(context)
             result = call(context)
             for hook in succeeded:
                 hook(context, perf_counter() - start)
@@ -172,7 +193,7 @@ def _followed_by(call: AttemptCall, succeeded: Sequence[Succeeded], failed: Sequ
                 raise
             raise final from final.__cause__
 
-    return followed
+    return called
 
 
 def enqueue_chain(links: Iterable[Link], send: EnqueueCall) -> EnqueueCall | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distq.broker import verbs
+from distq.logs import write_lines
 from distq.supervisor import autopsy
 from distq.supervisor.endings import End, is_charged_apart, settled
 from distq.supervisor.processes import next_pause
@@ -177,6 +178,7 @@ class Children(Service):
         if slot is None:
             return
         place = self._site.board.slots[slot]
+        write_lines(place)
         has_left = place.words[board.STATE] == board.LEFT
         if not has_left:
             was_stopped = self.is_ending or is_charged_apart(place, self._ends.get(slot, []))
@@ -310,7 +312,7 @@ class Children(Service):
         dump = autopsy.dump_of(self._dumps[place.index])
         text, records = autopsy.records(place, status, rss_kb, self._memory, dump, how == "left")
         held = {part.queue: part for part in place.autopsy()}
-        settled(place, self._ends.get(place.index, []), held, site.names, self._dumps[place.index])
+        settled(place, self._ends.get(place.index, []), held, site, self._dumps[place.index])
         started = [entry for part in held.values() for entry in part.started]
         if how == "died":
             logger.error("worker %s %s", name, text)

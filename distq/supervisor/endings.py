@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgpack
 
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts, verdict
 from distq.durations import format_duration
+from distq.message import family
+from distq.middleware.logging import ended, logger
 from distq.outcome import TimeLimit, Verdict, record
 from distq.supervisor import autopsy
+from distq.supervisor.service import Site
 from distq.worker.board import Slot
 from distq.worker.meters import Meters
 from distq.worker.notes import last_lines
 from distq.worker.seen import Ran
-
-logger = logging.getLogger("distq.supervisor")
 
 
 class Note(NamedTuple):
@@ -31,6 +31,7 @@ class Note(NamedTuple):
     name: str
     attempt: int
     limit_s: float
+    correlation_id: str
 
 
 class End(NamedTuple):
@@ -49,36 +50,38 @@ def is_charged_apart(place: Slot, ends: list[End]) -> bool:
     return bool(ends) and of_batches.isdisjoint(ends)
 
 
-def settled(place: Slot, ends: list[End], held: dict[int, Held], names: list[str], dump: int) -> None:
+def settled(place: Slot, ends: list[End], held: dict[int, Held], site: Site, dump: int) -> None:
     """Changes what a process leaves: what it was ended for has had its attempt. If that was done before, it
     is as it is. `dump`: the file in which it has written where it was."""
     for one in place.ran():
         part = held.get(one.queue)
         if End(one.seat, one.since_ns, True) in ends:
             seconds = (time.monotonic_ns() - one.since_ns) / 1e9
-            logger.info("%s: cancelled, its process is ended [%.3f s]", _id(one), seconds)
+            fields = ended(_which(place, one, site), "cancelled", seconds, None, None)
+            logger.info("%s: cancelled, its process is ended", _id(one), extra=fields)
         if one.in_batch > 1 or part is None:
             continue
         if End(one.seat, one.since_ns) in ends and one.entry in part.started:
-            made = _verdict(place, one, names, dump)
+            made = _verdict(place, one, site, dump)
             started = [entry for entry in part.started if entry != one.entry]
             held[one.queue] = part._replace(
                 started=started, verdicts=Verdicts(part.verdicts.number + 1, part.verdicts.items + made)
             )
 
 
-def _verdict(place: Slot, one: Ran, names: list[str], dump: int) -> bytes:
+def _verdict(place: Slot, one: Ran, site: Site, dump: int) -> bytes:
     thread, raw = place.bounds.note(one.seat)
     note = Note(*msgpack.unpackb(raw))
     seconds, limit = (time.monotonic_ns() - one.since_ns) / 1e9, f"time limit of {format_duration(note.limit_s)}"
     retries = note.word == "retry"
     delay = f"retry in {note.delay_ms / 1000:.3g} s" if retries else "dead"
+    which = _which(place, one, site, note)
     logger.error(
-        "%s %s: %s, its process is ended: %s [attempt %d, %.3f s]",
-        note.name, _id(one), limit, delay, note.attempt, seconds,
+        "%s %s %s, its process is ended: %s", note.name, _id(one), limit, delay,
+        extra=ended(which, "retry" if retries else "dead", seconds, None, limit),
     )  # fmt: skip
-    if note.name in names:
-        Meters(place, names)(note.name)("retry" if retries else "failed", seconds)
+    if note.name in site.names:
+        Meters(place, site.names)(note.name)("retry" if retries else "failed", seconds)
     becomes = Verdict("retry" if retries else "bury", note.delay_ms, TimeLimit(limit))
     kept = record(
         becomes,
@@ -88,6 +91,18 @@ def _verdict(place: Slot, one: Ran, names: list[str], dump: int) -> bytes:
     stack = autopsy.stack_of(dump, thread)
     kept["traceback"] = f"{stack}\n{kept['traceback']}".strip()
     return verdict(one.entry, becomes.word.encode(), note.type.encode(), note.delay_ms, msgpack.packb(kept))
+
+
+def _which(place: Slot, one: Ran, site: Site, note: Note | None = None) -> dict[str, Any]:
+    """As far as it is known: see `distq.middleware.logging.which`."""
+    return {
+        "task_id": _id(one),
+        "type": note and note.name,
+        "queue": family(site.queues[one.queue]),
+        "attempt": note and note.attempt,
+        "worker": place.name,
+        "correlation_id": note and note.correlation_id,
+    }
 
 
 def _id(one: Ran) -> str:

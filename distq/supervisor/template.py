@@ -31,6 +31,7 @@ from distq.broker.scripts import script
 from distq.config import WorkerConfig
 from distq.errors import ConfigurationError, DistqError, did_you_mean
 from distq.loader import load
+from distq.logs import note_lines, write_lines
 from distq.message import names_of
 from distq.middleware import check
 from distq.supervisor.crews import (
@@ -50,8 +51,9 @@ from distq.worker.board import Board
 from distq.worker.line import Way
 from distq.worker.notes import keep_what_is_logged
 from distq.worker.pool import Pool
+from distq.worker.post import Post
 from distq.worker.stacks import show_on_demand
-from distq.worker.worker import Post, Solo, Worker
+from distq.worker.worker import Solo, Worker
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -238,9 +240,11 @@ class _Template:
                 max_tasks=shared.config.max_tasks if is_regular else 0,
                 ways=ways_in(queues, self._queues, crew.ways, other) if is_regular else [],
                 shares=crew.shares if is_regular else [],
+                write_lines=write_lines,
             )
             if not faulthandler.is_enabled():  # else the application wants it elsewhere
                 faulthandler.enable(shared.dumps[slot], all_threads=False)
+            note_lines(post.slot)
             keep_what_is_logged(post.slot)
             worker = self._worker(slot, post)
             show_on_demand(post.slot, worker, shared.dumps[slot])

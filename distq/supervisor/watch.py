@@ -15,6 +15,7 @@ import time
 from distq.broker import verbs, verdicts
 from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts, released
+from distq.logs import write_lines
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
@@ -73,6 +74,7 @@ class Watch(Service):
 
     def take_away(self, slot: Slot) -> None:
         """What it has finished is settled, and what it has not started goes back."""
+        write_lines(slot)
         name = slot.name
         for held in slot.revoke(name):
             self._settle(slot, name, held)

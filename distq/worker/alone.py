@@ -11,7 +11,8 @@ from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import Verdicts
 from distq.worker.line import Announced
-from distq.worker.worker import Post, Solo
+from distq.worker.post import Post
+from distq.worker.worker import Solo
 
 
 class Alone(Solo):

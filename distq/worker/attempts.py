@@ -20,9 +20,10 @@ from distq.app import Distq
 from distq.context import CURRENT, Context, Meter
 from distq.outcome import is_a
 from distq.task import Task
+from distq.worker.awaiting import LEFT_S
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
-from distq.worker.execute import LEFT_S, Kind, Outcome
+from distq.worker.execute import Kind, Outcome
 from distq.worker.hand import Item, Unit
 from distq.worker.units import Ended, Units
 

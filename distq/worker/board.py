@@ -13,6 +13,7 @@ The supervisor reads it when a child dies, hangs or is slow; it costs the broker
     reports   per thread: how often it was written (odd: just now), since when what it is about has run, its length, and
               how far that task is
     bounds    per thread: time limits of what it runs (`distq.worker.bounds`)
+    lines     of the log, to be written (`distq.worker.lines`)
 
 Each entry and each verdict stands behind its length and its queue. The child's side is `distq.worker.hand`.
 
@@ -31,6 +32,7 @@ from distq.broker.verbs import Held
 from distq.broker.verdicts import Verdicts
 from distq.run_times import BUCKETS, STATUSES
 from distq.worker import bounds
+from distq.worker.lines import LINES_BYTES, Lines
 from distq.worker.lock import new_lock
 from distq.worker.seen import Ran, Report
 
@@ -120,7 +122,7 @@ def _parts(seats: int) -> tuple[int, ...]:
     return (
         WORDS * 8, seats * 8, seats * 8, NAME_BYTES,
         (2 * seats + MORE_ENTRIES + BATCHED_ENTRIES) * (MAX_ENTRY_BYTES + ENTRY_FRAME.size),
-        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * bounds.ROOM_WORDS * 8,
+        VERDICT_BYTES, METER_BYTES, seats * LOG_ROOM, seats * REPORT_WORDS * 8, seats * bounds.ROOM_BYTES, LINES_BYTES,
     )  # fmt: skip
 
 
@@ -148,13 +150,14 @@ class Slot:
         self.index = index
         ends = accumulate(sizes)
         parts = [view[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports, limits = parts
+        words, seats, since, self._name, self.entries, self.verdicts, meters, logs, reports, limits, lines = parts
         self.words, self.seats, self.since = words.cast("Q"), seats.cast("Q"), since.cast("Q")
         self._logs, self._reports, self._report_words = logs, reports, reports.cast("Q")
         self.bounds = bounds.Bounds(limits)
         self.cells, self.sums = meters.cast("Q"), meters.cast("d")
         """The same memory, for counts and for seconds."""
         self.lock = new_lock()
+        self.lines = Lines(lines, self.lock)
         self.is_leaving = False
         """Whether its child has been told so: the supervisor's own note."""
 

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 NEVER = (1 << 63) - 1
 """As a time on the board: there is no limit; as OLDEST: nothing waits, neither to be started nor to be settled."""
-NOTE_BYTES = 640
+NOTE_BYTES = 768
 SINCE, SOFT, HARD, SIZE, ORDERED, CANCELLED = range(6)
 NOTE = 8 * 6
 ROOM_WORDS = 6 + NOTE_BYTES // 8
+ROOM_BYTES = 8 * ROOM_WORDS
 
 
 class Bounds:

@@ -37,6 +37,11 @@ class Seat:
             return self._slot.name if self._runs(context) else None
 
     @property
+    def worker(self) -> str:
+        """The name under which the worker goes on."""
+        return self._hand.name
+
+    @property
     def item(self) -> Item | None:
         """What was given to this seat."""
         return self._hand.running[self._seat]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic_ns, time
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgpack
 
@@ -24,7 +24,6 @@ from distq.codec import SHALLOW, Call, DecodeError, is_too_deep
 from distq.context import CURRENT, Context, Meter
 from distq.durations import format_duration
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
-from distq.lifecycle import KEPT
 from distq.message import (
     HAS_MEMORY,
     HAS_RECORDS,
@@ -42,6 +41,7 @@ from distq.middleware import final_error, foreseen, onion
 from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, is_a, record
 from distq.task import Task
 from distq.upgrade import upgrade
+from distq.worker.awaiting import alone
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
 from distq.worker.forks import FORKS, end_of_a_forked_child
@@ -63,30 +63,6 @@ _TIMES = struct.Struct(">BdB8s")
 _FLOAT = 0xCB
 
 MAX_KINDS = 1000
-LEFT_S = 1.0
-"""How long what a handler has left on the event loop may take to end."""
-
-
-async def _alone(coroutine: Any, door: Door | None) -> Any:
-    """Awaits a handler, and ends what it has left on the loop: that must not run on inside of the next attempt."""
-    import asyncio  # noqa: PLC0415 (2 MiB and 30 ms that a worker without coroutines does not need)
-
-    if door is not None:
-        door.told, door.coroutine = None, (asyncio.get_running_loop(), cast("Any", asyncio.current_task()))
-    try:
-        return await coroutine
-    except asyncio.CancelledError as error:
-        if door is None or door.told is None:
-            raise
-        raise door.told() from error
-    finally:
-        if door is not None:
-            door.coroutine = None
-        left = asyncio.all_tasks() - {asyncio.current_task(), *KEPT}
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=LEFT_S)
 
 
 @dataclass(slots=True)
@@ -142,7 +118,7 @@ class Executor:
         self._pack = app.codec.packers.pack  # this thread's
         links = onion(app.middleware, self._call)
         self._around, self._has_around = links.around or self._call, links.around is not None
-        self._succeeded, self._failed = links.succeeded, links.failed
+        self._starts, self._succeeded, self._failed = links.started, links.succeeded, links.failed
         self._limit = app.max_payload
         self._kinds: dict[bytes, Kind] = {}
         self._unknown: set[str] = set()
@@ -187,6 +163,11 @@ class Executor:
         CURRENT.set(context)
         if (kind.is_limited or call[2]) and desk is not None:
             self._limit_it(kind, context, start_ns, desk)
+        try:
+            for hook in self._starts:
+                hook(context)
+        except BaseException as error:
+            return *_NOTHING, self._raised(kind, context, error, start_ns, desk)
         return kind, context, call, None
 
     def _limit_it(self, kind: Kind, context: Context, start_ns: int, desk: Seat) -> None:
@@ -195,7 +176,8 @@ class Executor:
         if hard_s is not None:
             error = foreseen(self._app.middleware, context, TimeLimit(f"time limit of {format_duration(hard_s)}"))
             decided = decide(error)
-            note = msgpack.packb((decided.word, decided.delay_ms, kind.type, context.type, kind.attempt, hard_s))
+            ends = (decided.word, decided.delay_ms, kind.type, context.type, kind.attempt, hard_s)
+            note = msgpack.packb((*ends, context.correlation_id))
         elif soft_s is None:
             return
         else:
@@ -381,11 +363,11 @@ class Executor:
 
     def _await(self, coroutine: Any) -> Any:
         if self._runner is None:
-            import asyncio  # noqa: PLC0415 (see `_alone`)
+            import asyncio  # noqa: PLC0415 (see `alone`)
 
             self._runner = asyncio.Runner()
         return self._runner.run(
-            _alone(coroutine, self._door), context=copy_context()
+            alone(coroutine, self._door), context=copy_context()
         )  # else each sees the first one's current()
 
     def _after_error(

@@ -80,6 +80,7 @@ class Hand:
         self._verdicts = slot.verdicts
         self._acquire, self._release = slot.lock.acquire, slot.lock.release
         slot.words[board.SEATS] = seats
+        self.name = ""
         self.waiting: deque[Item] = deque()
         self.running: list[Item | None] = [None] * seats
         self.loose: list[tuple[int, bytes, int]] = []
@@ -101,6 +102,7 @@ class Hand:
 
     def enter(self, name: str, lease_until_ns: int) -> None:
         """The child has registered under this name: what it held under another one is not its any more."""
+        self.name = name
         with self._slot.lock:
             self._slot.name = name
             self.waiting.clear()

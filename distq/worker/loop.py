@@ -33,9 +33,10 @@ from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST, WINDOW_S
 from distq.worker.pool import Pool
+from distq.worker.post import Post
 from distq.worker.relay import Relay
 from distq.worker.units import Ended
-from distq.worker.worker import WINDOW_NS, Post
+from distq.worker.worker import WINDOW_NS
 
 logger = logging.getLogger("distq.worker")
 

@@ -12,7 +12,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from distq.context import CURRENT, TASK, TYPE
+from distq.context import CURRENT, TASK, TRACE, TYPE
 from distq.worker.board import LOG_BYTES, LOG_HEAD, Slot
 
 MOST_OF_A_LINE = 500
@@ -78,6 +78,7 @@ def keep_what_is_logged(slot: Slot) -> None:
         if context is not None and not record.name.startswith("distq."):
             setattr(record, TASK, context.id)
             setattr(record, TYPE, context.type)
+            setattr(record, TRACE, context.correlation_id)
             try:
                 notes.record(record)
             except (ValueError, IndexError, struct.error):  # nobody's log may fail for it

@@ -25,9 +25,10 @@ from distq.worker.line import BLOCK_S, REPLY_S, Announced
 from distq.worker.meters import Meters
 from distq.worker.notes import SEAT
 from distq.worker.pace import MOST
+from distq.worker.post import Post
 from distq.worker.shares import Shares
 from distq.worker.units import Units
-from distq.worker.worker import WINDOW_NS, Post, Worker
+from distq.worker.worker import WINDOW_NS, Worker
 
 SETTLE_NS = 5_000_000
 """So long a verdict may wait for others, while all threads are busy."""

@@ -14,9 +14,7 @@ import logging
 import os
 import select
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from itertools import count, repeat
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,15 +26,15 @@ from distq.broker.verdicts import NO_VERDICTS, Verdicts
 from distq.memory import DESK
 from distq.message import family
 from distq.worker import board
-from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN, Board, Slot
+from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
 from distq.worker.desk import Seat
 from distq.worker.everywhere import open_line
 from distq.worker.hand import Hand, Item, releases
 from distq.worker.interrupt import Doors, Tell, listen
-from distq.worker.line import BLOCK_S, Announced, Ended, Way
+from distq.worker.line import BLOCK_S, Announced, Ended
 from distq.worker.meters import Meters
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace, nearly
-from distq.worker.shares import Share
+from distq.worker.post import Post
 from distq.worker.stacks import tasks_of
 from distq.worker.units import Units, grouped, sizes
 
@@ -50,30 +48,6 @@ AHEAD = 16
 """A batch of so many, all of which are expected to start within 10 ms, is worth asking for the next one meanwhile."""
 RECHECK_S = 0.05
 """A queue that was empty is asked again after this long while others keep the worker busy."""
-
-
-@dataclass(frozen=True)
-class Post:
-    """Where a worker works: what it shares with its supervisor, and its settings."""
-
-    board: Board
-    slot: Slot
-    host: str
-    info: str
-    queues: Sequence[str]
-    lease_ms: int
-    poke: int
-    """Readable end of the supervisor's pipe: a byte means "look at the board", the end means that it is gone."""
-    bell: int
-    """Writable end of the pipe that wakes the supervisor."""
-    types: Sequence[str]
-    digest: str
-    names: Sequence[str]  # of types, in the order of their counters
-    threads: int = 1
-    coroutines: int = 0
-    max_tasks: int = 0  # so many it runs at most; 0: any number
-    ways: Sequence[Way] = ()  # how it takes part in each queue; empty: in all in the same way
-    shares: Sequence[Share] = ()
 
 
 class Worker:
@@ -184,6 +158,7 @@ class Worker:
         return step
 
     def _collect(self, queue: int, back: Verdicts = NO_VERDICTS, asks: bool = False) -> Verdicts:
+        self._post.write_lines(self._slot)  # whoever sees that a task has ended finds the line about it
         with self._guard:
             verdicts = self._hand.collect(queue, self._line.number(queue), asks)
             dropped = releases(self._hand.take_dropped(queue))

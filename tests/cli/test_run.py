@@ -284,4 +284,4 @@ def test_json_logs_are_objects(distq: Shell) -> None:
     distq("enqueue", "refuse", '"no"', "--wait", code=1)
     host.until("dead")
     entries = [json.loads(line) for line in host.err.splitlines()]
-    assert {"time", "level", "logger", "process", "message", "task_id", "task_type"} <= set(entries[-1])
+    assert {"time", "level", "logger", "process", "message", "task_id", "type"} <= set(entries[-1])

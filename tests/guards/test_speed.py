@@ -24,7 +24,8 @@ from distq.task import Task
 from distq.worker.attempts import Attempts
 from distq.worker.board import DRAIN, RUN, WATCHING, Board
 from distq.worker.loop import Loop
-from distq.worker.worker import Post, Solo
+from distq.worker.post import Post
+from distq.worker.worker import Solo
 
 WORKER, SCRIPT, DELAY = 5.5, 1.6, 0.75
 """The most that is allowed. Measured: 3.8 on one machine and 4.9 on another (of the same tree), 1.1 (1.5 beside ten

@@ -108,7 +108,7 @@ def test_what_a_task_logs_carries_its_id_and_stays_with_a_failed_attempt(
     lines = [line for line in host.log().splitlines() if "line 29" in line]
     if form == "json":
         assert [json.loads(line)["task_id"] for line in lines] == [handle.id]
-        assert json.loads(lines[0])["task_type"] == "logs"
+        assert json.loads(lines[0])["type"] == "logs"
     else:
         assert lines[0].endswith(f"shop: line 29 [{handle.id}]")
     kept = room.attempts(handle.id)[0]["log"].splitlines()

@@ -62,7 +62,7 @@ def test_a_log_that_nobody_reads_stops_nobody(room: Room, journal: Journal, tmp_
                 nonlocal said
                 said += os.read(reader, 1 << 20)
                 room.redis.client_kill_filter(_type="normal", skipme=True)
-                return b"messages were dropped" in said
+                return b"lines were dropped" in said
 
             eventually(is_told, "how many lines are missing", every=0.05)
         finally:

@@ -9,7 +9,8 @@ import pytest
 from distq import Distq
 from distq.worker import board
 from distq.worker.board import DRAIN, LENT, RUN, Board
-from distq.worker.worker import Post, Solo
+from distq.worker.post import Post
+from distq.worker.worker import Solo
 
 
 def test_a_successor_that_was_told_to_end_runs_nothing_whatever_it_is_told_then(

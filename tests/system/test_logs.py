@@ -1,0 +1,61 @@
+"""The log of a host: a line for each ended attempt, in time, whatever becomes of the process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.apps import lines
+from tests.support.eventually import eventually
+from tests.support.host import Host
+from tests.support.room import Room
+from tests.system.conftest import Start
+
+FIELDS = [
+    "event", "task_id", "type", "queue", "attempt", "worker", "correlation_id", "outcome", "duration_ms", "wait_ms",
+    "error",
+]  # fmt: skip
+
+
+def ended(host: Host) -> list[dict[str, Any]]:
+    """What it has said of attempts."""
+    said = [json.loads(line) for line in host.log().splitlines() if line.startswith("{")]
+    return [line for line in said if line.get("event") == "attempt.ended"]
+
+
+def test_whoever_sees_an_end_finds_its_line_also_before_a_slow_task_and_behind_a_crash(
+    start: Start, room: Room, gate: Path
+) -> None:
+    lines.app.rebind(room.url)
+    first = lines.quick.delay_many((number,) for number in range(60))
+    slow = lines.slow.delay(str(gate))
+    host = start("lines", "--log-format", "json", processes=1)
+    for handle in first:
+        handle.get(timeout=30)
+    assert slow.status() == "running"
+    assert [line["task_id"] for line in ended(host)] == [handle.id for handle in first]
+    second = lines.quick.delay_many((number,) for number in range(60))
+    dies = lines.dies.delay()
+    gate.touch()
+    eventually(lambda: dies.status() == "dead", "it has killed its process")
+    for handle in second:
+        handle.get(timeout=30)
+    said = ended(host)
+    before, after = ([handle.id for handle in handles] for handles in (first, second))
+    assert [line["task_id"] for line in said] == [*before, slow.id, *after]
+    assert all(list(line)[5:] == FIELDS for line in said)
+
+
+def test_a_line_says_what_became_of_an_attempt(start: Start, room: Room) -> None:
+    lines.app.rebind(room.url)
+    host = start("lines", "--log-format", "json", processes=1)
+    handle = lines.fails.delay()
+    eventually(lambda: handle.status() == "dead", "it has failed")
+    retry, dead = ended(host)
+    assert list(retry)[5:] == list(dead)[5:] == FIELDS
+    assert (retry["level"], retry["outcome"], retry["attempt"]) == ("WARNING", "retry", 1)
+    assert (dead["level"], dead["outcome"], dead["attempt"]) == ("ERROR", "dead", 2)
+    assert retry["error"] == dead["error"] == "LookupError: no such row"
+    assert dead["correlation_id"] == handle.id
+    assert dead["worker"] == room.attempts(handle.id)[-1]["worker"]
