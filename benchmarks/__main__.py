@@ -24,6 +24,7 @@ from benchmarks import (
     limits,
     lines,
     machine,
+    observed,
     partitions,
     producing,
     punctuality,
@@ -62,6 +63,8 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "rolling": ("A rolling restart", succession.rolling),
     "soak": ("Handlers that leak", succession.soak),
     "logs": ("A line in the log for each attempt", lines.logs),
+    "metrics": ("Metrics on", observed.metrics),
+    "scale": ("How many workers are wanted", observed.scale),
     "idle": ("An idle worker host", footprint.idle),
 }
 """Name → what it is about, and what measures it in so many rounds."""

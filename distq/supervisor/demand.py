@@ -20,8 +20,9 @@ from distq.broker.backlog import Backlog
 from distq.broker.ledger import totals
 from distq.durations import seconds
 from distq.errors import ConfigurationError
+from distq.run_times import RunTimes
 from distq.supervisor.condition import Condition
-from distq.worker.meters import attempts
+from distq.worker.meters import read_meters
 
 WITHIN_S = 30.0
 LEAST_WITHIN_S, MOST_WITHIN_S = 1.0, 3600.0
@@ -31,9 +32,6 @@ APART_S = 1.0
 """Between two looks that are remembered."""
 STALE = 4
 """Looks of so many times `within` ago say nothing of now."""
-
-Counted = dict[str, tuple[int, float]]
-"""By type: attempts that have ended, and the seconds that they took."""
 
 
 class Demand(NamedTuple):
@@ -59,7 +57,8 @@ class Outlook:
     def __init__(self, condition: Condition, clock: Callable[[], float] = time.monotonic) -> None:
         self._condition, self._clock = condition, clock
         self._arrived: deque[tuple[float, int]] = deque(maxlen=int(MOST_WITHIN_S / APART_S))
-        self._looks: list[tuple[float, Counted]] = [(clock(), {})] * 2
+        self._looks: list[tuple[float, dict[str, RunTimes]]] = [(clock(), {})] * 2
+        """At the counters of attempts: lately is since the first of them."""
 
     def note(self, found: Backlog) -> None:
         """What was found just now in all queues together."""
@@ -72,22 +71,20 @@ class Outlook:
     def demand(self, found: Backlog, within_s: float = WITHIN_S) -> Demand:
         """For what was found just now."""
         condition, lately = self._condition, self._lately()
-        durations = {type: spent_s / number for type, (number, spent_s) in lately.items()}
-        ended = sum(number for number, _ in lately.values())
-        usual_s = sum(spent_s for _, spent_s in lately.values()) / ended if ended else 0.0
+        usual_s = sum((its.sum_s for its in lately.values()), 0.0) / max(1, sum(its.number for its in lately.values()))
         unknown_s = max(usual_s, condition.longest_s)
-        mix = [
-            (its, durations.get(type, unknown_s)) for type, its in found.work.items() if type in condition.site.taken
-        ]
-        number, spent_s = sum(its for its, _ in mix), sum(its * duration for its, duration in mix)
+        durations = {type: its.mean_s or unknown_s for type, its in lately.items()}
+        taken = {type: number for type, number in found.work.items() if type in condition.site.taken}
+        mix = [(number, durations.get(type, unknown_s)) for type, number in taken.items()]
+        tasks, spent_s = sum(taken.values()), sum(number * duration for number, duration in mix)
         arrivals = self._arrivals(found, within_s)
-        drains = sum(its * min(1.0, duration / within_s) for its, duration in mix)
-        slots = _whole(max(drains, (arrivals or 0.0) * usual_s, 1.0 if number else 0.0))
+        drains = sum(number * min(1.0, duration / within_s) for number, duration in mix)
+        slots = _whole(max(drains, (arrivals or 0.0) * usual_s, 1.0 if tasks else 0.0))
         seats = condition.places
-        running = round(number * found.tally.depths.running / max(1, found.ready + found.tally.depths.running))
+        running = round(tasks * found.tally.depths.running / max(1, found.ready + found.tally.depths.running))
         return Demand(
-            _whole(slots / seats) if seats else 0, slots, seats, within_s, round(number) - running, running,
-            spent_s / number if number and ended else None, arrivals,
+            _whole(slots / seats) if seats else 0, slots, seats, within_s, round(tasks) - running, running,
+            spent_s / tasks if tasks and lately else None, arrivals,
         )  # fmt: skip
 
     def _arrivals(self, found: Backlog, within_s: float) -> float | None:
@@ -98,20 +95,16 @@ class Outlook:
                 return max(0, _arrived(found) - arrived) / (now - at)
         return None
 
-    def _counted(self) -> Counted:
+    def _counted(self) -> dict[str, RunTimes]:
         site = self._condition.site
-        return {type: attempts(site.board, position) for position, type in enumerate(site.names)}
+        found = {type: read_meters(site.board, position) for position, type in enumerate(site.names)}
+        return {type: its for type, its in found.items() if its.number}
 
-    def _lately(self) -> Counted:
+    def _lately(self) -> dict[str, RunTimes]:
         """Of a type of which nothing has ended lately: since the start."""
-        before, found = self._looks[0][1], {}
-        for type, (number, spent_s) in self._counted().items():
-            number_before, spent_before_s = before.get(type, (0, 0.0))
-            if number > number_before:
-                found[type] = number - number_before, spent_s - spent_before_s
-            elif number:
-                found[type] = number, spent_s
-        return found
+        before, now = self._looks[0][1], self._counted()
+        since = {type: its.plus(before[type], -1) for type, its in now.items() if type in before}
+        return now | {type: its for type, its in since.items() if its.number}
 
 
 def within(query: str) -> float:

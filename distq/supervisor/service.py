@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import selectors
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from distq.broker import keys
 from distq.broker.links import Links
@@ -13,6 +14,9 @@ from distq.config import WorkerConfig
 from distq.message import type_of_lane
 from distq.supervisor.crews import LOOPS, THREADS, Crew
 from distq.worker.board import Board
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 NEVER = float("inf")
 
@@ -67,6 +71,18 @@ class Site:
     def block_s(self) -> int:
         """How long a connection waits for news: with more of them each waits longer."""
         return BLOCK_S * len(self.groups)
+
+
+class Selector(selectors.DefaultSelector):
+    """The one of the loop. A connection to the broker that breaks is closed before the loop looks who has which number:
+    whoever gets that number in the same turn takes its place."""
+
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """See `selectors`."""
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        if number in self.get_map():
+            self.unregister(number)
+        return super().register(fileobj, events, data)
 
 
 class Service:

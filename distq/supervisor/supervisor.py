@@ -38,7 +38,7 @@ from distq.supervisor.processes import reap_orphans
 from distq.supervisor.reports import Reports
 from distq.supervisor.rollups import RollUps
 from distq.supervisor.schedules import Schedules
-from distq.supervisor.service import NEVER, Service, Site
+from distq.supervisor.service import NEVER, Selector, Service, Site
 from distq.supervisor.signals import came_through, catch_signals
 from distq.supervisor.sources import Sources
 from distq.supervisor.stacks import Stacks
@@ -67,7 +67,7 @@ class Supervisor:
 
     def __init__(self, config: WorkerConfig, say: Say, complain: Say, metrics: MetricsDoor | None) -> None:
         self._config, self._say, self._complain, self._metrics = config, say, complain, metrics
-        self._selector = selectors.DefaultSelector()
+        self._selector = Selector()
         self._identity = host.identify()
         self._signals: list[int] = []
         self._code: int | None = None

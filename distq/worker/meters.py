@@ -42,19 +42,9 @@ def _guarded(count: Callable[[str, float], None], lock: Lock) -> Callable[[str, 
     return guarded
 
 
-def attempts(board: Board, position: int) -> tuple[int, float]:
-    """How many have ended of the type at this position, and the seconds that they took, over all slots."""
-    base = min(position, TYPES) * STRIDE
-    number = sum(sum(slot.cells[base : base + len(STATUSES)]) for slot in board.slots)
-    return number, sum(slot.sums[base + STRIDE - 1] for slot in board.slots)
-
-
 def read_meters(board: Board, position: int) -> RunTimes:
     """Adds up the counters of the type at this position over all slots."""
-    base = min(position, TYPES) * STRIDE
-    counts, total = [0] * (STRIDE - 1), 0.0
-    for slot in board.slots:
-        for i, value in enumerate(slot.cells[base : base + STRIDE - 1]):
-            counts[i] += value
-        total += slot.sums[base + STRIDE - 1]
-    return RunTimes(tuple(counts[:3]), tuple(counts[3:]), total)
+    start = min(position, TYPES) * STRIDE
+    end, split = start + STRIDE - 1, len(STATUSES)
+    counts = tuple(map(sum, zip(*(slot.cells[start:end].tolist() for slot in board.slots), strict=True)))
+    return RunTimes(counts[:split], counts[split:], sum(slot.sums[end] for slot in board.slots))

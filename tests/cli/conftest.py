@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -210,8 +211,15 @@ def warm() -> Iterator[Warm]:
 @pytest.fixture
 def outside(warm: Warm, tmp_path: Path) -> Iterator[Shell]:
     """A shell that knows no broker."""
+    with shell_in(tmp_path, warm) as shell:
+        yield shell
+
+
+@contextmanager
+def shell_in(folder: Path, warm: Warm) -> Iterator[Shell]:
+    """A shell in this folder, with an application; what it has started ends with it."""
     environ = {k: v for k, v in os.environ.items() if not re.match(r"DISTQ_|REDIS_|COLUMNS|NO_COLOR|FORCE_COLOR", k)}
-    shell = Shell(warm, tmp_path, environ | {"DISTQ_GRACE": "1s"})
+    shell = Shell(warm, folder, environ | {"DISTQ_GRACE": "1s"})
     shell.write("myapp.py", MYAPP)
     yield shell
     for process in shell.processes:

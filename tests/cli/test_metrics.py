@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.conftest import STARTED, Process, Shell
+from distq.broker import verbs
+from distq.embedded import EmbeddedBroker
+from tests.cli.conftest import STARTED, Process, Shell, Warm, shell_in
 from tests.support.eventually import eventually
 from tests.support.host import ROOT, children_of
 from tests.support.room import Room
+
+QUIET = "not ready: it was told to start nothing (SIGTSTP)\n"
 
 
 class Port:
@@ -43,7 +49,26 @@ class Port:
 
 @pytest.fixture
 def port(distq: Shell) -> Port:
-    host = distq.start("run", "myapp:app", "-p", "2")
+    """Of a host of one's own."""
+    return opened(distq)
+
+
+@pytest.fixture(scope="module")
+def calm(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell and a broker for tests that leave the host as it is."""
+    with EmbeddedBroker() as broker, shell_in(tmp_path_factory.mktemp("calm"), warm) as shell:
+        shell.environ["DISTQ_BROKER"] = broker.url
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def common(calm: Shell) -> Port:
+    """Of a host that several tests have in common."""
+    return opened(calm)
+
+
+def opened(shell: Shell) -> Port:
+    host = shell.start("run", "myapp:app", "-p", "2")
     host.until(STARTED)
     return Port(host)
 
@@ -104,8 +129,8 @@ def test_the_families_count_what_was_done(distq: Shell, port: Port, shop: Room) 
     assert differences == {f'distributedq_ledger_difference{{queue="{queue}"}}': 0 for queue in ("default", "mail")}
 
 
-def test_the_families_are_those_of_the_guide_and_prometheus_reads_them(port: Port) -> None:
-    status, kind, text = port.get("/metrics")
+def test_the_families_are_those_of_the_guide_and_prometheus_reads_them(common: Port) -> None:
+    status, kind, text = common.get("/metrics")
     assert status == 200
     assert kind.startswith("text/plain; version=")
     guide = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", (ROOT / "docs/guide/metrics.md").read_text(), re.M)
@@ -120,12 +145,56 @@ def test_the_families_are_those_of_the_guide_and_prometheus_reads_them(port: Por
         assert all(set(sample.labels) - {"le"} == labels[name] for sample in found.samples), name
 
 
-def test_health_and_what_is_not_there(port: Port) -> None:
+def test_health_and_what_is_not_there(common: Port) -> None:
     for path in ("/livez", "/healthz"):
-        assert port.get(path)[::2] == (200, "ok\n")
-    eventually(lambda: port.get("/readyz")[::2] == (200, "ok\n"), "all processes are ready")
-    status, _, text = port.get("/nothing")
+        assert common.get(path)[::2] == (200, "ok\n")
+    eventually(lambda: common.get("/readyz")[::2] == (200, "ok\n"), "all processes are ready")
+    status, _, text = common.get("/nothing")
     assert (status, text) == (404, "not found: try /metrics\n")
+
+
+def test_the_scale_is_told_as_json_for_the_time_that_is_given(common: Port) -> None:
+    status, kind, text = common.get("/scale?within=5m")
+    assert (status, kind) == (200, "application/json")
+    demand = json.loads(text)
+    told = {
+        name: demand[name] for name in ("wanted_workers", "wanted_slots", "slots_per_worker", "within_s", "backlog")
+    }
+    assert told == {"wanted_workers": 0, "wanted_slots": 0, "slots_per_worker": 2, "within_s": 300, "backlog": 0}
+    assert common.get("/scale?within=soon")[0] == 400
+
+
+def test_a_host_says_why_it_takes_no_tasks(port: Port) -> None:
+    eventually(lambda: port.get("/readyz")[0] == 200, "all processes are ready")
+    port.host.send(signal.SIGTSTP)
+    eventually(
+        lambda: port.get("/readyz")[::2] == (503, "not ready: it was told to start nothing (SIGTSTP)\n"), "quiet"
+    )
+    assert port.get("/livez")[0] == 200
+    port.host.send(signal.SIGCONT)
+    eventually(lambda: port.get("/readyz")[0] == 200, "it goes on")
+
+
+def test_counters_tell_what_became_of_processes_and_go_on(distq: Shell, port: Port, shop: Room) -> None:
+    def count(name: str) -> float:
+        return port.samples()[f"distributedq_{name}"]
+
+    done = 'processed_total{status="success",type="add"}'
+    distq("enqueue", "add", '{"a": 1, "b": 1}', "--wait")
+    for worker in shop.run(verbs.workers(shop.prefix)):
+        shop.run(verbs.recover(shop.prefix, worker.name, "left"))  # as if all had been away for too long
+    distq("enqueue", "add", '{"a": 1, "b": 1}', "--wait")
+    assert count("lease_losses_total") >= 1
+    shop.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    eventually(lambda: count("reconnects_total") >= 1, "connections are made again")
+    (template,) = children_of(port.host.pid)
+    os.kill(children_of(template)[0], signal.SIGKILL)
+    eventually(lambda: count('child_restarts_total{reason="crash"}') == 1, "one has died")
+    eventually(lambda: port.get("/readyz")[0] == 200, "there is another")
+    port.host.send(signal.SIGHUP)
+    eventually(lambda: count('child_restarts_total{reason="reload"}') == 2, "both are replaced")
+    assert count(done) == 2
+    assert count('child_restarts_total{reason="crash"}') == 1
 
 
 def test_without_a_port_nothing_listens(distq: Shell) -> None:
@@ -133,10 +202,10 @@ def test_without_a_port_nothing_listens(distq: Shell) -> None:
     assert host.out == f"{STARTED}\n"
 
 
-def test_a_silent_connection_holds_up_neither_the_supervisor_nor_others_for_ever(distq: Shell, port: Port) -> None:
-    silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(50)]
-    assert port.get("/livez", within=4)[0] == 200
-    assert distq("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
+def test_a_silent_connection_holds_up_neither_the_supervisor_nor_others_for_ever(calm: Shell, common: Port) -> None:
+    silent = [socket.create_connection(("127.0.0.1", common.number)) for _ in range(50)]
+    assert common.get("/livez", within=4)[0] == 200
+    assert calm("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
     for connection in silent:
         connection.close()
 
@@ -153,9 +222,9 @@ def test_a_silent_connection_holds_up_neither_the_supervisor_nor_others_for_ever
     ],
 )
 def test_what_is_no_request_is_refused_and_what_ends_too_soon_forgotten(
-    port: Port, request_bytes: bytes, begins: bytes
+    common: Port, request_bytes: bytes, begins: bytes
 ) -> None:
-    connection = socket.create_connection(("127.0.0.1", port.number), 10)
+    connection = socket.create_connection(("127.0.0.1", common.number), 10)
     connection.sendall(request_bytes)
     connection.shutdown(socket.SHUT_WR)
     answer = b""
@@ -166,26 +235,26 @@ def test_what_is_no_request_is_refused_and_what_ends_too_soon_forgotten(
     assert bool(answer) == bool(begins)
     if b"200 OK" in begins:
         assert answer.endswith(b"\r\n\r\nok\n" if b"HTTP/1.0" in request_bytes else b"3\r\nok\n\r\n0\r\n\r\n")
-    assert port.get("/livez")[0] == 200
+    assert common.get("/livez")[0] == 200
 
 
-def test_a_head_has_no_body(port: Port) -> None:
-    connection = HTTPConnection("127.0.0.1", port.number, timeout=10)
+def test_a_head_has_no_body(common: Port) -> None:
+    connection = HTTPConnection("127.0.0.1", common.number, timeout=10)
     connection.request("HEAD", "/metrics")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (200, b"")
     connection.close()
 
 
-def test_more_than_may_come_in_at_once_are_closed_and_then_others_come_in(distq: Shell, port: Port) -> None:
-    silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(80)]
+def test_more_than_may_come_in_at_once_are_closed_and_then_others_come_in(calm: Shell, common: Port) -> None:
+    silent = [socket.create_connection(("127.0.0.1", common.number)) for _ in range(80)]
     for connection in silent:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n")
-    assert distq("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
+    assert calm("enqueue", "add", '{"a": 1, "b": 2}', "--wait").out == "3\n"
 
     def comes_in() -> bool:
         with contextlib.suppress(OSError):
-            return port.get("/livez")[0] == 200
+            return common.get("/livez")[0] == 200
         return False
 
     eventually(comes_in, "the others have been closed", within=30)
