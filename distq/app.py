@@ -72,7 +72,7 @@ class Distq:
     `name` separates applications on one broker. `broker` is redis://, rediss://, unix:// or sentinel://; the default is
     $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), localhost. `timeout` bounds every call of a producer (seconds).
     `middleware` replaces nothing: it is appended to the default list (`app.middleware` may be edited). `max_payload` is
-    the largest message in bytes. `retries`, `backoff`, `result_ttl`, `priority`, `expires` are defaults for all tasks.
+    the largest message in bytes. `retries`, `result_ttl`, `history`, `priority` … are defaults for all tasks.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from distq.broker import inspect, verbs
+from distq.broker import completed, inspect, verbs
 from distq.broker.causes import cause_of
 from distq.broker.inspect import DeadFilter, DeadLetter, whole
 from distq.broker.ledger import total_depths
@@ -77,6 +77,8 @@ def describe(found: Distq, id: str) -> dict[str, Any]:
         facts["worker"] = look.worker
     facts |= _of_progress(handle)
     facts |= _of_ending(found, look)
+    if facts["status"] in ("completed", "unknown"):
+        facts |= _of_history(found, queue, id)
     facts["attempts"] = inspect.attempts(found.broker, queue, id)
     return facts
 
@@ -90,6 +92,21 @@ def _of_message(found: Distq, look: Look) -> dict[str, Any]:
     except ValueError as error:
         return {"corrupt": str(error)}
     return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+
+
+def _of_history(found: Distq, queue: str, id: str) -> dict[str, Any]:
+    """Of a completed task what its type's history keeps, also when its result is gone."""
+    kept = completed.find(found.broker, queue, id)
+    if kept is None:
+        return {}
+    facts = inspect.describe(kept.message) | {
+        "status": "completed", "worker": kept.worker, "finished_at_ms": kept.finished_ms, "ran_s": kept.seconds,
+    }  # fmt: skip
+    try:
+        args, kwargs, headers = found.codec.unpack_call(kept.message.body)
+    except ValueError:  # they were too large to be kept
+        return facts
+    return facts | {"args": args, "kwargs": kwargs, "headers": headers}
 
 
 def _of_progress(handle: Handle[Any]) -> dict[str, Any]:

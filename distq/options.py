@@ -19,6 +19,7 @@ from distq.clock import eta_ms
 from distq.durations import Duration, positive_ms, seconds, ttl_s
 from distq.errors import ConfigurationError, UnknownQueue, did_you_mean
 from distq.flow import Arguments, Flow, flow
+from distq.kept import History, Kept, kept
 from distq.names import check_names
 from distq.rate import Rate
 from distq.time_limits import LIMITS, time_limits
@@ -55,6 +56,7 @@ class TaskOptions(UniqueOptions, BoundOptions, total=False):
     backoff: str | float | Callable[[int], float]
     retry_rules: RetryRules
     result_ttl: Duration
+    history: History
     expires: Duration
     max_deliveries: int
     needs: str
@@ -73,6 +75,7 @@ class QueueOptions(TypedDict, total=False):
     retries: int
     backoff: str | float | Callable[[int], float]
     result_ttl: Duration
+    history: History
     expires: Duration
     durable: bool
     soft_time_limit: Duration
@@ -135,6 +138,7 @@ class Defaults:
     durable: bool | None = None
     soft_time_limit_s: float | None = None
     time_limit_s: float | None = None
+    history: Kept | None = None
 
     def over(self, other: Defaults) -> Defaults:
         """These, and where they say nothing, `other`."""
@@ -250,6 +254,7 @@ def defaults(options: Mapping[str, Any]) -> Defaults:
         result_ttl_s=ttl_s(options["result_ttl"]) if "result_ttl" in options else None,
         expires_ms=positive_ms(options["expires"], "expires") if "expires" in options else None,
         durable=_yes_or_no(options["durable"], "durable") if "durable" in options else None,
+        history=kept(options["history"]) if "history" in options else None,
         **time_limits(options),
     )
 

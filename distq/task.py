@@ -28,6 +28,7 @@ import msgpack
 
 from distq.batch import Batch, check_takes_a_list, fits, item_of
 from distq.errors import ConfigurationError
+from distq.kept import Kept
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, TaskOptions, Told, call
 from distq.result import Handle
 from distq.sender import Sender
@@ -143,6 +144,11 @@ class Task(Generic[P, R, C]):
     def result_ttl_s(self) -> int:
         """For calls whose producer did not know the declaration."""
         return cast("int", self._defaults().result_ttl_s)
+
+    @property
+    def history(self) -> Kept | None:
+        """Which completed tasks of it are kept to be looked at. None: it is among the last of its queue."""
+        return self._defaults().history
 
     def flow_of(self, unique: Unique | None) -> Told | None:
         """What makes of arguments what a message says of its flow and its name. None: it says nothing."""

@@ -21,6 +21,7 @@ TYPES = {
     "UNIQUES": "hash", "NAMED": "hash", "UNSTARTED": "hash", "ONCE": "string",
     "LEAVING": "hash", "ARRIVING": "hash",
     "WANTED": "zset", "ROOM": "zset", "REFUSED": "hash", "HISTORY": "hash", "TOLD": "string",
+    "DONE_TYPES": "set", "DONE": "hash", "DONE_AT": "zset",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

@@ -24,7 +24,8 @@ QUEUE_KEYS = {
     "DEADLINES": "deadlines",  # ZSET entry -> ms after which a waiting task ends (expires=, or nobody knows its type)
     "DEAD_LETTERS": "dead_letter_queue",  # ZSET id -> ms of death
     "DEAD": "dead",  # HASH id -> message
-    "COMPLETED": "completed_queue",  # LIST of the last 100 ids
+    "COMPLETED": "completed_queue",  # LIST of the last 100 ids, without those of types that have a history
+    "DONE_TYPES": "done_types",  # SET of types that have one (TTL)
     "SHELVES": "shelves",  # ZSET shelf -> ms when a result was last noted to come to it
     "LATEST": "latest",  # the shelves to which results came lately, with spaces between them (TTL)
     "WAITED": "waited",  # ZSET id -> ms until which somebody waits for its ending (TTL)
@@ -86,6 +87,8 @@ QUEUE_KEYS = {
     "CANCEL": "cancel:",  # + entry, who wants it to end although it runs (TTL)
     "ATTEMPTS": "attempts:",  # + id, LIST of records of ended attempts (TTL)
     "HISTORY": "history:",  # + range:stretch, HASH slot | "slot type" -> msgpack of numbers (TTL)
+    "DONE": "done:",  # + type, HASH id -> msgpack of a completed task (TTL)
+    "DONE_AT": "done_at:",  # + type, ZSET id -> ms when it ended (TTL)
     "TOLD": "told:",  # + host, the number of its last roll-up (TTL)
     "SCHEDULE": "schedule:",  # + name, HASH what it is, tick, edition, turn, last, …
     "FIRED": "fired:",  # + name, LIST of its last 20 ticks (TTL)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from distq.broker import keys, verbs
+from distq.broker import completed, keys, verbs
 from distq.broker.broker import Broker
 from distq.broker.causes import Cause, last_causes
 from distq.broker.inspect import whole
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     state: int
     """Its number in STATES."""
     level: int
-    """0 for high, 1 for default, 2 for low; or 0."""
+    """0 for high, 1 for default, 2 for low; of completed ones 0 for those of types with a history, 1 for others."""
     name: str
     """Of the key."""
     suffix: str
@@ -41,12 +41,14 @@ class Found:
     id: str
     state: str
     message: Message | None
-    """None: it is completed, or nobody can read it."""
+    """None: it is completed, and of a type without a history; or nobody can read it."""
     at_ms: int | None = None
-    """When it is due, or has died."""
+    """When it is due, has died or was completed."""
     worker: str = ""
     cause: Cause | None = None
     """None: it was not asked for."""
+    ran_s: float | None = None
+    """How long the last attempt of a completed one took."""
 
 
 def places(broker: Broker, queue: str, states: Iterable[str]) -> list[Place]:
@@ -60,8 +62,10 @@ def places(broker: Broker, queue: str, states: Iterable[str]) -> list[Place]:
             found += [Place(1, level, "QUEUE", name), Place(1, level, "SUSPECTS", name)]
             lanes = broker.exchange.request(encode("SMEMBERS", keys.key(prefix, "LANES_AT", name)))
             found += [Place(1, level, "LANE", f"{name}:{lane.decode('utf-8', 'surrogateescape')}") for lane in lanes]
-    ends = {2: "DELAYED", 3: "DEAD_LETTERS", 4: "COMPLETED"}
-    found += [Place(number, 0, name, "") for number, name in ends.items() if number in wanted]
+    found += [Place(number, 0, name, "") for number, name in ((2, "DELAYED"), (3, "DEAD_LETTERS")) if number in wanted]
+    if 4 in wanted:
+        found += [Place(4, 0, "DONE_AT", type) for type in completed.types(broker, queue)]
+        found.append(Place(4, 1, "COMPLETED", ""))
     return sorted(found)
 
 
@@ -70,6 +74,8 @@ def page(
 ) -> tuple[int, list[tuple[int, Found]]]:
     """How many entries of a place were read from a position on, fewer than `count` only at its end; and their tasks,
     each with its offset. `with_causes`: and their last errors."""
+    if place.name == "DONE_AT":
+        return _listed(broker, queue, place.suffix, start, count)
     rows = _rows(broker, queue, place, start, count)
     if not rows:
         return 0, []
@@ -84,6 +90,16 @@ def page(
         (offset, Found(id, state, _message(raw), at, worker, cause))
         for offset, (id, (_, at, worker), raw, cause) in enumerate(zip(ids, rows, raws, causes, strict=True))
         if raw is not None  # else it has just left, or is the ghost of one that was cancelled
+    ]
+
+
+def _listed(broker: Broker, queue: str, type: str, start: int, count: int) -> tuple[int, list[tuple[int, Found]]]:
+    """Completed tasks of a type with a history."""
+    rows = completed.page(broker, queue, type, start, count)
+    return len(rows), [
+        (offset, Found(id, "completed", kept.message, kept.finished_ms, kept.worker, ran_s=kept.seconds))
+        for offset, (id, kept) in enumerate(rows)
+        if kept is not None
     ]
 
 

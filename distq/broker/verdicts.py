@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,11 @@ class Verdicts(NamedTuple):
 
 
 NO_VERDICTS = Verdicts(0, b"")
+
+SECONDS = struct.Struct(">d")
+"""In front of the blob of what is listed."""
+RESEND_WINDOW_MS = 60_000
+"""Every ending is kept for so long: a call that is sent again must meet it."""
 
 COMPLETE, AGAIN = b"complete", b"complete_again"
 """AGAIN: there are records of attempts, or a memory."""
@@ -36,10 +42,19 @@ def verdict_kind(word: bytes, type: bytes, number: int) -> bytes:
     return b"\r\n$%d\r\n%b\r\n" % (len(kind), kind)
 
 
+def completion(type: bytes, ttl_s: int, has_records: bool, kept: tuple[int, int] | None) -> bytes:
+    """The kind of what has come to its end. `kept`: it is listed, among so many, for so many ms; then the blob begins
+    with how long it took, as SECONDS (lua/parts/listed.lua)."""
+    word = AGAIN if has_records else COMPLETE
+    of_list = word if kept is None else b"%b+%d+%d" % (word, *kept)
+    return verdict_kind(of_list, type, max(ttl_s * 1000, RESEND_WINDOW_MS))
+
+
 def again(completes: bytes) -> bytes:
     """The verdict of a kind of messages, for one that has used its memory."""
     word, *rest = completes.split(b"\r\n")[2].split(b" ", 2)
-    return verdict_kind(AGAIN, rest[1], int(rest[0])) if word == COMPLETE else completes
+    plain, plus, bounds = word.partition(b"+")
+    return verdict_kind(AGAIN + plus + bounds, rest[1], int(rest[0])) if plain == COMPLETE else completes
 
 
 LENGTHS = [b"$%d\r\n" % number for number in range(512)]

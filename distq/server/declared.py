@@ -40,6 +40,8 @@ class DeclaredType(BaseModel):
     type: str
     queue: str
     doc: str
+    history: str
+    """Which completed ones are kept: "the last 1,000", "7 d"; "": its type has no history."""
     parameters: list[Parameter]
 
 
@@ -62,6 +64,7 @@ def _told(site: Site, task: Task[Any, Any, Any]) -> dict[str, Any]:
         "type": task.type,
         "queue": task.declaration.queue,
         "doc": (inspect.getdoc(task.function) or "")[:MOST_DOC],
+        "history": str(task.history or ""),
         "parameters": [_parameter(site, one, hints) for one in task.signature.parameters.values()],
     }
 

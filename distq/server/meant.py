@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Query, Request
 
-from distq.broker.search import Found
+from distq.broker.search import Found, Place
 from distq.durations import seconds
 from distq.message import MAX_NAME, Message, untyped
 from distq.server.problems import Problem
@@ -37,11 +37,15 @@ class Meant:
         """Whether it looks at their last errors."""
         return bool(self._error or self._frame)
 
+    def may_be_in(self, place: Place) -> bool:
+        """Whether it is worth while to look there."""
+        return not self._type or place.name != "DONE_AT" or untyped(place.suffix)[0] == self._type
+
     def __call__(self, task: Found) -> bool:
         """Whether this is one."""
         if task.message is None:
             return not (self._type or self._wanted or self.needs_causes) and self._is_of_time(task.at_ms)
-        at_ms = task.at_ms if task.state == "dead" else task.message.created_ms
+        at_ms = task.at_ms if task.state in ("dead", "completed") else task.message.created_ms
         type = untyped(task.message.type)[0]
         return (
             (not self._type or type == self._type)

@@ -40,16 +40,18 @@ def find(
     limit: int = Limit,
     cursor: str = Cursor,
 ) -> Response:
-    """Tasks by state (running, queued, scheduled, dead, the last 100 completed), type, queue, last error, age and
-    arguments.
+    """Tasks by state (running, queued, scheduled, dead, completed), type, queue, last error, age and arguments.
 
     While workers work, tasks move: a page may show one twice, or miss one. With a `next` there may be more, also when
-    this page is empty; `read` says how many it has looked at. What is completed has no type any more.
+    this page is empty; `read` says how many it has looked at. Completed ones are listed as `history=` of their type
+    says; of others the last 100 ids of each queue.
     """
     site = site_of(request)
     found: list[dict[str, Any]] = []
     read = 0
     for place, begin in _places(site, state, queue, cursor):
+        if not wanted.may_be_in(place[1]):
+            continue
         position = begin
         while True:
             if len(found) >= limit or read >= MOST_READ:
@@ -84,13 +86,18 @@ def _places(site: Site, state: State | None, queue: str, cursor: str) -> Iterato
                 yield (name, place), begin[5] if begin is not None and tuple(place) == before else 0
 
 
+_TIMES = {"scheduled": "due_at_ms", "dead": "died_at_ms", "completed": "finished_at_ms"}
+
+
 def told(site: Site, queue: str, task: search.Found) -> dict[str, Any]:
     """A found task for a list."""
     facts: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
     if task.message is not None:
         facts |= describe(task.message)
     if task.at_ms is not None:
-        facts["due_at_ms" if task.state == "scheduled" else "died_at_ms"] = task.at_ms
+        facts[_TIMES[task.state]] = task.at_ms
+    if task.ran_s is not None:
+        facts["ran_s"] = task.ran_s
     if task.cause is not None and task.cause.error:
         facts |= {"error": task.cause.error, "message": site.shown(task.cause.message), "frame": task.cause.frame}
     return facts | ({"worker": task.worker} if task.worker else {})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgpack
 
 from distq.app import Distq
-from distq.broker.verdicts import AGAIN, COMPLETE, again, verdict, verdict_kind, verdict_like
+from distq.broker.verdicts import SECONDS, again, completion, verdict, verdict_kind, verdict_like
 from distq.codec import SHALLOW, Call, DecodeError, is_too_deep
 from distq.context import CURRENT, Context, Meter
 from distq.durations import format_duration
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distq.worker")
 
-RESEND_WINDOW_MS = 60_000
 PATIENCE_MS = 86_400_000
 """How long a task waits for a worker that knows its type, or its envelope's version."""
 
@@ -85,6 +84,7 @@ class Kind:
     meter: Meter | None
     is_limited: bool = False
     """Whether its declaration bounds the time of an attempt."""
+    is_listed: bool = False
 
 
 Outcome = tuple[str, bytes, int]
@@ -206,6 +206,8 @@ class Executor:
             for hook in self._succeeded:
                 hook(context, seconds)
             completes = kind.completes
+            if kind.is_listed:
+                blob = SECONDS.pack(seconds) + blob
             if desk is not None and desk.used_by is context:
                 completes = again(completes)
                 desk.complete()
@@ -296,9 +298,7 @@ class Executor:
         if ttl_s == NEVER_SAID:
             ttl_s = task.result_ttl_s()
         has_records = message.attempt or message.deliveries or message.flags & (HAS_RECORDS | HAS_MEMORY)
-        completes = verdict_kind(
-            AGAIN if has_records else COMPLETE, message.type.encode(), max(ttl_s * 1000, RESEND_WINDOW_MS)
-        )
+        completes = completion(message.type.encode(), ttl_s, bool(has_records), task.history)
         is_old = version != task.declaration.version
         body = len(raw) - len(message.body) if message.version == PLAIN else 0
         return self._note(raw, Kind(
@@ -306,7 +306,7 @@ class Executor:
             None if self._has_around or is_old else self._direct(task),
             self._upgrading(task, version) if is_old else self._around,
             None if self._meter is None else self._meter(task.type),
-            task.limits_of({}) != (None, None),
+            task.limits_of({}) != (None, None), task.history is not None,
         ))  # fmt: skip
 
     def _set_aside(self, raw: bytes, message: Message, word: bytes, number: int) -> Kind:

@@ -137,6 +137,14 @@ def ends(entries: list[str]) -> list[bytes]:
 
 
 @case
+def step__settles_what_is_listed(room: Room) -> Command[Any]:
+    worker, entries = holding(room, 2)
+    element = struct.pack(">d", 0.5) + msgpack.packb(["completed", 1, 1.7e12, 1.7e12])
+    done = [verdict(entry, "complete+1+60000", number=600_000, blob=element) for entry in entries]
+    return room.step_command(worker, 2, 2, done)
+
+
+@case
 def settle__(room: Room) -> Command[Any]:
     worker, entries = holding(room, 5)
     given = ends(entries)

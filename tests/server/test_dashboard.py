@@ -13,6 +13,7 @@ from distq.server.access import read_keys
 from tests.server.conftest import ADMIN, KEYS, OPERATE, READ, Work
 from tests.server.test_mount import SERVED, ask, declared
 from tests.support.eventually import eventually
+from tests.support.room import Room
 from tests.support.web import Web
 
 
@@ -204,6 +205,25 @@ def test_what_has_failed_is_found_by_its_error_beside_all_else_and_grouped_by_wh
         ({"frame": frame}, 2), ({"frame": "-"}, 0), ({"error": "=ValueError", "since": "1h"}, 1), ({"since": 0.001}, 0),
     ):  # fmt: skip
         assert web.post("/api/v1/dead/purge", {**chosen, "dry_run": True}).json["number"] == number
+
+
+def test_completed_tasks_of_a_type_with_a_history_are_listed_and_found_also_without_their_result(
+    web: Web, work: Work, room: Room
+) -> None:
+    work()
+    id, other = web.task("echo", {"a": 1}), web.task("add", 1)
+    eventually(lambda: web.get("/api/v1/stats").json["totals"]["completed"] == 2, "both have ended")
+    assert {one["id"] for one in web.get("/api/v1/tasks?state=completed").json["tasks"]} == {id, other}
+    (found,) = web.get("/api/v1/tasks?type=echo&since=10m&args=value:%7B%22a%22%3A%201%7D").json["tasks"]
+    assert (found["id"], found["state"], found["type"], found["attempt"]) == (id, "completed", "echo", 1)
+    assert found["ran_s"] < found["finished_at_ms"]
+    assert found["worker"]
+    assert web.get("/api/v1/tasks?state=completed&type=add").json["tasks"] == [], "of that only the id is known"
+    room.redis.delete(room.key("SHELVES"), room.key("LATEST"), *room.redis.keys("*:shelf:*"))
+    shown = web.get(f"/api/v1/tasks/{id}").json
+    assert (shown["status"], shown["args"], shown["worker"]) == ("completed", [{"a": 1}], found["worker"])
+    assert web.get(f"/api/v1/tasks/{other}").status == 404
+    assert {one["type"]: one["history"] for one in web.get("/api/v1/types").json["types"]}["echo"] == "1 h"
 
 
 def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web, work: Work) -> None:

@@ -11,7 +11,7 @@
 --   step, doubtful: if a later step was applied, then so were the first so many verdicts
 --   ran: how many tasks its process ran, in all queues
 -- returns {"ok" | "alive" | "gone", released, suspected, charged, buried, still held}
--- uses clock keeper head limit wake flow ready shelves unique endings settle room
+-- uses clock keeper head limit wake flow ready shelves unique endings listed settle room
 local worker, how, expected, max_deliveries, record = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local processing = PROCESSING .. worker
 local function may_live()

@@ -5,7 +5,7 @@
 --   flying: 0, or the number of the step whose answer the child does not read: then all that the worker holds goes back
 --   but the `kept` entries that follow and those with a verdict, unless the child has made another step since
 -- returns {"ok" | "gone" | "stale", late verdicts, number of the worker's last step}
--- uses clock head limit wake flow ready shelves unique endings settle room
+-- uses clock head limit wake flow ready shelves unique endings listed settle room
 local worker, number, flying, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local state = redis.call('HMGET', WORKER .. worker, 'settled', 'step')
 if not state[1] then return {'gone', 0, 0} end

@@ -4,7 +4,7 @@
 -- KEYS prefix
 -- ARGV worker, number, want, bytes, digest and shares (parts/shares.lua), then three per verdict (parts/settle.lua)
 -- returns {"ok" | "gone" | "stale", now ms, first fence, alone 0|1|2, late verdicts, entries, messages}
--- uses clock head limit wake flow ready shelves unique endings future settle lanes shares weights reserve room
+-- uses clock head limit wake flow ready shelves unique endings future listed settle lanes shares weights reserve room
 
 -- The short way: a worker that was idle settles nothing, and the queue holds ready tasks and nothing else that matters now.
 -- What wakes it is handed out in two thirds of the time because nothing else is set up.

@@ -1,7 +1,7 @@
 // Questions, forms and short messages.
 
 import { ApiError } from "./api.js";
-import { button, faint, freshId, h, note, row } from "./dom.js";
+import { button, faint, h, note, row } from "./dom.js";
 
 /** A few words in the corner, read out by screen readers. */
 export function toast(text, kind = "good") {
@@ -77,12 +77,14 @@ export function opened(box, then) {
 
 const values = (made) => Object.fromEntries(made.map(({ name, read }) => [name, read().trim()]));
 
+let number = 0;
+
 /**
  * One field: {name, label, kind: text | area | choice, value, hint, choices, must, required, mono}.
  * Answers {name, node, read, isReady}.
  */
 export function field({ name, label, kind = "text", value = "", hint, choices, must, required, mono, placeholder }) {
-	const id = freshId();
+	const id = `f${(number += 1)}`;
 	const base = { id, name, "aria-describedby": hint && `${id}-hint`, class: mono && "mono", autocomplete: "off", spellcheck: "false", placeholder };
 	const input = kind === "choice" ? h("select", base, choices.map(([word, text]) => h("option", { value: word, selected: word === value }, text)))
 		: kind === "area" ? h("textarea", { ...base, rows: Math.min(14, Math.max(3, value.split("\n").length)), value })

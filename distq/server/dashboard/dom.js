@@ -84,8 +84,3 @@ export function fill(element, fresh) {
 }
 
 const keyOf = (node) => node.getAttribute?.("data-key") ?? null;
-
-let number = 0;
-
-/** An id for a label and its field. */
-export const freshId = () => `f${(number += 1)}`;

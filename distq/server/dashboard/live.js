@@ -99,8 +99,8 @@ function say(state) {
 	live.onchange(false);
 }
 
-/** Events per second over the last seconds. */
-export function perSecond(name, seconds = 10) {
-	const recent = live.frames.slice(-seconds);
-	return recent.length ? recent.reduce((sum, one) => sum + one[name], 0) / recent.length : 0;
+/** Events per second, over ten. */
+export function perSecond(name) {
+	const recent = live.frames.slice(-10);
+	return recent.reduce((sum, one) => sum + one[name], 0) / (recent.length || 1);
 }

@@ -96,7 +96,7 @@ function life(facts, gates) {
 		running: () => step("now", "run", `Attempt ${facts.attempt ?? ""}`, null, "is at a worker", worker(facts), (gates ?? []).map(({ text }) => note(text))),
 		scheduled: () => step("now", "later", attempts.length ? "Next attempt" : "Due", facts.due_at_ms, facts.due_at_ms && relative(facts.due_at_ms)),
 		queued: () => step("now", "wait", "Waits for a worker", null, last && `since ${relative(last).replace(" ago", "")}`),
-		completed: () => step("end", "good", "Completed", facts.finished_at_ms, facts.seconds !== undefined && `${duration(facts.seconds)} after its call`),
+		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && ` in ${duration(facts.ran_s)}`]),
 		dead: () => step("end", "bad", "Dead", null, attempts.at(-1)?.outcome === "rejected" ? "it was rejected" : "it has no attempts left"),
 	}[status] ?? (() => step("end", "off", status, null, facts.by && `by ${facts.by}`));
 	return h("ol", { class: "life" }, steps, end());
@@ -110,7 +110,7 @@ const errorOf = ({ type, message }) => h("p", { class: "error" }, bold(type || "
 // -- the rest ---------------------------------------------------------------------------------------------------------
 
 function argumentsOf({ args, kwargs }) {
-	if (args === undefined) return empty("Its arguments are not kept", "What is completed, cancelled or expired leaves its result alone.");
+	if (args === undefined) return empty("Its arguments are not kept", "What has ended leaves its result alone, unless its type has a history=.");
 	return [args.length > 0 && code(json(args)), (Object.keys(kwargs).length > 0 || !args.length) && code(json(kwargs))];
 }
 

@@ -142,15 +142,18 @@ function rowsOf(rows, context) {
 				...(boxes ? [box(`Select ${one.id}`, picked.has(key), [key])] : []),
 				taskLink(one.id, { "data-row": true }), [one.type ? bold(one.type) : faint("–"), one.error && clip(bad(one.error), one.message && `: ${one.message}`)], state(one.state),
 				one.queue, one.priority ?? faint("–"), one.attempt ? count(one.attempt) : faint("–"),
-				when(one.died_at_ms ?? one.due_at_ms ?? one.enqueued_at_ms),
+				when(one.finished_at_ms ?? one.died_at_ms ?? one.due_at_ms ?? one.enqueued_at_ms),
 			],
 		};
 	}));
 }
 
+/** How far back completed ones are listed. */
+const horizon = () => ["Of completed tasks the last 100 of each queue are listed", ...known[0].types.map(({ type, history }) => history && `of ${type} ${history}`)].filter(Boolean).join(", ");
+
 function nothing(text) {
 	if (next) return empty("Nothing in this part", "There is more to look at: go on below.");
-	if (text) return empty("No task fits", "Completed tasks are found by their id, and the last 100 of each queue with state:completed, without their type.");
+	if (text) return empty("No task fits", horizon());
 	return empty("No tasks", "Call one and it is here:", mono("distq enqueue add '{\"a\": 1, \"b\": 2}'"), para(link("#/enqueue", "Or enqueue one with a form.")));
 }
 
@@ -158,7 +161,7 @@ function foot(found, rows, text, context) {
 	const looked = found.read + readMore;
 	return h("footer", { class: "foot-line" },
 		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
-			next ? "; there are more." : ".", !/state:(dead|queued|scheduled|running)/.test(text) && " Of completed tasks the last 100 of each queue are listed."),
+			next ? "; there are more." : ".", !/state:[^c]/.test(text) && ` ${horizon()}`),
 		next && button("Show more", async () => {
 			const cursor = next;
 			const behind = await attempt(() => page(text, cursor));

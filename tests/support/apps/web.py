@@ -16,7 +16,7 @@ def add(a: int, b: int = 0) -> int:
     return a + b
 
 
-@app.task
+@app.task(history="1h")
 def echo(value: Any = None, **more: Any) -> Any:
     return value if not more else {"value": value, **more}
 

@@ -3,6 +3,7 @@
 -- the server reads and keeps it once (docs/decisions/0012).
 --   complete          number: result ttl ms, blob: result           active -> completed
 --   complete_again    the same, for a task that has records of earlier attempts, or a memory
+--                     Behind both words may stand `+most+ms`: it is listed (parts/listed.lua), and the blob begins with an f64
 --   retry             number: delay ms, blob: attempt record         active -> scheduled | queued, attempt + 1
 --   snooze            number: delay ms                               active -> scheduled | queued, costs no attempt
 --                     blob: "", or msgpack of a budget that is parked for so long, and the key; a task that takes from it
@@ -130,16 +131,17 @@ local function take_settled(processing, first)
 end
 
 local function read_kind(text)
-  local word, number, type = string.match(text, '^(%S+) (%d+) (.*)$')
+  local word, most, ms, number, type = string.match(text, '^([%l_]+)%+?(%d*)%+?(%d*) (%d+) (.*)$')
   return {word = word, number = tonumber(number), type = type, is_plain = word == 'complete',
-    completes = word == 'complete' or word == 'complete_again', results = {}, size = 0}
+    completes = word == 'complete' or word == 'complete_again', results = {}, size = 0,
+    most = tonumber(most), ms = tonumber(ms), listed = {}}
 end
 
 -- settle: ARGV[first] and on. Returns how many verdicts came too late: the entry is not held any more.
 local function settle(worker, first)
   if #ARGV < first then return 0 end
   local mine, late = take_settled(PROCESSING .. worker, first)
-  local given, kinds, done, completed, number, find = ARGV, {}, {}, {}, 0, string.find
+  local given, kinds, done, completed, number, unlisted, find = ARGV, {}, {}, {}, 0, 0, string.find
   local moves
   for _, i in ipairs(mine) do
     local entry, text, blob = given[i], given[i + 1], given[i + 2]
@@ -158,9 +160,17 @@ local function settle(worker, first)
         redis.call('PEXPIRE', ATTEMPTS .. id, kind.number)
         redis.call('DEL', MEMORY .. id)
       end
-      results[size - 1], results[size], kind.size = id, blob, size
       number = number + 1
-      done[number], completed[number] = entry, id
+      done[number] = entry
+      if kind.most then
+        local listed = kind.listed
+        listed[#listed + 1], listed[#listed + 2], listed[#listed + 3] = entry, id, string.sub(blob, 1, 8)
+        blob = string.sub(blob, 9)
+      else
+        unlisted = unlisted + 1
+        completed[unlisted] = id
+      end
+      results[size - 1], results[size], kind.size = id, blob, size
     else
       local message = redis.call('HGET', TASKS, entry)
       moves = moves or make_moves()
@@ -172,6 +182,11 @@ local function settle(worker, first)
     end
   end
   if number == 0 then return late end
+  if unlisted < number then
+    for _, kind in pairs(kinds) do
+      if kind.completes and kind.most then list_completed(kind, worker) end
+    end
+  end
   redis.call('HDEL', TASKS, unpack(done))
   if redis.call('EXISTS', HELD, NAMED) > 0 then
     for i = 1, number do
@@ -179,8 +194,10 @@ local function settle(worker, first)
       free_name(done[i], NAMED)
     end
   end
-  redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, number - COMPLETED_LENGTH + 1)))
-  redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
+  if unlisted > 0 then
+    redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, unlisted - COMPLETED_LENGTH + 1)))
+    redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
+  end
   for _, kind in pairs(kinds) do
     if kind.size > 0 then
       keep(kind.results, kind.number)
