@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ class Evidence:
     """Ids that ended in more than one way."""
     live: set[str] = field(default_factory=set)
 
-    @property
+    @cached_property
     def acked(self) -> dict[str, Call]:
-        """Id -> call."""
+        """Id -> call. Read for each call that met another, when nothing changes any more."""
         return {call.id: call for call in self.calls.values() if call.id}
 
     def repeated(self) -> Iterator[tuple[Run, Run]]:
