@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distq.broker.backlog import Backlog
+from distq.broker.history import Past, history
 from distq.broker.ledger import totals
 from distq.durations import seconds
 from distq.errors import ConfigurationError
@@ -46,19 +47,34 @@ class Demand(NamedTuple):
     """Tasks that wait, and could run."""
     running: int
     service_time_s: float | None
-    """Mean duration of all these; None: there are none, or nothing has ended here yet."""
+    """Mean duration of all these; None: there are none, or nobody has run anything yet."""
     arrivals_per_s: float | None
     """Tasks that come to be ready; None: nobody asked at a time from which this could be told."""
 
 
 class Outlook:
-    """1. notes how much has come to be ready, and how long tasks take; 2. reckons what follows from that."""
+    """1. notes how much has come to be ready, and how long tasks take; 2. asks how long those take that have not run
+    here; 3. reckons what follows from that."""
 
     def __init__(self, condition: Condition, clock: Callable[[], float] = time.monotonic) -> None:
         self._condition, self._clock = condition, clock
         self._arrived: deque[tuple[float, int]] = deque(maxlen=int(MOST_WITHIN_S / APART_S))
         self._looks: list[tuple[float, dict[str, RunTimes]]] = [(clock(), {})] * 2
         """At the counters of attempts: lately is since the first of them."""
+        self._elsewhere: dict[str, RunTimes] = {}
+        self._is_unsure, self._ask_at = True, 0.0
+
+    def ask(self) -> None:
+        """How long tasks took on all hosts, if it has to be known. The answer comes before those to later questions."""
+        if self._is_unsure and self._clock() >= self._ask_at:
+            self._elsewhere, self._ask_at, site = {}, self._clock() + FRESH_S, self._condition.site
+            for prefix in site.prefixes:
+                site.link.submit(history(prefix, "5m"), self._hear, lambda: None)
+
+    def _hear(self, past: Past) -> None:
+        for runs in past.runs.values():
+            for type, times in runs.items():
+                self._elsewhere[type] = self._elsewhere.get(type, RunTimes()).plus(times)
 
     def note(self, found: Backlog) -> None:
         """What was found just now in all queues together."""
@@ -71,11 +87,12 @@ class Outlook:
     def demand(self, found: Backlog, within_s: float = WITHIN_S) -> Demand:
         """For what was found just now."""
         condition, lately = self._condition, self._lately()
-        usual_s = sum((its.sum_s for its in lately.values()), 0.0) / max(1, sum(its.number for its in lately.values()))
+        usual_s = _mean(lately or self._elsewhere)
         unknown_s = max(usual_s, condition.longest_s)
-        durations = {type: its.mean_s or unknown_s for type, its in lately.items()}
+        durations = {type: its.mean_s or unknown_s for type, its in (self._elsewhere | lately).items()}
         taken = {type: number for type, number in found.work.items() if type in condition.site.taken}
         mix = [(number, durations.get(type, unknown_s)) for type, number in taken.items()]
+        self._is_unsure = not taken.keys() <= durations.keys()
         tasks, spent_s = sum(taken.values()), sum(number * duration for number, duration in mix)
         arrivals = self._arrivals(found, within_s)
         drains = sum(number * min(1.0, duration / within_s) for number, duration in mix)
@@ -84,7 +101,7 @@ class Outlook:
         running = round(tasks * found.tally.depths.running / max(1, found.ready + found.tally.depths.running))
         return Demand(
             _whole(slots / seats) if seats else 0, slots, seats, within_s, round(tasks) - running, running,
-            spent_s / tasks if tasks and lately else None, arrivals,
+            spent_s / tasks if tasks and durations else None, arrivals,
         )  # fmt: skip
 
     def _arrivals(self, found: Backlog, within_s: float) -> float | None:
@@ -114,6 +131,11 @@ def within(query: str) -> float:
     if not LEAST_WITHIN_S <= number <= MOST_WITHIN_S:
         raise ConfigurationError(f"within={given[1] if given else ''!r:.80}: give a time from 1s to 1h")
     return number
+
+
+def _mean(runs: dict[str, RunTimes]) -> float:
+    number = sum(its.number for its in runs.values())
+    return sum(its.sum_s for its in runs.values()) / number if number else 0.0
 
 
 def _arrived(found: Backlog) -> int:

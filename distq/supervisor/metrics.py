@@ -133,6 +133,7 @@ class MetricsDoor(Service):
 
     def _ask(self, visitor: Visitor, show: Show) -> None:
         self._visitors[visitor] = _Patience(time.monotonic() + BROKER_S, show)
+        self._outlook.ask()
         self._backlogs.ask(partial(self._told, visitor))
 
     def _told(self, visitor: Visitor, queues: Queues) -> None:

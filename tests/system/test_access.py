@@ -25,7 +25,7 @@ SCRIPTS = {
     "producer": {"enqueue", "look", "cancel"},
     "worker": {
         "register", "step", "renew", "settle", "recover", "restore", "resign", "tick", "depths", "entries", "workers",
-        "tally", "backlog", "strays", "probe", "roll_up", "declare", "define", "fire", "schedules",
+        "tally", "backlog", "strays", "probe", "roll_up", "history", "declare", "define", "fire", "schedules",
     },
     "operator": {script.name for script in all_scripts()},
 }  # fmt: skip

@@ -8,9 +8,11 @@ from typing import Any, cast
 import pytest
 
 from distq.broker.backlog import Backlog
+from distq.broker.history import Past
 from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
 from distq.errors import ConfigurationError
+from distq.run_times import RunTimes
 from distq.supervisor.demand import FRESH_S, Outlook, within
 from distq.worker.board import Board
 from distq.worker.meters import Meters
@@ -23,7 +25,9 @@ class Host:
 
     def __init__(self, **durations: float) -> None:
         self.now, self.board = 0.0, Board(1)
-        site = SimpleNamespace(board=self.board, names=NAMES, taken={*NAMES})
+        self.asked = list[Any]()
+        link = SimpleNamespace(submit=lambda command, answer, refused: self.asked.append(answer))
+        site = SimpleNamespace(board=self.board, names=NAMES, taken={*NAMES}, prefixes=["one"], link=link)
         self.condition = cast("Any", SimpleNamespace(site=site, places=4, longest_s=0.0))
         self.outlook = Outlook(self.condition, lambda: self.now)
         for type, seconds in durations.items():
@@ -65,6 +69,18 @@ def test_of_what_has_never_ended_here_the_longest_that_runs_says_something() -> 
     assert (demand.wanted_slots, demand.service_time_s) == (1, None)
     host.condition.longest_s = 15.0
     assert host.outlook.demand(found(ready=50, slow=50)).wanted_slots == 25
+
+
+def test_what_has_never_ended_here_takes_as_long_as_it_did_elsewhere() -> None:
+    host = Host(quick=0.1)
+    for _ in range(2):
+        host.outlook.ask()
+    (answer,) = host.asked
+    answer(Past(0, 10, {}, {1: {"slow": RunTimes((1, 0, 0), sum_s=5)}, 2: {"slow": RunTimes((0, 1, 0), sum_s=7)}}))
+    assert host.outlook.demand(found(ready=10, quick=5, slow=5)).service_time_s == pytest.approx((0.5 + 5 * 6) / 10)
+    host.now = FRESH_S
+    host.outlook.ask()
+    assert len(host.asked) == 1, "it knows all that is there"
 
 
 def test_types_that_are_left_to_others_do_not_count() -> None:
