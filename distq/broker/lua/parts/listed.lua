@@ -1,41 +1,67 @@
 -- part listed: completed tasks of types that declare a history= are kept for people to look at: the last `most`, and no
 -- longer than `ms`. DONE of a type: id -> msgpack {when it ended, how long its last attempt took (f64), worker, message}.
-local LISTED_BYTES = 4096 -- of a message; a larger one is kept without its arguments
-local TRIMMED = 500 -- at most so many go at a time
-local LISTED_AT_MOST = 400 * 86400000
 
-local function message_to_list(message)
-  if #message <= LISTED_BYTES then return message end
-  return string.sub(message, 1, 23) .. '\1' .. string.sub(message, 25, 27 + string.byte(message, 27))
-end
+-- Its functions are made only for a step that needs them.
+local function make_listing(worker)
+  local LISTED_BYTES = 4096 -- of a message; a larger one is kept without its arguments
+  local TRIMMED = 500 -- at most so many go at a time
+  local LONGEST = 400 * 86400000
+  local LISTING, ids = {}, {}
 
-local function trim_listed(kind)
-  local old = redis.call('ZRANGEBYSCORE', DONE_AT .. kind.type, '-inf', now - kind.ms, 'LIMIT', 0, TRIMMED)
-  local excess = math.min(redis.call('ZCARD', DONE_AT .. kind.type) - kind.most, TRIMMED)
-  if excess > #old then old = redis.call('ZRANGE', DONE_AT .. kind.type, 0, excess - 1) end
-  if #old > 0 then
-    redis.call('ZREM', DONE_AT .. kind.type, unpack(old))
-    redis.call('HDEL', DONE .. kind.type, unpack(old))
+  local function message_to_list(message)
+    if #message <= LISTED_BYTES then return message end
+    return string.sub(message, 1, 23) .. '\1' .. string.sub(message, 25, 27 + string.byte(message, 27))
   end
-end
 
--- `kind.listed`: entry, id and f64 by turns. Their messages are still there.
-local function list_completed(kind, worker)
-  local listed, entries, records, times = kind.listed, {}, {}, {}
-  for i = 1, #listed, 3 do entries[#entries + 1] = listed[i] end
-  for n, message in ipairs(redis.call('HMGET', TASKS, unpack(entries))) do
-    local id, took = listed[3 * n - 1], listed[3 * n]
-    if message then
-      records[#records + 1], records[#records + 2] = id, cmsgpack.pack({now, took, worker, message_to_list(message)})
-      times[#times + 1], times[#times + 2] = now, id
+  local function trim(kind)
+    local old = redis.call('ZRANGEBYSCORE', DONE_AT .. kind.type, '-inf', now - kind.ms, 'LIMIT', 0, TRIMMED)
+    local excess = math.min(redis.call('ZCARD', DONE_AT .. kind.type) - kind.most, TRIMMED)
+    if excess > #old then old = redis.call('ZRANGE', DONE_AT .. kind.type, 0, excess - 1) end
+    if #old > 0 then
+      redis.call('ZREM', DONE_AT .. kind.type, unpack(old))
+      redis.call('HDEL', DONE .. kind.type, unpack(old))
     end
   end
-  if #times == 0 then return end
-  redis.call('HSET', DONE .. kind.type, unpack(records))
-  redis.call('ZADD', DONE_AT .. kind.type, unpack(times))
-  redis.call('SADD', DONE_TYPES, kind.type)
-  trim_listed(kind)
-  redis.call('PEXPIRE', DONE .. kind.type, kind.ms)
-  redis.call('PEXPIRE', DONE_AT .. kind.type, kind.ms)
-  redis.call('PEXPIRE', DONE_TYPES, LISTED_AT_MOST)
+
+  local function write(kind)
+    local listed, entries, records, times = kind.listed, {}, {}, {}
+    for i = 1, #listed, 3 do entries[#entries + 1] = listed[i] end
+    for n, message in ipairs(redis.call('HMGET', TASKS, unpack(entries))) do
+      local id, took = listed[3 * n - 1], listed[3 * n]
+      if message then
+        records[#records + 1], records[#records + 2] = id, cmsgpack.pack({now, took, worker, message_to_list(message)})
+        times[#times + 1], times[#times + 2] = now, id
+      end
+    end
+    if #times == 0 then return end
+    redis.call('HSET', DONE .. kind.type, unpack(records))
+    redis.call('ZADD', DONE_AT .. kind.type, unpack(times))
+    redis.call('SADD', DONE_TYPES, kind.type)
+    trim(kind)
+    redis.call('PEXPIRE', DONE .. kind.type, kind.ms)
+    redis.call('PEXPIRE', DONE_AT .. kind.type, kind.ms)
+    redis.call('PEXPIRE', DONE_TYPES, LONGEST)
+  end
+
+  -- Takes what stands in front of the result, and returns that. `kind.listed`: entry, id and seconds by turns.
+  function LISTING.note(kind, entry, id, blob)
+    local listed = kind.listed
+    listed[#listed + 1], listed[#listed + 2], listed[#listed + 3] = entry, id, string.sub(blob, 1, 8)
+    ids[id] = true
+    return string.sub(blob, 9)
+  end
+
+  -- Writes what was noted, while its messages are still there. Returns those of `completed` that were not.
+  function LISTING.finish(kinds, completed)
+    for _, kind in pairs(kinds) do
+      if kind.listed[1] then write(kind) end
+    end
+    local others = {}
+    for _, id in ipairs(completed) do
+      if not ids[id] then others[#others + 1] = id end
+    end
+    return others
+  end
+
+  return LISTING
 end

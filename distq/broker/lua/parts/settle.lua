@@ -132,7 +132,7 @@ end
 
 local function read_kind(text)
   local word, most, ms, number, type = string.match(text, '^([%l_]+)%+?(%d*)%+?(%d*) (%d+) (.*)$')
-  return {word = word, number = tonumber(number), type = type, is_plain = word == 'complete',
+  return {word = word, number = tonumber(number), type = type, is_plain = word == 'complete' and most == '',
     completes = word == 'complete' or word == 'complete_again', results = {}, size = 0,
     most = tonumber(most), ms = tonumber(ms), listed = {}}
 end
@@ -141,8 +141,8 @@ end
 local function settle(worker, first)
   if #ARGV < first then return 0 end
   local mine, late = take_settled(PROCESSING .. worker, first)
-  local given, kinds, done, completed, number, unlisted, find = ARGV, {}, {}, {}, 0, 0, string.find
-  local moves
+  local given, kinds, done, completed, number, find = ARGV, {}, {}, {}, 0, string.find
+  local moves, listing
   for _, i in ipairs(mine) do
     local entry, text, blob = given[i], given[i + 1], given[i + 2]
     local kind = kinds[text]
@@ -157,20 +157,18 @@ local function settle(worker, first)
         redis.call('HDEL', GENERATIONS, id)
       end
       if not kind.is_plain then
-        redis.call('PEXPIRE', ATTEMPTS .. id, kind.number)
-        redis.call('DEL', MEMORY .. id)
-      end
-      number = number + 1
-      done[number] = entry
-      if kind.most then
-        local listed = kind.listed
-        listed[#listed + 1], listed[#listed + 2], listed[#listed + 3] = entry, id, string.sub(blob, 1, 8)
-        blob = string.sub(blob, 9)
-      else
-        unlisted = unlisted + 1
-        completed[unlisted] = id
+        if kind.word == 'complete_again' then
+          redis.call('PEXPIRE', ATTEMPTS .. id, kind.number)
+          redis.call('DEL', MEMORY .. id)
+        end
+        if kind.most then
+          listing = listing or make_listing(worker)
+          blob = listing.note(kind, entry, id, blob)
+        end
       end
       results[size - 1], results[size], kind.size = id, blob, size
+      number = number + 1
+      done[number], completed[number] = entry, id
     else
       local message = redis.call('HGET', TASKS, entry)
       moves = moves or make_moves()
@@ -182,11 +180,7 @@ local function settle(worker, first)
     end
   end
   if number == 0 then return late end
-  if unlisted < number then
-    for _, kind in pairs(kinds) do
-      if kind.completes and kind.most then list_completed(kind, worker) end
-    end
-  end
+  if listing then completed = listing.finish(kinds, completed) end
   redis.call('HDEL', TASKS, unpack(done))
   if redis.call('EXISTS', HELD, NAMED) > 0 then
     for i = 1, number do
@@ -194,8 +188,8 @@ local function settle(worker, first)
       free_name(done[i], NAMED)
     end
   end
-  if unlisted > 0 then
-    redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, unlisted - COMPLETED_LENGTH + 1)))
+  if completed[1] then
+    redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, #completed - COMPLETED_LENGTH + 1)))
     redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
   end
   for _, kind in pairs(kinds) do
