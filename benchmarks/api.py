@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks import http_load
 from benchmarks.api_server import KEY
 from benchmarks.figure import Figure, compared, measured, percentile
-from benchmarks.host import room
+from benchmarks.host import Room, room
 from benchmarks.processes import cpu_seconds
 
 SECONDS = 1.0
@@ -80,15 +80,21 @@ class _Kind:
 @contextmanager
 def server() -> Iterator[tuple[int, int]]:
     """A server on a broker of its own: its port, its process."""
-    with room() as place:
-        command = [sys.executable, "-m", "benchmarks.api_server", place.url]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().rpartition(":")[2]), process.pid
-        finally:
-            process.terminate()
-            process.wait()
+    with room() as place, serving(place) as found:
+        yield found
+
+
+@contextmanager
+def serving(place: Room) -> Iterator[tuple[int, int]]:
+    """A server on this broker."""
+    command = [sys.executable, "-m", "benchmarks.api_server", place.url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline().rpartition(":")[2]), process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
