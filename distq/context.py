@@ -148,12 +148,12 @@ class Context:
     def correlation_id(self) -> str:
         """The same for all tasks that come from one another: the id of the first one, or what its caller has given in
         `headers`."""
-        return correlation_of(self.headers) or self.id
+        return id_in(self.headers, CORRELATION) or self.id
 
     @property
     def parent_id(self) -> str | None:
         """The task that has enqueued this one; None: it was no task."""
-        return parent_of(self.headers)
+        return id_in(self.headers, PARENT)
 
     def passed_on(self) -> dict[str, Any]:
         """Headers of what is enqueued here."""
@@ -164,7 +164,7 @@ class Context:
         id, raw, headers = self._entry.decode("utf-8", "replace"), self._raw, self._call[2]
         if " " in id:
             id = self.id
-        return id, attempt_of(raw) + 1, CREATED.unpack_from(raw)[0], (headers and correlation_of(headers)) or id
+        return id, attempt_of(raw) + 1, CREATED.unpack_from(raw)[0], (headers and id_in(headers, CORRELATION)) or id
 
     @property
     def worker(self) -> str:
@@ -269,17 +269,8 @@ class BatchContext(Context):
         raise DistqError("current().progress() is for one task, and this is a batch of several")
 
 
-def correlation_of(headers: Mapping[str, Any]) -> str | None:
-    """What these say of where a task comes from, if it can be that: they may come from anybody."""
-    return _id_in(headers, CORRELATION)
-
-
-def parent_of(headers: Mapping[str, Any]) -> str | None:
-    """Likewise of who has enqueued it."""
-    return _id_in(headers, PARENT)
-
-
-def _id_in(headers: Mapping[str, Any], name: str) -> str | None:
+def id_in(headers: Mapping[str, Any], name: str) -> str | None:
+    """What headers say of where a task comes from, if it can be that: they may come from anybody."""
     said = headers.get(name)
     return said if isinstance(said, str) and 0 < len(said.encode("utf-8", "replace")) <= MOST_CORRELATION else None
 

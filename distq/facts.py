@@ -16,9 +16,11 @@ from distq.broker.causes import cause_of
 from distq.broker.inspect import DeadFilter, DeadLetter, whole
 from distq.broker.ledger import total_depths
 from distq.broker.verbs import Depths, Look
+from distq.context import CORRELATION, PARENT, id_in
 from distq.errors import UnknownQueue, did_you_mean
 from distq.message import Message, check_id, family, parse, partitions
 from distq.result import Handle
+from distq.timeline import timeline
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -69,7 +71,7 @@ def describe(found: Distq, id: str) -> dict[str, Any]:
     """Everything about one task, as plain data."""
     handle = found.result(id)
     queue, look = found.broker.find(id, found.queues_of(id))
-    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue}
+    facts: dict[str, Any] = {"id": id, "status": handle.status(), "queue": queue, CORRELATION: id}
     facts |= _of_message(found, look)
     if look.due_ms:
         facts["due_at_ms"] = look.due_ms
@@ -80,6 +82,8 @@ def describe(found: Distq, id: str) -> dict[str, Any]:
     if facts["status"] in ("completed", "unknown"):
         facts |= _of_history(found, queue, id)
     facts["attempts"] = inspect.attempts(found.broker, queue, id)
+    if facts["status"] != "unknown":
+        facts["timeline"] = timeline(facts)
     return facts
 
 
@@ -91,7 +95,14 @@ def _of_message(found: Distq, look: Look) -> dict[str, Any]:
         args, kwargs, headers = found.codec.unpack_call(message.body)
     except ValueError as error:
         return {"corrupt": str(error)}
-    return inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+    facts = inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
+    return facts | _origin(headers)
+
+
+def _origin(said: object) -> dict[str, str]:
+    """Where it comes from, if it was enqueued in a task, or its caller has said so."""
+    headers = said if isinstance(said, dict) else {}
+    return {name: id for name in (CORRELATION, PARENT) if (id := id_in(headers, name)) is not None}
 
 
 def _of_history(found: Distq, queue: str, id: str) -> dict[str, Any]:
@@ -125,18 +136,20 @@ def _of_ending(found: Distq, look: Look) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         return {"corrupt": str(error)}
     if word == "completed":
-        return {"result": rest[0] if rest else None, **_times(*rest[1:3])}
+        return {"result": rest[0] if rest else None, **_times(*rest[1:3]), **_origin(rest[3] if rest[3:] else None)}
     details = rest[0] if rest and isinstance(rest[0], dict) else {}
     if word == "dead":
         return {"error": {key: details.get(key) for key in ("type", "message", "traceback")}}
-    return {"by": details["by"]} if "by" in details else {}
+    ended = {"ended_at_ms": whole(details["at"])} if "at" in details else {}
+    return ended | ({"by": details["by"]} if "by" in details else {})
 
 
 def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, Any]:
     """When a task has ended, and how long after its call: by two clocks, so it may seem to be before."""
     if not (isinstance(finished_ms, float | int) and isinstance(created_ms, float | int)):
         return {}
-    return {"finished_at_ms": finished_ms, "seconds": max(0.0, round((finished_ms - created_ms) / 1000, 6))}
+    took = max(0.0, round((finished_ms - created_ms) / 1000, 6))
+    return {"enqueued_at_ms": whole(created_ms), "finished_at_ms": finished_ms, "seconds": took}
 
 
 # -- dead letters -----------------------------------------------------------------------------------------------------

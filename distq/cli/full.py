@@ -25,6 +25,9 @@ def _show_progress(said: Mapping[str, Any]) -> None:
 def show(facts: dict[str, Any]) -> None:
     """The same for people."""
     attempts, error, progress = facts.pop("attempts"), facts.pop("error", None), facts.pop("progress", None)
+    if facts["correlation_id"] == facts["id"]:
+        del facts["correlation_id"]
+    events = facts.pop("timeline")
     for key, value in facts.items():
         if value not in (None, "", [], {}, 0) or key == "result":
             _line(key, value)
@@ -34,12 +37,11 @@ def show(facts: dict[str, Any]) -> None:
         _line("error", f"{error['type']}: {error['message']}" if error["message"] else error["type"])
         for line in str(error["traceback"] or "").splitlines():
             typer.echo(f"{'':>15}  {output.clean(line, 500)}")
-    if attempts:
-        rows = [
-            (a.get("attempt", ""), output.moment(a.get("at")), a.get("outcome", ""), _error_of(a)) for a in attempts
-        ]
+    if len(events) > 1:
         typer.echo()
-        output.table("", ("attempt", "ended", "outcome", "error"), rows, numbers=("attempt",))
+        begun = events[0].get("at_ms", 0)
+        rows = [(output.moment(one.get("at_ms")), _after(one, begun), one["event"], _about(one)) for one in events]
+        output.table("", ("when", "after", "event", ""), rows, numbers=("after",))
     if attempts and attempts[-1].get("outcome") != "killed" and attempts[-1].get("log"):
         typer.echo()
         _show_lines("logged", str(attempts[-1]["log"]))
@@ -84,6 +86,21 @@ def _line(key: str, value: Any) -> None:
     typer.echo(f"{key.removesuffix('_ms').replace('_', ' '):>15}  {output.clean(shown, MOST_SHOWN)}")
 
 
-def _error_of(attempt: Mapping[str, Any]) -> str:
-    type, message = attempt.get("type", ""), attempt.get("message", "")
-    return f"{type}: {message}" if message else str(type)
+def _after(event: Mapping[str, Any], begun: int) -> str:
+    """How long after the call."""
+    return format_duration(max(0, event["at_ms"] - begun) / 1000) if "at_ms" in event and begun else ""
+
+
+def _about(event: Mapping[str, Any]) -> str:
+    parts = [
+        f"attempt {event['attempt']}" if "attempt" in event else "",
+        f"at {event['worker']}" if "worker" in event else "",
+        f"by {event['by']}" if "by" in event else "",
+        str(event.get("error", "")),
+        f"retry in {format_duration(event['retry_in_ms'] / 1000)}" if _is_number(event.get("retry_in_ms")) else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < math.inf

@@ -54,7 +54,11 @@ class TaskDetails(BaseModel):
     id: str
     status: State
     queue: str
+    correlation_id: str
+    """The same for all tasks that come from one another."""
     attempts: list[dict[str, Any]]
+    timeline: list[dict[str, Any]]
+    """Its life, event by event; the last one may be to come."""
 
 
 class Gate(BaseModel):

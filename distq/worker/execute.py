@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic_ns, time
@@ -21,7 +21,7 @@ import msgpack
 from distq.app import Distq
 from distq.broker.verdicts import SECONDS, again, completion, verdict, verdict_kind, verdict_like
 from distq.codec import SHALLOW, Call, DecodeError, is_too_deep
-from distq.context import CURRENT, Context, Meter
+from distq.context import CORRELATION, CURRENT, PARENT, Context, Meter, id_in
 from distq.durations import format_duration
 from distq.errors import NotSerializable, PayloadTooLarge, did_you_mean
 from distq.message import (
@@ -57,11 +57,18 @@ PATIENCE_MS = 86_400_000
 """How long a task waits for a worker that knows its type, or its envelope's version."""
 
 _COMPLETED = b"\x94\xa9completed"  # msgpack: ["completed", value, finished at ms, enqueued at ms]
+_WITH_ORIGIN = b"\x95"  # one more: where it comes from
 _COMPLETED_EMPTY = b"\x91\xa9completed"
 _TIMES = struct.Struct(">BdB8s")
 _FLOAT = 0xCB
 
 MAX_KINDS = 1000
+
+
+def with_origin(blob: bytes, headers: Mapping[str, Any]) -> bytes:
+    """The result, with what a task's message has said of where it comes from: that is gone by now."""
+    origin = {name: said for name in (CORRELATION, PARENT) if (said := id_in(headers, name)) is not None}
+    return _WITH_ORIGIN + blob[1:] + msgpack.packb(origin, unicode_errors="replace") if origin else blob
 
 
 @dataclass(slots=True)
@@ -199,6 +206,8 @@ class Executor:
                 if len(packed) > SHALLOW:
                     self._look_at_large(value, packed)
                 blob = _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
+                if context.headers:
+                    blob = with_origin(blob, context.headers)
             else:
                 blob = _COMPLETED_EMPTY
             end_ns = monotonic_ns()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from distq.facts import describe
 from tests.support.apps import lines
 from tests.support.eventually import eventually
 from tests.support.host import Host
@@ -59,3 +60,31 @@ def test_a_line_says_what_became_of_an_attempt(start: Start, room: Room) -> None
     assert retry["error"] == dead["error"] == "LookupError: no such row"
     assert dead["correlation_id"] == handle.id
     assert dead["worker"] == room.attempts(handle.id)[-1]["worker"]
+
+
+def test_tasks_that_come_from_one_another_have_one_correlation_id(start: Start, room: Room) -> None:
+    lines.app.rebind(room.url)
+    host = start("lines", "--log-format", "json", processes=1)
+    first = lines.calls.options(headers={"correlation_id": "request-7"}).delay(1)
+    second = first.get(timeout=20)
+    assert lines.app.result(second).get(timeout=20) == 1
+    third = lines.calls.delay(2)
+    fourth = third.get(timeout=20)
+    assert lines.app.result(fourth).get(timeout=20) == 2
+    said = {line["task_id"]: line["correlation_id"] for line in ended(host)}
+    assert said == {first.id: "request-7", second: "request-7", third.id: third.id, fourth: third.id}
+    facts = describe(lines.app, fourth)
+    assert (facts["correlation_id"], facts["parent_id"]) == (third.id, third.id)
+    assert [event["event"] for event in facts["timeline"]] == ["enqueued", "completed"]
+    assert facts["timeline"][0]["by"] == third.id
+
+
+def test_the_life_of_a_task_is_told_event_by_event(start: Start, room: Room) -> None:
+    lines.app.rebind(room.url)
+    start("lines", processes=1)
+    handle = lines.fails.delay()
+    eventually(lambda: handle.status() == "dead", "it has failed")
+    told = describe(lines.app, handle.id)["timeline"]
+    assert [event["event"] for event in told] == ["enqueued", "started", "raised", "started", "raised", "dead"]
+    assert [event["at_ms"] for event in told[1:]] == sorted(event["at_ms"] for event in told[1:])
+    assert (told[2]["error"], told[2]["retry_in_ms"]) == ("LookupError: no such row", 10)

@@ -18,6 +18,11 @@ def quick(number: int) -> int:
 
 
 @app.task
+def calls(number: int) -> str:
+    return quick.delay(number).id
+
+
+@app.task
 def slow(gate: str) -> None:
     with running():
         pass_gate(gate)
