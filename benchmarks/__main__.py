@@ -30,6 +30,7 @@ from benchmarks import (
     producing,
     punctuality,
     report,
+    simulate,
     succession,
     throughput,
     ticking,
@@ -68,6 +69,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "metrics": ("Metrics on", observed.metrics),
     "scale": ("How many workers are wanted", observed.scale),
     "idle": ("An idle worker host", footprint.idle),
+    "simulate": ("A model of it, beside reality, and far beyond", simulate.simulated),
 }
 """Name → what it is about, and what measures it in so many rounds."""
 

@@ -70,14 +70,14 @@ def await_quiet(patience_s: float | None = None) -> bool:
     patience_s = float(os.environ.get("BENCH_PATIENCE", "0")) if patience_s is None else patience_s
     give_up = time.monotonic() + patience_s
     while time.monotonic() < give_up:
-        before = _idle_s()
+        before = idle_s()
         time.sleep(LOOK_S)
-        if _idle_s() - before > QUIET * LOOK_S * (os.cpu_count() or 1):
+        if idle_s() - before > QUIET * LOOK_S * (os.cpu_count() or 1):
             return True
     return patience_s <= 0
 
 
-def _idle_s() -> float:
+def idle_s() -> float:
     """Seconds for which all processors of the machine together were idle."""
     return int(Path("/proc/stat").read_text("ascii").split(maxsplit=5)[4]) / os.sysconf("SC_CLK_TCK")
 
