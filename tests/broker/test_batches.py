@@ -9,6 +9,7 @@ import pytest
 
 from distq.broker import verbs
 from tests.support.room import Room, Worker, completed, verdict
+from tests.support.switch import pause, resume
 
 HOUR_MS = 3_600_000
 
@@ -193,4 +194,21 @@ def test_purged(room: Room) -> None:
     taken = 1
     while taken:
         taken = room.run(verbs.purge(room.prefix, "default", "test"))
+    assert not left(room)
+
+
+def test_nothing_is_left_of_the_lane_in_which_a_pause_held_suspects_back(room: Room) -> None:
+    """A storm has found that it went on filling."""
+    ids = make(room, 3)
+    worker = register(room)
+    room.step(worker)
+    pause(room, "job")
+    room.recover(worker, "died", started=[id.encode() for id in ids])
+    other = register(room)
+    assert entries(room.step(other)) == []
+    assert room.redis.hkeys(room.key("FILLING"))
+    resume(room, "job")
+    while alone := entries(room.step(other)):
+        room.step(other, verdicts=[completed(id) for id in alone], want=0)
+    assert {room.where(id) for id in ids} == {"completed"}
     assert not left(room)

@@ -332,8 +332,9 @@ local function make_flows()
       local entry, second = unpack(call('LRANGE', lane_list(level, flow, key), 0, 1))
       local message = entry and call('HGET', TASKS, entry)
       local place = {key = key, turn = tonumber(turn), has_more = second}
-      if not entry then
+      if not entry then -- another release has taken it
         call('ZREM', turns, key)
+        call('HDEL', FILLING, lane_at(level, flow, key))
       elseif not message then
         pop(level, flow, place, 0)
         count_waiting(level, flow, -1)
@@ -540,7 +541,10 @@ local function make_flows()
     unblock(level, flow, ':' .. HELD_BACK)
     for _ = 1, PER_LOOK do
       local entry = call('LINDEX', lane_list(level, flow, HELD_BACK), 0)
-      if not entry then return leave(level, flow, HELD_BACK) end
+      if not entry then
+        call('HDEL', FILLING, lane_at(level, flow, HELD_BACK))
+        return leave(level, flow, HELD_BACK)
+      end
       local message = call('HGET', TASKS, entry)
       call('LPOP', lane_list(level, flow, HELD_BACK))
       count_waiting(level, flow, -1)
