@@ -22,6 +22,7 @@ TYPES = {
     "LEAVING": "hash", "ARRIVING": "hash",
     "WANTED": "zset", "ROOM": "zset", "REFUSED": "hash", "HISTORY": "hash", "TOLD": "string",
     "DONE_TYPES": "set", "DONE": "hash", "DONE_AT": "zset",
+    "ACTIONS": "zset", "STACKS": "string",
 }  # fmt: skip
 """The server's type of each key of `keys.QUEUE_KEYS`."""
 

@@ -61,6 +61,7 @@ QUEUE_KEYS = {
     "REFUSED": "refused",  # HASH type -> "ms gone rate" when a call last found no room (TTL)
     "LEAVING": "leaving",  # HASH id -> "leaving token queue due at\nmessage", of tasks on their way to another queue
     "ARRIVING": "arriving",  # HASH id -> "expected | arrived token queue at", of those that are to come from another
+    "ACTIONS": "actions",  # ZSET msgpack [id, who, what, with what] -> ms, of what people have done over HTTP (TTL)
     "META": "meta",  # HASH layout, fence, armed, apart, wanted, weights, passes, noted, and those of its keeper
     # one per priority
     "QUEUE": "queue:",  # LIST of entries, ready
@@ -79,6 +80,7 @@ QUEUE_KEYS = {
     "TYPES": "types:",  # + digest, SET of lanes that a worker of this group can run (TTL)
     "WAKE_GROUP": "wake:",  # + digest, ZSET marker for lanes
     "CONTROL": "control:",  # + host, ZSET of orders to a supervisor (TTL)
+    "STACKS": "stacks:",  # + host, what its processes were at when somebody asked (TTL)
     "SHELF": "shelf:",  # + span:number, HASH id -> result (TTL); + live:minute, of ids that have a further entry
     "ANSWER": "answer:",  # + id, LIST of one result, for whoever waits for it (TTL)
     "SENT": "sent:",  # + id, the token of the call that enqueued a given id, or the task that this call changed (TTL)

@@ -225,9 +225,17 @@ class Operator:
         """Hosts, their processes, and what these hold."""
         return self._get("workers")
 
-    def tell(self, host: str, order: Literal["quiet", "resume", "stop"]) -> Any:
-        """Tells a host to take nothing more, to go on, or to end."""
+    def tell(self, host: str, order: Literal["quiet", "resume", "restart", "stacks", "stop"]) -> Any:
+        """Tells a host to take nothing more, to go on, to replace its processes, to show its stacks, or to end."""
         return self._post(f"workers/{_part(host)}/{_part(order)}")
+
+    def stacks(self, host: str) -> Any:
+        """What its processes were at when it was last told to show that, in the last minute."""
+        return self._get(f"workers/{_part(host)}/stacks")
+
+    def actions(self, *, limit: int | None = None) -> Any:
+        """What people have done through the API, the newest first."""
+        return self._get("actions", limit=limit)
 
     def stats(self) -> Any:
         """What has happened, and how many tasks are where."""

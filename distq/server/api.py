@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from distq.errors import DistqError
 from distq.server import (
+    actions,
     dead,
     declared,
     first_system,
@@ -61,7 +62,8 @@ def asgi(app: Distq, config: ServerConfig | None = None) -> ASGIApp:
 
 def guarded(api: FastAPI, app: Distq, config: ServerConfig) -> ASGIApp:
     """What `build` makes, behind its guard."""
-    return Guard(ShortWay(api), config.keys, max(config.most_bytes, app.max_payload + 65536), pages.OPEN)
+    way = ShortWay(api, actions.Noted(api, api.state.site))
+    return Guard(way, config.keys, max(config.most_bytes, app.max_payload + 65536), pages.OPEN)
 
 
 def build(app: Distq, config: ServerConfig) -> FastAPI:
@@ -117,6 +119,7 @@ ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (switches.budgets, "/api/v1"),
     (schedules.router, "/api/v1"),
     (workers.router, "/api/v1"),
+    (actions.router, "/api/v1"),
     (stats.router, "/api/v1"),
     (declared.router, "/api/v1"),
     (overview.router, "/api/v1"),

@@ -219,11 +219,36 @@ class Hosts(BaseModel):
     hosts: list[HostDetails]
 
 
+Order = Literal["quiet", "resume", "restart", "stacks", "stop"]
+
+
 class Ordered(BaseModel):
     """What a host was told."""
 
     host: str
-    order: Literal["quiet", "resume", "stop"]
+    order: Order
+
+
+class Stacks(BaseModel):
+    """What the processes of a host were at when somebody asked, if that was in the last minute."""
+
+    host: str
+    text: str
+
+
+class Action(BaseModel):
+    """What somebody has done: the name of the key, method and path, and the body or the beginning of it."""
+
+    at_ms: int
+    who: str
+    what: str
+    said: str
+
+
+class Actions(BaseModel):
+    """The newest first."""
+
+    actions: list[Action]
 
 
 class Stats(BaseModel):

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from distq.server import first_system, problems, tasks
 from distq.server.guard import own_path
@@ -27,16 +27,16 @@ POSTS: Mapping[str, Handler] = {
 
 
 class ShortWay:
-    """An application in front of the framework's."""
+    """An application in front of the framework's, which has all the others."""
 
-    def __init__(self, api: FastAPI) -> None:
-        self._api = api
+    def __init__(self, api: FastAPI, others: ASGIApp) -> None:
+        self._api, self._others = api, others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         handler = POSTS.get(own_path(scope)) if scope.get("method") == "POST" else None
         if handler is None:
-            await self._api(scope, receive, send)
+            await self._others(scope, receive, send)
             return
         scope["app"] = self._api
         try:

@@ -1,8 +1,8 @@
-"""Worker hosts: who is there, what they hold, and telling them to be quiet or to end."""
+"""Worker hosts: who is there, what they hold and are at, and telling them what to do."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from distq.broker import orders, verbs
 from distq.facts import every_place
 from distq.overview import about
-from distq.server.models import Hosts, Ordered
+from distq.server.models import Hosts, Order, Ordered, Stacks
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, answer, needs, problems, site_of
 
@@ -36,10 +36,12 @@ def hosts(site: Site) -> list[dict[str, Any]]:
 
 
 @router.post("/{host}/{order}", responses={200: {"model": Ordered}, **WRITES, **problems(404)})
-def tell(request: Request, host: str, order: Literal["quiet", "resume", "stop"]) -> Response:
-    """Tells a host to take no more tasks (`quiet`), to go on (`resume`), or to finish what runs and end (`stop`).
+def tell(request: Request, host: str, order: Order) -> Response:
+    """Tells a host to take no more tasks (`quiet`), to go on (`resume`), to load the application afresh and replace its
+    processes one after the other (`restart`), to finish what runs and end (`stop`), or to say what its processes are at
+    (`stacks`).
 
-    It is the same as TSTP, CONT and TERM. Needs a key of level admin.
+    It is the same as TSTP, CONT, HUP, TERM and USR1. Needs a key of level admin.
     """
     needs(request, "admin")
     site = site_of(request)
@@ -47,3 +49,13 @@ def tell(request: Request, host: str, order: Literal["quiet", "resume", "stop"])
         if site.app.broker.run(orders.order(site.app.broker.prefix(queue), host, order)) == "ordered":
             return answer({"host": host, "order": order})
     raise Problem(404, f"there is no host {host!r:.80}")
+
+
+@router.get("/{host}/stacks", responses={200: {"model": Stacks}, **READS})
+def stacks(request: Request, host: str) -> Response:
+    """What its processes were at when it was last told to say that, in the last minute; it takes it a second. Needs a
+    key of level admin."""
+    needs(request, "admin")
+    site = site_of(request)
+    told = (orders.stacks(site.app.broker, queue, host) for queue in every_place(site.app))
+    return answer({"host": host, "text": next(filter(None, told), "")})

@@ -13,7 +13,10 @@ from distq.supervisor.limits import Cancel, Limits
 from distq.supervisor.service import Site
 from distq.supervisor.timekeeper import Timekeeper
 
-ORDERS = {b"quiet": signal.SIGTSTP, b"resume": signal.SIGCONT, b"stop": signal.SIGTERM}
+ORDERS = {
+    b"quiet": signal.SIGTSTP, b"resume": signal.SIGCONT, b"restart": signal.SIGHUP, b"stacks": signal.SIGUSR1,
+    b"stop": signal.SIGTERM,
+}  # fmt: skip
 
 
 class Control:

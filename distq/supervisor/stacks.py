@@ -7,19 +7,22 @@ import os
 import signal
 import time
 
+from distq.broker.orders import keep_stacks
 from distq.supervisor import autopsy
 from distq.supervisor.children import Children
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
-from distq.worker.stacks import say_with_stack
+from distq.worker.stacks import OWN_WORDS, say_with_stack
 
 logger = logging.getLogger("distq.supervisor")
 
 PATIENCE_S = 1.0
+MOST_SHOWN = 128 << 10
 
 
 class Stacks(Service):
-    """1. says what each child runs, and sends it the signal; 2. a second later, shows the others' dumps."""
+    """1. says what each child runs, and sends it the signal; 2. a second later, shows the others' dumps, and leaves
+    what all have said in the broker, for whoever has asked from there."""
 
     def __init__(self, site: Site, children: Children, dumps: list[int]) -> None:
         self._site, self._children, self._dumps = site, children, dumps
@@ -55,13 +58,19 @@ class Stacks(Service):
         if now < self._look_at:
             return
         self._look_at = NEVER
+        parts = []
         for index, (pid, before) in self._asked.items():
             if self._children.pids().get(pid) != index:
                 continue
-            dump = self._dumps[index]
-            if self._site.board.slots[index].words[board.SHOWN] == before:
-                text = os.pread(dump, 64 << 10, 0).decode("utf-8", "replace").rstrip()
+            dump, slot = self._dumps[index], self._site.board.slots[index]
+            bare, _, own = os.pread(dump, 64 << 10, 0).partition(OWN_WORDS)
+            text = (own or bare).decode("utf-8", "replace").rstrip()
+            said = f"worker {slot.name} (process {pid})"
+            if slot.words[board.SHOWN] == before:
                 said = f"process {pid} has not answered: it is in code that keeps the interpreter"
                 say_with_stack(logger, said, text)
+            parts.append(f"{said}\n{text}")
             autopsy.empty(dump)  # else a later crash would be told with this
         self._asked.clear()
+        command = keep_stacks(self._site.prefixes[0], self._site.host, "\n\n".join(parts)[:MOST_SHOWN])
+        self._site.link.submit(command, lambda _: None, lambda: None)

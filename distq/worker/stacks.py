@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distq.worker")
 
+OWN_WORDS = b"\x00"
+"""In the dump, what stands behind it is what the process itself has said, with coroutines and tasks."""
+MOST_TEXT = 16 << 10
+
 DUMP: signal.Signals | None = getattr(signal, "SIGRTMIN", None)
 """A process that gets it writes into its dump where its threads are, also from within C code. Not everywhere."""
 
@@ -35,7 +40,9 @@ def show_on_demand(slot: Slot, worker: Shown, dump: int) -> None:
 
     def show(number: int, frame: FrameType | None) -> None:
         try:
-            say_with_stack(logger, "stacks, as asked for with USR1", text_of(worker, frame))
+            text = text_of(worker, frame)
+            say_with_stack(logger, "stacks, as asked for with USR1", text)
+            os.write(dump, OWN_WORDS + text.encode("utf-8", "replace")[:MOST_TEXT])
         finally:
             slot.words[board.SHOWN] += 1
 

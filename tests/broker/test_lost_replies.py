@@ -14,7 +14,7 @@ import msgpack
 import pytest
 
 from distq import Distq, message
-from distq.broker import controls, history, ledger, memory, moves, orders, together, transfer, verbs
+from distq.broker import actions, controls, history, ledger, memory, moves, orders, together, transfer, verbs
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
@@ -149,6 +149,11 @@ def settle__(room: Room) -> Command[Any]:
     worker, entries = holding(room, 5)
     given = ends(entries)
     return verbs.settle(room.prefix, worker.name, 1, Verdicts(len(given), b"".join(given)))
+
+
+@case
+def note__(room: Room) -> Command[Any]:
+    return actions.note(room.prefix, "boss", "POST pauses", "{}")
 
 
 @case

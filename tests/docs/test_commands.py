@@ -26,6 +26,7 @@ CHANGING = [
     (r"\b\d{13}\b", r"\d{13}"),
     (r"\b\d+s ago\b", r"\d+[sm] ago"),
     (r"\b\w+://\S+", r"\S+"),
+    (r"\b\w+/myapp\.py:\d+", r"\w+/myapp\.py:\d+"),
 ]
 """What differs from run to run, and what stands for it."""
 READING = re.compile(r"distq (queues|result|tasks show|dlq list|audit|.*--dry-run)")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.server.conftest import ADMIN, OPERATE, Serve, Work
+from tests.server.conftest import ADMIN, OPERATE, READ, Serve, Work
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy, Refuse
 from tests.support.room import Room
@@ -87,7 +87,7 @@ def test_tasks_are_found_by_state_type_and_queue(web: Web, work: Work, tmp_path:
     work()
     gate = tmp_path / "gate"
     held = web.task("hold", str(gate))
-    running = eventually(lambda: web.get(f"{TASKS}?state=running").json["tasks"], "it runs")
+    running = eventually(lambda: web.get(f"{TASKS}?state=running&type=hold").json["tasks"], "it runs")
     assert [(task["id"], task["type"]) for task in running] == [(held, "hold")]
     assert running[0]["worker"]
     gate.touch()
@@ -193,14 +193,37 @@ def test_hosts_are_shown_with_what_they_hold_and_told_what_to_do(web: Web, work:
     assert web.as_(OPERATE).post(f"{place}/stop").status == 403
     assert web.post(f"{place}/explode").fields == ["order"]
     assert web.post("/api/v1/workers/nobody/stop").status == 404
+    assert web.post(f"{place}/stacks").json["order"] == "stacks"
+    shown = eventually(lambda: web.get(f"{place}/stacks").json["text"], "it has said what it is at")
+    assert f"runs {id}" in shown
+    assert "in hold" in shown
+    assert shown.count("worker ") == 2
     gate.touch()
     assert web.post(f"{place}/quiet").json == {"host": found[0]["host"], "order": "quiet"}
     host.await_log("SIGTSTP: finishing what runs")
     waiting = eventually(lambda: one_that_waits(web), "its processes have heard it")
     web.post(f"{place}/resume")
     assert web.get(f"/api/v1/results/{waiting}?wait=10").json["result"] == 1
+    before = host.children
+    web.post(f"{place}/restart")
+    eventually(lambda: len(host.children) == 2 and not set(before) & set(host.children), "its processes are new")
     web.post(f"{place}/stop")
     assert host.wait() == 0
+
+
+def test_what_people_do_is_noted_with_who_has_done_it(web: Web) -> None:
+    web.task("add", 1)
+    web.as_(OPERATE).post("/api/v1/pauses", {"queue": "mail", "reason": "x" * 500})
+    web.post("/api/v1/queues/mail/purge", {"dry_run": True})
+    web.as_(READ).post("/api/v1/queues/mail/purge")
+    web.ask("DELETE", "/api/v1/tasks/nobody")
+    web.post("/api/v1/pauses/resume", {"queue": "mail"})
+    eventually(lambda: len(web.get("/api/v1/actions").json["actions"]) == 2, "both are noted")
+    noted = web.get("/api/v1/actions").json["actions"]
+    assert [(one["who"], one["what"]) for one in noted] == [("boss", "POST pauses/resume"), ("shop", "POST pauses")]
+    assert noted[0]["said"] == '{"queue":"mail"}'
+    assert len(noted[1]["said"]) == 500
+    assert web.as_(OPERATE).get("/api/v1/actions").status == 403
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,6 @@
 // The API, asked as any program asks it; the cookie goes with each request by itself.
 
-export class ApiError extends Error {
-	constructor(status, detail) {
-		super(detail);
-		this.status = status;
-	}
-}
+const refusal = (status, detail) => Object.assign(new Error(detail), { status });
 
 let onSignedOut = () => {};
 
@@ -24,7 +19,7 @@ async function ask(method, path, body, headers = {}) {
 			cache: "no-store",
 		});
 	} catch {
-		throw new ApiError(0, "The server does not answer.");
+		throw refusal(0, "The server does not answer.");
 	}
 	const text = await response.text();
 	let found = null;
@@ -35,7 +30,7 @@ async function ask(method, path, body, headers = {}) {
 	}
 	if (response.ok) return found;
 	if (response.status === 401 && !headers["X-API-Key"]) onSignedOut();
-	throw new ApiError(response.status, found?.detail || `The server answers ${response.status}.`);
+	throw refusal(response.status, found?.detail || `The server answers ${response.status}.`);
 }
 
 export const get = (path, query) => ask("GET", withQuery(path, query));

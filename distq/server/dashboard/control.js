@@ -1,27 +1,28 @@
-// Enqueueing any declared type through a form made from its function, and then watching it.
+// Enqueueing any declared type through a form made from its function.
 
 import { get, given, post } from "./api.js";
 import { choice, field, toast } from "./dialog.js";
 import { bold, faint, h, mono, note, row } from "./dom.js";
+import { go, may } from "./frame.js";
 import { address, card, empty, head, parsed } from "./parts.js";
 
 export default {
 	title: "Enqueue",
 	load: () => get("types"),
-	view({ types }, context) {
+	view({ types }, { id }) {
 		if (!types.length) return [head("Enqueue"), empty("No type is declared", "The server knows the types of the application that it was started with:", mono("@app.task\ndef add(a: int, b: int) -> int: ..."))];
-		const one = types.find(({ type }) => type === context.id) ?? types[0];
+		const one = types.find(({ type }) => type === id) ?? types[0];
 		return [
 			head("Enqueue", "Any type that the application declares. Arguments are checked against its function."),
 			h("div", { class: "columns side-list" },
 				h("nav", { class: "list", "aria-label": "Types" }, types.map(({ type, doc }) =>
 					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, class: type === one.type && "here", "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
-				context.may("operate") ? callForm(one, context) : card(one.type, [h("p", { class: "doc" }, one.doc), note("Your key may look, not enqueue.")])),
+				may("operate") ? callForm(one) : card(one.type, [h("p", { class: "doc" }, one.doc), note("Your key may look, not enqueue.")])),
 		];
 	},
 };
 
-function callForm({ type, queue, doc, parameters }, context) {
+function callForm({ type, queue, doc, parameters }) {
 	const fields = parameters.map((parameter) => ({ ...parameter, ...fieldOf(parameter) }));
 	const options = [
 		choice("priority", "Priority", ["high", "default", "low"], ["", "as declared"]),
@@ -35,7 +36,7 @@ function callForm({ type, queue, doc, parameters }, context) {
 			const said = Object.fromEntries(options.map(({ name, read }) => [name, read().trim()]));
 			const made = await post("tasks", { type, ...argumentsFrom(fields), ...given(said) });
 			toast(made.created ? `Task ${made.id} was enqueued.` : "A task of this id is there already: this is it.");
-			context.go("task", made.id);
+			go("task", made.id);
 		} catch (error) {
 			problem.textContent = error.message;
 		}

@@ -4,31 +4,24 @@ import { get, given, part, post } from "./api.js";
 import { attempt, choice } from "./dialog.js";
 import { bad, button, clip, h, link, note, row } from "./dom.js";
 import { count, plural, when } from "./format.js";
+import { ask, go, load, may, news } from "./frame.js";
 import { live } from "./live.js";
 import { empty, head, search, table } from "./parts.js";
 
 const TRIED_S = 30;
 
-let seen = null;
-
 export default {
 	title: "Dead letters",
-	async load({ params }) {
-		const found = await get("dead/groups", { queue: params.queue });
-		seen = live.frame?.totals.dead ?? null;
-		return found;
-	},
-	view({ groups, complete }, context) {
-		const { queue } = context.params;
+	load: ({ params: { queue } }) => get("dead/groups", { queue }),
+	view({ groups, complete }, { params: { queue } }) {
 		const all = queue ? { queue } : { all: true };
 		return [
 			head("Dead letters", `${queue ? `Of queue ${queue}. ` : ""}${complete ? "" : "Groups are counted over the 10,000 newest."}`, [
-				groups.length > 0 && deadButtons(all, queue ? `queue ${queue}` : "all dead letters", context), button("Refresh", context.reload, null, "r")]),
-			news(context),
+				groups.length > 0 && deadButtons(all, queue ? `queue ${queue}` : "all dead letters"), button("Refresh", load, null, "r")]),
+			news("dead", "died"),
 			groups.length ? table("Dead letters by type, error and place", ["Type", "Error", "Number#", "Newest#", "Oldest~", ">"], groups.map((one) => ({
 				key: JSON.stringify([one.type, one.error, one.frame]),
-				cells: [...cellsOf(one, queue), when(one.oldest_at_ms),
-					row(deadButtons(given({ ...whichOf(one), queue }), `${one.type}, ${one.error || "?"}`, context))],
+				cells: [...cellsOf(one, queue), when(one.oldest_at_ms), row(deadButtons(given({ ...whichOf(one), queue }), `${one.type}, ${one.error || "?"}`))],
 			}))) : empty("No dead letters", "A task that has used up its retries, was rejected, or has killed its worker three times is kept here with its arguments and its error.", "Then you mend the cause and replay it: by one, by group, or by what a search finds."),
 			groups.length > 0 && note(link(search(`state:dead${queue ? ` queue:${queue}` : ""}`), "All of them, one by one")),
 		];
@@ -44,16 +37,10 @@ export const cellsOf = (one, queue) => [h("a", { href: search(wordsOf(one, queue
 const whichOf = ({ type, error, frame }) => ({ type, error: `=${error}`, frame: frame || "-" });
 const wordsOf = (one, queue) => ["state:dead", ...Object.entries(given({ ...whichOf(one), queue })).map(([name, value]) => `${name}:${/[\s"]/.test(value) ? `"${value}"` : value}`)].join(" ");
 
-function news(context) {
-	const now = live.frame?.totals.dead;
-	seen ??= now ?? null;
-	return now > seen && h("p", { class: "banner" }, `${plural(now - seen, "task")} died since this was read. `, button("Read it again", context.reload));
-}
-
 /** Replay and delete, of those that these conditions mean. */
-export const deadButtons = (which, name, context) => [
-	context.may("operate") && button("Replay", () => replay(which, name, context)),
-	context.may("admin") && button("Delete", () => purge(which, name, context), "danger"),
+export const deadButtons = (which, name) => [
+	may("operate") && button("Replay", () => replay(which, name)),
+	may("admin") && button("Delete", () => purge(which, name), "danger"),
 ];
 
 /** How many would be meant. */
@@ -62,10 +49,10 @@ async function counted(path, which) {
 	return dry && { ...dry, text: `${count(dry.number)}${dry.complete ? "" : " and more"}` };
 }
 
-export async function replay(which, name, context, before = "") {
+export async function replay(which, name, before = "") {
 	const dry = await counted("dead/replay", which);
 	if (!dry?.number) return;
-	context.ask({
+	ask({
 		title: `Replay ${dry.text} dead ${dry.number === 1 ? "letter" : "letters"}?`, text: `${before}${name}: each gets fresh attempts.`, submit: "Replay",
 		fields: [
 			choice("number", "How many", dry.number > 1 && !which.ids ? [["1", "the newest, and see how it ends"], ["10", "the 10 newest"]] : [], ["all", `all ${dry.text}`]),
@@ -80,10 +67,10 @@ export async function replay(which, name, context, before = "") {
 		},
 		said: ({ number, tried }) => tried ? `It ${tried.status === "dead" ? "died again" : `is ${tried.status}`}.` : `${plural(number, "task")} will run again.`,
 		then: ({ tried }) => {
-			if (!tried) return context.reload();
-			if (tried.status !== "completed" && tried.status !== "dead") return context.go("task", tried.id);
-			context.reload();
-			return replay(which, name, context, tried.status === "dead" ? `The one tried has died again: ${tried.error?.type}. ` : "The one tried has completed. ");
+			if (!tried) return load();
+			if (tried.status !== "completed" && tried.status !== "dead") return go("task", tried.id);
+			load();
+			return replay(which, name, tried.status === "dead" ? `The one tried has died again: ${tried.error?.type}. ` : "The one tried has completed. ");
 		},
 	});
 }
@@ -105,10 +92,10 @@ async function inTurn(path, which, say) {
 	}
 }
 
-export async function purge(which, name, context) {
+export async function purge(which, name) {
 	const dry = await counted("dead/purge", which);
 	if (!dry?.number) return;
-	context.ask({
+	ask({
 		title: `Delete ${dry.text} dead ${dry.number === 1 ? "letter" : "letters"} for good?`, text: `${name}: their arguments and errors are gone then.`, submit: "Delete", kind: "danger", typed: String(dry.number),
 		act: (_, say) => inTurn("dead/purge", which, say),
 		said: ({ number }) => `${plural(number, "dead letter")} deleted.`,

@@ -1,6 +1,5 @@
 // Questions, forms and short messages.
 
-import { ApiError } from "./api.js";
 import { button, faint, h, note, row } from "./dom.js";
 
 /** A few words in the corner, read out by screen readers. */
@@ -12,7 +11,7 @@ export function toast(text, kind = "good") {
 	setTimeout(() => said.remove(), kind === "bad" ? 12000 : 5000);
 }
 
-/** Does something, and says how it went. `said`: what to say, or a function of what it brought. Answers that; undefined: it failed. */
+/** Does something, and says how it went (`said`: text, or a function of what it brought). Answers that; undefined: it failed. */
 export async function attempt(action, said) {
 	try {
 		const found = await action();
@@ -20,7 +19,7 @@ export async function attempt(action, said) {
 		if (text) toast(text);
 		return found;
 	} catch (error) {
-		toast(error instanceof ApiError ? error.message : `Something went wrong: ${error.message}`, "bad");
+		toast(error.status !== undefined ? error.message : `Something went wrong: ${error.message}`, "bad");
 	}
 }
 

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = new Set(["svg", "path", "line", "circle", "rect", "g", "text", "title"]);
 const isNothing = (value) => value === null || value === undefined || value === false;
 
-/** h("a", {href, class, onclick, "aria-label"}, ...children): children are nodes, text, numbers, lists; null and false are left out. */
+/** h("a", {href, class, onclick}, ...children): children are nodes, text, numbers, lists; null and false are left out. */
 export function h(name, attributes, ...children) {
 	const element = SHAPES.has(name) ? document.createElementNS(SVG, name) : document.createElement(name);
 	for (const [key, value] of Object.entries(attributes ?? {})) {
@@ -57,7 +57,7 @@ export function morph(old, fresh) {
 	if (!old.hasAttribute("data-own")) fill(old, [...fresh.childNodes]);
 }
 
-/** The same for all children of an element. Those with a data-key stay what they are, whatever comes or goes around them. */
+/** The same for all children. Those with a data-key stay, whatever comes or goes around them. */
 export function fill(element, fresh) {
 	const keyed = new Map();
 	for (const child of element.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);

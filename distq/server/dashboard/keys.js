@@ -2,10 +2,11 @@
 
 import { opened } from "./dialog.js";
 import { button, h, row } from "./dom.js";
+import { go, load } from "./frame.js";
 
 let isGoing = 0;
 
-export function listenToKeys({ menu, go, reload }) {
+export function listenToKeys(menu) {
 	document.addEventListener("keydown", (event) => {
 		if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
 		if (event.target.closest?.("input:not([type=checkbox]), textarea, select")) {
@@ -14,17 +15,17 @@ export function listenToKeys({ menu, go, reload }) {
 		}
 		if (Date.now() - isGoing < 1500) {
 			isGoing = 0;
-			const found = menu.find(([, , key]) => key === event.key);
+			const found = menu.find(([name]) => name[0] === event.key);
 			if (found) go(found[0]);
 			return;
 		}
 		const action = {
 			g: () => { isGoing = Date.now(); },
-			"/": () => search(go),
+			"/": search,
 			j: () => step(1),
 			k: () => step(-1),
 			x: () => document.activeElement.closest("tr")?.querySelector("[type=checkbox]")?.click(),
-			r: reload,
+			r: load,
 			"?": () => showKeys(menu),
 		}[event.key];
 		if (!action) return;
@@ -33,7 +34,7 @@ export function listenToKeys({ menu, go, reload }) {
 	});
 }
 
-function search(go) {
+function search() {
 	const own = document.querySelector("main [type=search]");
 	if (own) own.focus();
 	else go("tasks", "", { find: "1" });
@@ -49,7 +50,7 @@ function step(by) {
 export function showKeys(menu) {
 	const rows = [
 		["/", "search tasks"], ["j k", "next and previous row"], ["Enter", "open the row"], ["x", "select the row"], ["r", "read the page again"],
-		...menu.map(([, label, key]) => [`g ${key}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
+		...menu.map(([name, label]) => [`g ${name[0]}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
 	];
 	const box = h("dialog", { class: "box", "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
 		h("table", { class: "keys" }, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", {}, one), " "])), h("td", {}, what)))),

@@ -14,8 +14,7 @@ export const live = {
 };
 
 let source = null;
-let silence = 0;
-let again = 0;
+let timer = 0;
 let isWanted = false;
 
 export function start() {
@@ -30,17 +29,13 @@ export function stop() {
 
 document.addEventListener("visibilitychange", () => {
 	if (!isWanted) return;
-	if (document.hidden) {
-		close();
-		say("paused");
-	} else {
-		say("reconnecting");
-		open();
-	}
+	close();
+	say(document.hidden ? "paused" : "reconnecting");
+	open();
 });
 
 function open() {
-	if (source || document.hidden) return;
+	if (source || !isWanted || document.hidden) return;
 	source = new EventSource("api/v1/events");
 	source.addEventListener("stats", (event) => took(JSON.parse(event.data)));
 	source.addEventListener("away", () => {
@@ -49,27 +44,30 @@ function open() {
 	});
 	source.onerror = () => {
 		say("reconnecting");
-		if (source?.readyState !== EventSource.CLOSED) return; // else the browser tries again by itself
-		close();
-		again = setTimeout(() => get("session").then(open, () => isWanted && retry()), AGAIN_MS);
+		if (source?.readyState === EventSource.CLOSED) later(ask, AGAIN_MS); // else the browser tries again by itself
 	};
 	listen();
 }
 
-function retry() {
-	again = setTimeout(open, AGAIN_MS);
+/** Whether the server is there again, and still knows us. */
+function ask() {
+	close();
+	get("types").then(open, () => isWanted && later(ask, AGAIN_MS));
 }
 
 function close() {
-	clearTimeout(silence);
-	clearTimeout(again);
+	clearTimeout(timer);
 	source?.close();
 	source = null;
 }
 
+function later(action, ms) {
+	clearTimeout(timer);
+	timer = setTimeout(action, ms);
+}
+
 function listen() {
-	clearTimeout(silence);
-	silence = setTimeout(() => {
+	later(() => {
 		say("reconnecting");
 		close();
 		open();
@@ -80,14 +78,11 @@ function took(frame) {
 	listen();
 	const last = live.frame;
 	live.frame = frame;
-	const isNext = last && frame.at_ms > last.at_ms && frame.at_ms - last.at_ms < 3500;
-	if (isNext) {
-		const seconds = (frame.at_ms - last.at_ms) / 1000;
+	const seconds = (frame.at_ms - last?.at_ms) / 1000;
+	if (seconds > 0 && seconds < 3.5) {
 		const per = (name) => Math.max(0, (frame.totals[name] - last.totals[name]) / seconds);
-		live.frames.push({
-			at_ms: frame.at_ms, enqueued: per("enqueued"), completed: per("completed"), retried: per("retried"), dead: per("dead"),
-		});
-		if (live.frames.length > KEPT) live.frames.splice(0, live.frames.length - KEPT);
+		live.frames.push({ at_ms: frame.at_ms, enqueued: per("enqueued"), completed: per("completed"), retried: per("retried"), dead: per("dead") });
+		live.frames.splice(0, live.frames.length - KEPT);
 	}
 	live.state = "live";
 	live.onchange(true);

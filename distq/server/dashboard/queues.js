@@ -4,6 +4,7 @@ import { get, given, part, patch, post, remove } from "./api.js";
 import { attempt, choice } from "./dialog.js";
 import { bold, button, faint, h, mono, row } from "./dom.js";
 import { count, plural, short, when } from "./format.js";
+import { act, ask, may } from "./frame.js";
 import { live } from "./live.js";
 import { describePause } from "./overview.js";
 import { address, card, empty, head, mark, search, table } from "./parts.js";
@@ -15,18 +16,18 @@ export default {
 		const [{ queues }, { pauses }, { limits }, { types }] = await Promise.all([get("queues"), get("pauses"), get("limits"), get("types")]);
 		return { queues, pauses, types, limits: limits.filter((one) => one.is_set || said(one.now) !== "none") };
 	},
-	view({ queues, pauses, limits, types }, context) {
+	view({ queues, pauses, limits, types }) {
 		return [
-			head("Queues & limits", null, context.may("operate") && [
-				button("Pause a type or key", () => pauseSome(queues, types, context)), button("Set a limit", () => setLimit(types, null, context))]),
-			card("Queues", queueTable(live.frame?.queues ?? queues, pauses, context)),
-			card("Pauses", pauses.length ? pauseTable(pauses, context) : empty("Nothing is paused", "A paused queue, type or key starts nothing more; what comes in waits, also over restarts, until it is resumed.")),
-			card("Limits", limits.length ? limitTable(limits, types, context) : empty("No type is limited", "Declare it with the task, or set it here while everything runs:", mono('@app.task(rate="10/s", max_running=3)'))),
+			head("Queues & limits", null, may("operate") && [
+				button("Pause a type or key", () => pauseSome(queues, types)), button("Set a limit", () => setLimit(types, null))]),
+			card("Queues", queueTable(live.frame?.queues ?? queues, pauses)),
+			card("Pauses", pauses.length ? pauseTable(pauses) : empty("Nothing is paused", "A paused queue, type or key starts nothing more; what comes in waits, also over restarts, until it is resumed.")),
+			card("Limits", limits.length ? limitTable(limits, types) : empty("No type is limited", "Declare it with the task, or set it here while everything runs:", mono('@app.task(rate="10/s", max_running=3)'))),
 		];
 	},
 };
 
-function queueTable(queues, pauses, context) {
+function queueTable(queues, pauses) {
 	return table("Queues", ["Queue", "High#", "Default#", "Low#", "Scheduled#", "Running#", "Dead#", "Processes~", ">"], queues.map((one) => {
 		const { queue } = one;
 		const isPaused = pauses.some((pause) => pause.queue === queue && pause.type === null);
@@ -37,22 +38,22 @@ function queueTable(queues, pauses, context) {
 				[bold(queue), " ", isPaused && mark("warn", "paused")],
 				...["high", "default", "low"].map((level) => number(one[level], find("queued"))), number(one.scheduled, find("scheduled")),
 				number(one.running, find("running")), number(one.dead, address("dead", "", { queue }), "bad"), count(one.workers),
-				context.may("operate") && row(
-					isPaused ? button("Resume", () => resume({ queue }, context))
-						: button("Pause", () => context.act(() => post("pauses", { queue }), `Queue ${queue} is paused: what runs goes on.`)),
-					context.may("admin") && button("Purge", () => purge(queue, context), "danger")),
+				may("operate") && row(
+					isPaused ? button("Resume", () => resume({ queue }))
+						: button("Pause", () => act(() => post("pauses", { queue }), `Queue ${queue} is paused: what runs goes on.`)),
+					may("admin") && button("Purge", () => purge(queue), "danger")),
 			],
 		};
 	}));
 }
 
 const number = (value, href, kind) => (value ? h("a", { href, class: kind }, short(value)) : faint("0"));
-const resume = ({ queue, type, key }, context) => context.act(() => post("pauses/resume", given({ queue, type, key })), "It goes on.");
+const resume = ({ queue, type, key }) => act(() => post("pauses/resume", given({ queue, type, key })), "It goes on.");
 
-function pauseTable(pauses, context) {
+function pauseTable(pauses) {
 	return table("Pauses", ["What", "By", "Since#", ">"], pauses.map((one) => ({
 		key: JSON.stringify([one.queue, one.type, one.key]),
-		cells: [bold(describePause(one)), [one.by, one.reason && faint(` · ${one.reason}`)], when(one.since), context.may("operate") && button("Resume", () => resume(one, context))],
+		cells: [bold(describePause(one)), [one.by, one.reason && faint(` · ${one.reason}`)], when(one.since), may("operate") && button("Resume", () => resume(one))],
 	})));
 }
 
@@ -61,20 +62,20 @@ function said({ rate, max_running: most, rate_per_key: rateEach, max_running_per
 	return [rate, most && `${most} at once`, rateEach && `${rateEach} per key`, mostEach && `${mostEach} at once per key`].filter(Boolean).join(", ") || "none";
 }
 
-function limitTable(limits, types, context) {
+function limitTable(limits, types) {
 	return table("Limits of types", ["Type", "Queue", "Holds", "Declared", "Set by", ">"], limits.map((one) => ({
 		key: `${one.queue} ${one.type}`,
 		cells: [bold(one.type), one.queue, said(one.now), one.is_set ? said(one.declared) : faint("the same"), one.is_set && [one.by, " ", faint(when(one.since))],
-			context.may("operate") && row(button("Change", () => setLimit(types, one, context)),
-				one.is_set && button("Clear", () => context.act(() => remove(`limits/${part(one.type)}`, { queue: one.queue }), "What is declared holds again.")))],
+			may("operate") && row(button("Change", () => setLimit(types, one)),
+				one.is_set && button("Clear", () => act(() => remove(`limits/${part(one.type)}`, { queue: one.queue }), "What is declared holds again.")))],
 	})));
 }
 
-async function purge(queue, context) {
+async function purge(queue) {
 	const path = `queues/${part(queue)}/purge`;
 	const dry = await attempt(() => post(path, { dry_run: true }));
 	if (dry) {
-		context.ask({
+		ask({
 			title: `Cancel ${plural(dry.number, "waiting task")} of ${queue}?`, text: "What is queued or scheduled is cancelled. What runs goes on, and dead letters stay.", submit: "Purge", kind: "danger", typed: queue,
 			fields: [choice("place", "Which", [["high", "priority high"], ["default", "priority default"], ["low", "priority low"], ["scheduled", "scheduled"]], ["", "all that wait"])],
 			act: ({ place }) => post(path, given({ place })),
@@ -83,8 +84,8 @@ async function purge(queue, context) {
 	}
 }
 
-function pauseSome(queues, types, context) {
-	context.ask({
+function pauseSome(queues, types) {
+	ask({
 		title: "Pause a type or a key", text: "Nothing more of it starts until it is resumed.", submit: "Pause",
 		fields: [
 			choice("type", "Type", types.map(({ type }) => type)),
@@ -97,8 +98,8 @@ function pauseSome(queues, types, context) {
 	});
 }
 
-function setLimit(types, old, context) {
-	context.ask({
+function setLimit(types, old) {
+	ask({
 		title: old ? `Limits of ${old.type}` : "Set a limit", submit: "Set", said: "The limit holds from now on.",
 		text: `${old ? `It holds: ${said(old.now)}. ` : ""}What you set wins over the code until it is cleared; an empty field stays as it is.`,
 		fields: [

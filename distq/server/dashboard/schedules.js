@@ -1,9 +1,10 @@
-// Schedules: the next ticks, the last ones, pause, change, trigger.
+// Schedules, and their ticks.
 
 import { get, given, part, patch, post, remove } from "./api.js";
 import { choice } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para, row } from "./dom.js";
 import { call, duration, when } from "./format.js";
+import { act, ask, go, may } from "./frame.js";
 import { address, card, empty, head, json, list, mark, parsed, table, taskLink } from "./parts.js";
 
 const KINDS = { active: "good", paused: "warn", orphaned: "bad" };
@@ -14,39 +15,39 @@ export default {
 	title: ({ id }) => (id ? `Schedule ${id}` : "Schedules"),
 	every: 5,
 	load: ({ id }) => get(id ? `schedules/${part(id)}` : "schedules"),
-	view: (found, context) => (found.schedules ? all(found.schedules, context) : single(found, context)),
+	view: (found) => (found.schedules ? all(found.schedules) : single(found)),
 };
 
 const marks = (one) => [mark(KINDS[one.state], one.state), one.is_edited && mark("off", "edited", "Changed at run time")];
 
-function all(schedules, context) {
+function all(schedules) {
 	return [
-		head("Schedules", null, context.may("operate") && button("New schedule", () => create(context), "primary")),
+		head("Schedules", null, may("operate") && button("New schedule", () => create(), "primary")),
 		schedules.length ? table("Schedules", ["Schedule", "Type", "When", "State", "Next#", ">"], schedules.map((one) => ({
 			key: one.name,
 			cells: [h("a", { href: address("schedules", one.name), "data-row": true }, one.name), one.type, [mono(one.when), one.tz && faint(` ${one.tz}`)], marks(one),
-				one.next.length ? h("span", { title: one.next.map((at) => new Date(at).toLocaleString()).join("\n") }, when(one.next[0])) : faint("–"), row(buttons(one, context))],
-		}))) : empty("No schedules", "Declare one beside its task; it needs no process of its own and survives restarts:", mono('@app.periodic("0 7 * * mon-fri", tz="Europe/Berlin")'), context.may("operate") && para("Or make one here, for any type that the application declares.")),
+				one.next.length ? h("span", { title: one.next.map((at) => new Date(at).toLocaleString()).join("\n") }, when(one.next[0])) : faint("–"), row(buttons(one))],
+		}))) : empty("No schedules", "Declare one beside its task; it needs no process of its own and survives restarts:", mono('@app.periodic("0 7 * * mon-fri", tz="Europe/Berlin")'), may("operate") && para("Or make one here, for any type that the application declares.")),
 	];
 }
 
-function buttons(one, context) {
-	const tell = (label, order, said) => button(label, () => context.act(() => post(`schedules/${part(one.name)}/${order}`), said));
-	return context.may("operate") && [
+function buttons(one) {
+	const tell = (label, order, said) => button(label, () => act(() => post(`schedules/${part(one.name)}/${order}`), said));
+	return may("operate") && [
 		tell("Trigger", "trigger", ({ id }) => `Task ${id} was enqueued.`),
 		one.is_paused ? tell("Resume", "resume", "It goes on with its next tick.") : tell("Pause", "pause", "It does not tick until it is resumed."),
 	];
 }
 
-function single(one, context) {
+function single(one) {
 	const path = `schedules/${part(one.name)}`;
 	return [
 		head([one.name, " ", marks(one)], null, [
-			buttons(one, context), context.may("operate") && button("Edit", () => edit(one, context)),
-			context.may("operate") && one.is_edited && button("Reset", () => context.act(() => post(`${path}/reset`), "What the code says holds again.")),
-			context.may("admin") && (!one.is_declared || one.is_orphaned) && button("Delete", () => context.ask({
+			buttons(one), may("operate") && button("Edit", () => edit(one)),
+			may("operate") && one.is_edited && button("Reset", () => act(() => post(`${path}/reset`), "What the code says holds again.")),
+			may("admin") && (!one.is_declared || one.is_orphaned) && button("Delete", () => ask({
 				title: `Delete schedule ${one.name}?`, text: "It ticks no more. Tasks that it has enqueued stay.", submit: "Delete", kind: "danger",
-				act: () => remove(path), said: "Deleted.", then: () => context.go("schedules"),
+				act: () => remove(path), said: "Deleted.", then: () => go("schedules"),
 			}), "danger"),
 		], link("#/schedules", "Schedules")),
 		h("div", { class: "columns two" },
@@ -68,8 +69,8 @@ const rhythm = ({ when: said, tz, kwargs }) => [
 ];
 const meant = ({ kwargs, ...said }) => ({ ...said, kwargs: parsed(kwargs, "The field of arguments") });
 
-function edit(one, context) {
-	context.ask({
+function edit(one) {
+	ask({
 		title: `Edit ${one.name}`, submit: "Save", text: one.is_declared && "It stays changed over deployments until it is reset.", said: "Saved.",
 		fields: [
 			...rhythm(one),
@@ -83,14 +84,14 @@ function edit(one, context) {
 	});
 }
 
-async function create(context) {
+async function create() {
 	const { types } = await get("types");
-	context.ask({
+	ask({
 		title: "New schedule", submit: "Make it", text: "It is kept in the broker and outlives all programs.",
 		fields: [
 			{ name: "name", label: "Name", required: true, hint: "Letters, digits and _ . : / -" }, choice("type", "Type", types.map(({ type }) => type)),
 			...rhythm({ when: "", tz: "", kwargs: {} }),
 		],
-		act: (said) => post("schedules", given(meant(said))), said: "It ticks from now on.", then: ({ name }) => context.go("schedules", name),
+		act: (said) => post("schedules", given(meant(said))), said: "It ticks from now on.", then: ({ name }) => go("schedules", name),
 	});
 }

@@ -4,6 +4,7 @@ import { get, part, post, remove } from "./api.js";
 import { choice, toast } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para } from "./dom.js";
 import { call, count, duration, plural, python, relative, shell, when } from "./format.js";
+import { act, ask, go, may } from "./frame.js";
 import { address, card, code, empty, head, json, list, parsed, search, state, taskLink } from "./parts.js";
 
 const ALIVE = ["queued", "scheduled", "running"];
@@ -17,9 +18,9 @@ export default {
 		const gates = ALIVE.includes(facts.status) ? (await get(`${path}/why`).catch(() => null))?.gates : null;
 		return { facts, gates };
 	},
-	view({ facts, gates }, context) {
+	view({ facts, gates }) {
 		return [
-			head([facts.type ?? "Task", " ", state(facts.status)], h("span", { class: "mono id" }, facts.id), context.may("operate") && actions(facts, context),
+			head([facts.type ?? "Task", " ", state(facts.status)], h("span", { class: "mono id" }, facts.id), may("operate") && actions(facts),
 				[link("#/tasks", "Tasks"), facts.type && [" / ", link(search(`type:${facts.type}`), facts.type)]]),
 			facts.corrupt && h("p", { class: "banner bad" }, "Its message cannot be read: ", facts.corrupt),
 			gates?.length && facts.status !== "running" ? h("section", { class: "card why" }, h("h2", {}, "Why is it not running?"), h("ul", {}, gates.map(({ text }) => h("li", {}, text)))) : null,
@@ -32,22 +33,22 @@ export default {
 	},
 };
 
-function actions(facts, context) {
+function actions(facts) {
 	const { id, type, status } = facts;
 	const path = `tasks/${part(id)}`;
-	const tell = (label, order, body, said, kind) => button(label, () => context.act(() => post(`${path}/${order}`, body), said), kind);
+	const tell = (label, order, body, said, kind) => button(label, () => act(() => post(`${path}/${order}`, body), said), kind);
 	return {
 		dead: [
 			tell("Retry", "retry", {}, "It runs again, with fresh attempts.", "primary"),
-			button("Retry with edits", () => edit(facts, path, context)),
-			context.may("admin") && button("Delete", () => context.ask({
+			button("Retry with edits", () => edit(facts, path)),
+			may("admin") && button("Delete", () => ask({
 				title: "Delete this dead letter?", text: `${type} ${id}: its arguments and its error are gone for good.`, submit: "Delete", kind: "danger",
-				act: () => remove(path), said: "Deleted.", then: () => context.go("dead"),
+				act: () => remove(path), said: "Deleted.", then: () => go("dead"),
 			}), "danger"),
 		],
 		scheduled: [tell("Run now", "reschedule", { delay: 0 }, "It is due now."), tell("Cancel", "cancel", {}, "Cancelled.", "danger")],
 		queued: tell("Cancel", "cancel", {}, "Cancelled.", "danger"),
-		running: button("Cancel", () => context.ask({
+		running: button("Cancel", () => ask({
 			title: "Cancel what runs?", text: `${type} ${id} runs now.`, submit: "Cancel it", kind: "danger",
 			fields: [choice("how", "How", [["running", "Tell its handler: it is raised Cancelled where it is"], ["kill", "End its process: whatever it does"]])],
 			act: ({ how }) => post(`${path}/cancel`, { [how]: true }), said: "Its worker was told.",
@@ -55,8 +56,8 @@ function actions(facts, context) {
 	}[status];
 }
 
-function edit({ args, kwargs }, path, context) {
-	context.ask({
+function edit({ args, kwargs }, path) {
+	ask({
 		title: "Retry with other arguments", text: "The same id, queue and options; the arguments are checked before it is sent.", submit: "Retry",
 		fields: [
 			{ name: "args", label: "Positional arguments, a JSON list", kind: "area", value: json(args ?? []), mono: true },
@@ -75,7 +76,7 @@ function progress({ done, total, text, at }) {
 	]);
 }
 
-// -- the life ---------------------------------------------------------------------------------------------------------
+// -- the life --
 
 function life(facts, gates) {
 	const { attempts, status, headers } = facts;
@@ -107,7 +108,7 @@ const step = (key, kind, title, at, about, ...more) =>
 const worker = (one) => h("p", { class: "faint mono small" }, one.worker);
 const errorOf = ({ type, message }) => h("p", { class: "error" }, bold(type || "?"), message && `: ${message}`);
 
-// -- the rest ---------------------------------------------------------------------------------------------------------
+// -- the rest --
 
 function argumentsOf({ args, kwargs }) {
 	if (args === undefined) return empty("Its arguments are not kept", "What has ended leaves its result alone, unless its type has a history=.");

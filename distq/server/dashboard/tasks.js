@@ -5,7 +5,7 @@ import { attempt } from "./dialog.js";
 import { bad, bold, button, clip, faint, h, link, mono, note, para, row } from "./dom.js";
 import { count, plural, when } from "./format.js";
 import { deadButtons, purge, replay } from "./dead.js";
-import { live } from "./live.js";
+import { ask, draw, go, load, may, news } from "./frame.js";
 import { chips, empty, head, search, state, table, taskLink } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
@@ -15,7 +15,6 @@ let known = null; // types, queues and errors, for suggestions
 let more = []; // pages behind the first one
 let next = null;
 let readMore = 0;
-let seen = null; // the counters when the list was read
 let isSought = false; // somebody wants to type here
 const picked = new Set();
 let pickedIn = ""; // of which search
@@ -41,40 +40,40 @@ const keyOf = ({ queue, id }) => `${queue} ${id}`;
 
 export default {
 	title: "Tasks",
-	async load(context) {
-		const text = context.params.q ?? "";
+	async load({ params }) {
+		const text = params.q ?? "";
 		const { id, query, problem } = understood(text);
 		if (problem) throw new Error(problem);
 		if (id && Object.keys(query).length === 1 && !query.args.length) {
-			context.go("task", id, {}, true);
+			go("task", id, {}, true);
 			return null;
 		}
 		known ??= await Promise.all([get("types"), get("queues"), get("overview")]);
 		const found = await page(text, "");
 		[more, next, readMore] = [[], found.next, 0];
-		seen = live.frame?.totals ?? null;
 		if (pickedIn !== text) picked.clear();
 		pickedIn = text;
-		if (context.params.find) {
+		if (params.find) {
 			isSought = true;
-			context.go("tasks", "", { q: text }, true);
+			go("tasks", "", { q: text }, true);
 		}
 		return found;
 	},
-	view(found, context) {
+	view(found, { params }) {
 		if (!found) return null;
-		const text = context.params.q ?? "";
+		const text = params.q ?? "";
 		const rows = [...found.tasks, ...more];
+		const wanted = understood(text).query.state;
 		if (isSought) setTimeout(() => document.querySelector("main [type=search]")?.focus());
 		isSought = false;
 		return [
-			head("Tasks", null, [allOf(text, context), button("Refresh", context.reload, null, "r")]),
-			searchField(text, context),
+			head("Tasks", null, [allOf(text), button("Refresh", load, null, "r")]),
+			searchField(text),
 			filters(text),
-			news(text, context),
-			rows.length ? rowsOf(rows, context) : nothing(text),
-			foot(found, rows, text, context),
-			selection(rows, context),
+			wanted !== "running" && news(...({ dead: ["dead", "died"], completed: ["completed", "completed"] }[wanted] ?? ["enqueued", "came in"])),
+			rows.length ? rowsOf(rows) : nothing(text),
+			foot(found, rows, text),
+			selection(rows),
 		];
 	},
 };
@@ -89,7 +88,7 @@ function suggestions(before) {
 	]);
 }
 
-function searchField(text, context) {
+function searchField(text) {
 	const words = h("datalist", { id: "words" });
 	const input = h("input", {
 		type: "search", value: text, "aria-label": "Search tasks", list: "words", autocomplete: "off", spellcheck: "false", class: "mono",
@@ -105,7 +104,7 @@ function searchField(text, context) {
 		onsubmit: (event) => {
 			event.preventDefault();
 			input.blur();
-			context.go("tasks", "", { q: input.value.trim() });
+			go("tasks", "", { q: input.value.trim() });
 		} }, input, words, h("kbd", { "aria-hidden": "true" }, "/"), h("button", { type: "submit" }, "Search"));
 }
 
@@ -115,25 +114,15 @@ function filters(text) {
 	return chips("By state", ["", ...STATES].map((name) => [name || "all", search(`${name && `state:${name}`} ${rest}`.trim()), now === name]));
 }
 
-/** What has happened since the list was read: it is said, and nothing moves under the pointer. */
-function news(text, context) {
-	const now = live.frame?.totals;
-	seen ??= now;
-	const wanted = understood(text).query.state;
-	const [which, words] = { dead: ["dead", "died"], completed: ["completed", "completed"] }[wanted] ?? ["enqueued", "came in"];
-	const number = now && now[which] - seen[which];
-	return number > 0 && wanted !== "running" && h("p", { class: "banner" }, `${plural(number, "task")} ${words} since this list was read. `, button("Read it again", context.reload));
-}
-
-function rowsOf(rows, context) {
+function rowsOf(rows) {
 	const box = (label, isOn, keys) => h("input", {
 		type: "checkbox", checked: isOn, "aria-label": label,
 		onchange: ({ target }) => {
 			for (const key of keys) picked[target.checked ? "add" : "delete"](key);
-			context.draw();
+			draw();
 		},
 	});
-	const boxes = context.may("operate");
+	const boxes = may("operate");
 	return table("Tasks", [...(boxes ? [box("Select all", rows.every((one) => picked.has(keyOf(one))), rows.map(keyOf))] : []), "Task", "Type", "State", "Queue-", "Priority-", "Attempt~", "Time#"], rows.map((one, i) => {
 		const key = keyOf(one);
 		return {
@@ -157,7 +146,7 @@ function nothing(text) {
 	return empty("No tasks", "Call one and it is here:", mono("distq enqueue add '{\"a\": 1, \"b\": 2}'"), para(link("#/enqueue", "Or enqueue one with a form.")));
 }
 
-function foot(found, rows, text, context) {
+function foot(found, rows, text) {
 	const looked = found.read + readMore;
 	return h("footer", { class: "foot-line" },
 		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
@@ -167,22 +156,22 @@ function foot(found, rows, text, context) {
 			const behind = await attempt(() => page(text, cursor));
 			if (!behind || cursor !== next) return;
 			[more, next, readMore] = [[...more, ...behind.tasks], behind.next, readMore + behind.read];
-			context.draw();
+			draw();
 		}));
 }
 
-// -- doing something with several -------------------------------------------------------------------------------------
+// -- doing something with several --
 
 /** With all that the search finds; of live ones, as `distq tasks cancel` takes them. */
-function allOf(text, context) {
+function allOf(text) {
 	const { query: { state: wanted, args, ...which } } = understood(text);
 	if (args.length) return null;
-	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text, context);
-	if (!["queued", "scheduled"].includes(wanted) || which.frame || !context.may("admin")) return null;
-	return button("Cancel all of these", () => cancelAll(text, context), "danger");
+	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text);
+	if (!["queued", "scheduled"].includes(wanted) || which.frame || !may("admin")) return null;
+	return button("Cancel all of these", () => cancelAll(text), "danger");
 }
 
-async function cancelAll(text, context) {
+async function cancelAll(text) {
 	const sweep = async (dry_run, say = () => {}) => {
 		let [number, cursor] = [0, ""];
 		do {
@@ -194,7 +183,7 @@ async function cancelAll(text, context) {
 	};
 	const dry = await attempt(() => sweep(true));
 	if (dry) {
-		context.ask({
+		ask({
 			title: `Cancel ${dry.text} waiting tasks?`, text, submit: "Cancel them", kind: "danger", typed: String(dry.number),
 			act: (_, say) => sweep(false, say), said: ({ number }) => `${plural(number, "task")} cancelled.`,
 		});
@@ -202,24 +191,24 @@ async function cancelAll(text, context) {
 }
 
 /** What can be done with the rows that are selected. */
-function selection(rows, context) {
+function selection(rows) {
 	const chosen = rows.filter((one) => picked.has(keyOf(one)));
 	if (!chosen.length) return null;
 	const ids = chosen.filter(({ state: now }) => now === "dead").map(({ id }) => id);
 	const alive = chosen.filter(({ state: now }) => now !== "dead" && now !== "completed");
 	const clear = () => {
 		picked.clear();
-		context.draw();
+		draw();
 	};
 	return h("section", { class: "card picked", "aria-label": "Selection" }, bold(plural(chosen.length, "task"), " selected"), row(
-		ids.length > 0 && button(`Replay ${ids.length}`, () => replay({ ids }, "what is selected", context), "primary"),
-		ids.length > 0 && context.may("admin") && button(`Delete ${ids.length}`, () => purge({ ids }, "what is selected", context), "danger"),
-		alive.length > 0 && button(`Cancel ${alive.length}`, () => cancel(alive, context), "danger"),
+		ids.length > 0 && button(`Replay ${ids.length}`, () => replay({ ids }, "what is selected"), "primary"),
+		ids.length > 0 && may("admin") && button(`Delete ${ids.length}`, () => purge({ ids }, "what is selected"), "danger"),
+		alive.length > 0 && button(`Cancel ${alive.length}`, () => cancel(alive), "danger"),
 		button("Clear", clear)));
 }
 
-function cancel(alive, context) {
-	context.ask({
+function cancel(alive) {
+	ask({
 		title: `Cancel ${plural(alive.length, "task")}?`, text: "Handlers of those that run are told.", submit: "Cancel them", kind: "danger",
 		act: async (_, say) => {
 			let done = 0;

@@ -3,33 +3,37 @@
 import { get, part, post } from "./api.js";
 import { bold, button, faint, h, mono, row } from "./dom.js";
 import { count, duration, plural, when } from "./format.js";
-import { card, empty, head, table, taskLink } from "./parts.js";
+import { act, ask, go, may } from "./frame.js";
+import { card, code, empty, head, table, taskLink } from "./parts.js";
 
 const SHOWN = 5;
 
 export default {
 	title: "Workers",
 	every: 2,
-	async load() {
-		const [{ hosts }, { running }] = await Promise.all([get("workers"), get("overview")]);
-		return { hosts, running };
+	async load({ params: { stacks } }) {
+		const [{ hosts }, { running }, shown] = await Promise.all([get("workers"), get("overview"), stacks && get(`workers/${part(stacks)}/stacks`)]);
+		return { hosts, running, shown };
 	},
-	view({ hosts, running }, context) {
+	view({ hosts, running, shown }) {
 		const known = new Map(running.map((one) => [`${one.queue} ${one.id}`, one]));
 		const processes = hosts.reduce((sum, { workers }) => sum + workers.length, 0);
 		return [
 			head("Workers", hosts.length && `${plural(hosts.length, "host")}, ${plural(processes, "process", "processes")}`),
-			hosts.length ? hosts.map((host) => hostCard(host, known, context)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "A host that vanishes is gone from this page when its lease ends, and its tasks go to another one."),
+			hosts.length ? hosts.map((host) => hostCard(host, known, shown)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "A host that vanishes is gone from this page when its lease ends, and its tasks go to another one."),
 		];
 	},
 };
 
-function hostCard({ host, about, workers }, known, context) {
+function hostCard({ host, about, workers }, known, shown) {
 	const told = [about.pid && `pid ${about.pid}`, about.distq && `distq ${about.distq}`].filter(Boolean).join(" · ");
 	const processes = workers.map(({ name, holds, lease_left_ms: left_ms }) => ({
 		key: name, cells: [h("span", { class: "mono id" }, name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
 	}));
-	return card(host, table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes), [told && faint(told), context.may("admin") && orders(host, context)], "host");
+	return card(host, [
+		table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes),
+		shown?.host === host && code(shown.text || "They have a second to say what they are at …", "trace"),
+	], [told && faint(told), may("admin") && orders(host)], "host");
 }
 
 function held(holds, known) {
@@ -39,13 +43,18 @@ function held(holds, known) {
 	}), holds.length > SHOWN && h("li", { class: "faint" }, `and ${count(holds.length - SHOWN)} more`));
 }
 
-function orders(host, context) {
+function orders(host) {
 	const path = `workers/${part(host)}`;
-	const tell = (label, order, title, said) => button(label, () => context.act(() => post(`${path}/${order}`), said), null, title);
+	const tell = (label, order, title, said) => button(label, () => act(() => post(`${path}/${order}`), said), null, title);
 	return row(
 		tell("Quiet", "quiet", "It takes no more tasks (TSTP)", "It takes no more tasks."),
 		tell("Resume", "resume", "It takes tasks again (CONT)", "It takes tasks again."),
-		button("Stop", () => context.ask({
+		tell("Restart", "restart", "It loads the code afresh and replaces its processes (HUP)", "It replaces its processes, one after the other."),
+		button("Stacks", async () => {
+			await act(() => post(`${path}/stacks`));
+			go("workers", "", { stacks: host });
+		}, null, "What each thread and coroutine is at (USR1)"),
+		button("Stop", () => ask({
 			title: `Stop ${host}?`, text: "It takes no more tasks, finishes what runs, gives back the rest, and ends. Whatever started it may start it again.",
 			submit: "Stop it", kind: "danger", act: () => post(`${path}/stop`), said: "It was told to end.",
 		}), "danger", "It finishes what runs and ends (TERM)"));
