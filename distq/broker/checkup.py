@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from shlex import quote
 from typing import NamedTuple
 
 from distq.broker import controls, inventory, keys, ledger, verbs
@@ -56,7 +57,13 @@ class Queue(NamedTuple):
 def check_queue(broker: Broker, name: str, declared: Declared | None) -> list[Finding]:
     """What was found, good and bad. Raises BrokerError."""
     queue = _read(broker, name)
-    found = [*_workers(queue), *_types(queue, declared), *_time(broker, queue), *_schedules(broker, queue)]
+    found = [
+        *_workers(queue),
+        *_paused(broker, queue),
+        *_types(queue, declared),
+        *_time(broker, queue),
+        *_schedules(broker, queue),
+    ]
     found += [*_dead(broker, queue), *_ledger(queue), *_leaks(broker, queue), *waits(broker, name, queue.tally.counts)]
     if declared is not None:
         found += _limits(broker, queue, declared)
@@ -112,6 +119,19 @@ def _workers(queue: Queue) -> Iterator[Finding]:
     if len(versions) > 1:
         text = ", ".join(f"{number:,} with distq {version}" for version, number in sorted(versions.items()))
         yield Finding("note", "versions", f"workers of different releases: {text}", "fine while you deploy")
+
+
+def _paused(broker: Broker, queue: Queue) -> Iterator[Finding]:
+    """What waits because somebody wants it so."""
+    stopped, paused = controls.pauses(broker, queue.name)
+    if stopped:
+        said = f"{stopped.get('by', '?')} has paused this queue" + (f": {why}" if (why := stopped.get("why")) else "")
+        yield Finding("note", "paused", said, f"distq resume --queue {quote(family(queue.name))}")
+    for name, note in sorted(paused.items()):
+        type, _, key = name.partition(" ")
+        of, key_option = (f"key {key} of ", f" --key {quote(key)}") if key else ("", "")
+        text = f"{note.get('by', '?')} has paused {of}type {type}"
+        yield Finding("note", "paused", text, f"distq resume --type {quote(type)}{key_option}")
 
 
 def version_of(info: str) -> str:
@@ -227,7 +247,7 @@ def _leaks(broker: Broker, queue: Queue) -> Iterator[Finding]:
     for kind, keys_of_it in kinds.items():
         known, number = KINDS[kind], len(keys_of_it)
         text = f"{number:,} {known.one if number == 1 else known.many} ({', '.join(keys_of_it[:3])}): {known.cost}"
-        hint = "distq audit --repair" if known.mend else f"redis-cli UNLINK {keys_of_it[0]}, if nobody needs it"
+        hint = "distq audit --repair" if known.mend else f"redis-cli UNLINK {quote(keys_of_it[0])}, if nobody needs it"
         yield Finding("warning", "leaks", text, hint)
     if not kinds:
         part = "" if cursor == "0" else f", as far as {pages} pages of them were looked at: `distq audit` looks at all"

@@ -4,6 +4,7 @@ can reach, and calls that are refused. It only reads."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 
 from distq.broker import controls, keys
 from distq.broker.broker import Broker
@@ -32,10 +33,9 @@ def _too_slow(broker: Broker, queue: str, type: str, rate: Rate | None) -> Itera
     number = _waiting(broker, queue, type)
     seconds = number * rate.interval_us / 1e6
     if seconds > LONG_S:
-        yield Finding(
-            "warning", "rates", f"{number:,} of type {type} wait for {rate.short}: the last one starts in "
-            f"{format_duration(seconds)}", f"distq limits set {type} --rate …; or distq tasks cancel type:{type}",
-        )  # fmt: skip
+        text = f"{number:,} of type {type} wait for {rate.short}: the last one starts in {format_duration(seconds)}"
+        hint = f"distq limits set {quote(type)} --rate …; or distq tasks cancel {quote(f'type:{type}')}"
+        yield Finding("warning", "rates", text, hint)
 
 
 def _waiting(broker: Broker, queue: str, type: str) -> int:
@@ -57,7 +57,7 @@ def _waiting(broker: Broker, queue: str, type: str) -> int:
 def _never_reached(type: str, limits: controls.Limits) -> Iterator[Finding]:
     """What each key may do cannot be more than all may do together."""
     whole_rate, key_rate = Rate.read(limits.rate), Rate.read(str(limits.policy.get("r", "")))
-    hint = f"distq limits set {type} …: a higher limit for all, or a lower one per key"
+    hint = f"distq limits set {quote(type)} …: a higher limit for all, or a lower one per key"
     if whole_rate and key_rate and key_rate.interval_us < whole_rate.interval_us:
         text = f"type {type}: {key_rate.short} per key can never be met, as all keys together get {whole_rate.short}"
         yield Finding("note", "rates", text, hint)

@@ -8,6 +8,7 @@ import pytest
 
 from distq.broker.broker import Broker
 from distq.broker.checkup import Declared, check_queue
+from distq.broker.controls import pausing
 from distq.broker.health import Finding
 from tests.support import states, ticking
 from tests.support.room import Room
@@ -159,6 +160,18 @@ def test_schedules_that_nobody_fires_or_declares(room: Room) -> None:
     assert found.hint.startswith("distq run")
 
 
+def test_what_is_paused(room: Room) -> None:
+    room.register()
+    for what in (("queue", "", ""), ("type", "job", ""), ("key", "mail", "it is")):
+        room.run(pausing(room.prefix, *what, "ann", "no provider"))
+    found = [one for one in check_queue(Broker(room.app, room.url, 5.0), room.queue, MINE) if one.check == "paused"]
+    assert [(one.level, one.text, one.hint) for one in found] == [
+        ("note", "ann has paused this queue: no provider", "distq resume --queue default"),
+        ("note", "ann has paused type job", "distq resume --type job"),
+        ("note", "ann has paused key it is of type mail", "distq resume --type mail --key 'it is'"),
+    ]
+
+
 def test_keys_that_nobody_ends(room: Room) -> None:
     room.register()
     room.redis.set(room.key("ANSWER", "old"), "mine")
@@ -168,9 +181,9 @@ def test_keys_that_nobody_ends(room: Room) -> None:
     found = check_queue(Broker(room.app, room.url, 5.0), room.queue, MINE)
     said = {finding.text.split(" (")[0]: finding.hint for finding in found if finding.check == "leaks"}
     assert said == {
-        "1 key has a wrong type": f"redis-cli UNLINK {room.key('ANSWER', 'old')}, if nobody needs it",
+        "1 key has a wrong type": f"redis-cli UNLINK '{room.key('ANSWER', 'old')}', if nobody needs it",
         "1 key has no TTL, and should": "distq audit --repair",
-        "1 key is none of distq's": f"redis-cli UNLINK {room.prefix}notes, if nobody needs it",
+        "1 key is none of distq's": f"redis-cli UNLINK '{room.prefix}notes', if nobody needs it",
     }
     assert all(finding.level == "warning" for finding in found if finding.check == "leaks")
     room.redis.delete(room.key("ANSWER", "old"), room.key("ATTEMPTS", "old"), f"{room.prefix}notes")

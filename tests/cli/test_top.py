@@ -81,7 +81,9 @@ def test_it_shows_what_goes_on_and_pauses_a_queue_when_asked(distq: Shell, shop:
     distq("cancel", "nap", "--kill")
 
 
-def test_a_broker_that_goes_and_comes_back(distq: Shell, shop: Room, url: str, top: Open) -> None:
+def test_a_broker_that_goes_and_comes_back_and_a_shell_that_gets_its_terminal(
+    distq: Shell, shop: Room, url: str, top: Open
+) -> None:
     shop.enqueue()
     with Proxy(url) as proxy:
         screen = top("--broker", proxy.url, NO_COLOR="1")
@@ -91,23 +93,15 @@ def test_a_broker_that_goes_and_comes_back(distq: Shell, shop: Room, url: str, t
         shop.enqueue()
         screen.until("waiting 2")
         assert "\x1b[3" not in screen.raw.decode().replace("\x1b[39m", ""), "NO_COLOR is heard"
+        screen.press("\x1a")
+        eventually(lambda: os.waitpid(screen.process.pid, os.WUNTRACED | os.WNOHANG)[0], "Ctrl-Z stops it")
+        assert is_as_before(screen)
+        os.kill(screen.process.pid, signal.SIGCONT)
+        eventually(lambda: screen.raw.count(OTHER_SCREEN) == 2, "it has the terminal again")
+        screen.until("waiting 2")
         screen.press("\x03")
         assert screen.ended() == 0
         assert is_as_before(screen)
-
-
-def test_ctrl_z_gives_the_terminal_back_for_a_while_and_term_for_good(shop: Room, top: Open) -> None:
-    screen = top("--name", "shop")
-    screen.until("1 queues")
-    screen.press("\x1a")
-    eventually(lambda: os.waitpid(screen.process.pid, os.WUNTRACED | os.WNOHANG)[0], "it has stopped")
-    assert is_as_before(screen)
-    os.kill(screen.process.pid, signal.SIGCONT)
-    eventually(lambda: screen.raw.count(OTHER_SCREEN) == 2, "it has the terminal again")
-    screen.until("1 queues")
-    os.kill(screen.process.pid, signal.SIGTERM)
-    assert screen.ended() == 143
-    assert is_as_before(screen)
 
 
 def test_a_pipe_gets_all_of_it_once(distq: Shell, shop: Room) -> None:
