@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,13 @@ def test_a_reader_can_ask_for_a_rate() -> None:
     ).stdout  # fmt: skip
     assert "nodes" in said
     assert "wait_p99_ms" in said
+
+
+def test_the_page_says_what_comes_out() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+    said = re.findall(r"^\| ([\d,]+), (one by one|in bulk) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", page, re.M)
+    assert len(said) == 7
+    costs = sizing.over_network(sizing.known())
+    for rate, how, *numbers in said:
+        need = size(Wish(float(rate.replace(",", "")), is_bulk=how == "in bulk"), costs)
+        assert [int(number) for number in numbers] == [*need[:4]], rate
