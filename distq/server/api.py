@@ -121,6 +121,7 @@ ROUTERS: tuple[tuple[APIRouter, str], ...] = (
     (workers.router, "/api/v1"),
     (actions.router, "/api/v1"),
     (stats.router, "/api/v1"),
+    (stats.metrics, ""),
     (declared.router, "/api/v1"),
     (overview.router, "/api/v1"),
     (history.router, "/api/v1"),

@@ -13,7 +13,7 @@ import json
 import selectors
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -21,8 +21,9 @@ from typing import NamedTuple
 from distq.broker import keys
 from distq.broker.backlog import Backlog, backlog, together
 from distq.errors import ConfigurationError
+from distq.exposition import CONTENT_TYPE, Queues, of_queues
 from distq.message import family
-from distq.supervisor import exposition
+from distq.supervisor import host_page
 from distq.supervisor.condition import Condition
 from distq.supervisor.demand import Outlook, within
 from distq.supervisor.service import NEVER, Service, Site
@@ -39,7 +40,6 @@ LIVE = ("/livez", "/healthz")
 HEALTH = (*LIVE, "/readyz")
 UNAVAILABLE = "503 Service Unavailable"
 
-Queues = Mapping[str, Backlog]
 Show = Callable[[Queues], None]
 
 
@@ -148,11 +148,11 @@ class MetricsDoor(Service):
     def _show(self, visitor: Visitor, queues: Queues) -> None:
         """The page, without what the broker tells if it is away."""
         site = self._condition.site
-        pages = [exposition.of_types(site.board, site.names), exposition.of_host(self._condition)]
+        pages = [host_page.of_types(site.board, site.names), host_page.of_host(self._condition)]
         if queues:
             wanted = self._outlook.demand(together(list(queues.values()))).wanted_workers
-            pages.append(exposition.of_queues(queues, site.names, wanted))
-        visitor.reply("200 OK", exposition.CONTENT_TYPE, chain.from_iterable(pages))
+            pages += host_page.of_demand(wanted), of_queues(queues, set(site.names))
+        visitor.reply("200 OK", CONTENT_TYPE, chain.from_iterable(pages))
 
     def _scale(self, visitor: Visitor, within_s: float, queues: Queues) -> None:
         if queues:

@@ -256,6 +256,9 @@ def test_numbers_are_told_and_pushed(web: Web, work: Work) -> None:
     assert told["types"] == {"add": {"enqueued": 3, "completed": 3}}
     assert told["difference"] == 0
     assert {queue["queue"] for queue in told["queues"]} == {"default", "mail"}
+    page = web.get("/metrics").text
+    assert 'distributedq_tasks_total{queue="default",state="completed",type="add"} 3\n' in page
+    assert 'distributedq_waiting_tasks{queue="mail",priority="default"} 0\n' in page
     with ExitStack() as stack:
         streams = [listen(web, stack) for _ in range(3)]
         first = [next_event(stream) for stream in streams]

@@ -11,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from distq.broker.backlog import Backlog
 from distq.broker.ledger import Tally
 from distq.broker.verbs import Depths
+from distq.exposition import of_queues
 from distq.run_times import BUCKETS, STATUSES
-from distq.supervisor.exposition import AT_ONCE, of_queues, of_types
+from distq.supervisor.host_page import AT_ONCE, of_types
 from distq.worker.board import Board
 from distq.worker.meters import Meters
 
@@ -57,7 +58,7 @@ def test_it_says_what_was_counted_by_all_slots(types: list[str], counted: list[t
 
 def test_depths_are_told_for_each_queue_and_for_all_of_the_host_together() -> None:
     depths = Depths(*range(1, len(Depths._fields) + 1))
-    found = families("".join(of_queues({"a": of(Tally(depths, {})), "b": of(Tally(depths, {}))}, [], 3)))
+    found = families("".join(of_queues({"a": of(Tally(depths, {})), "b": of(Tally(depths, {}))}, [])))
     samples = {s.labels["queue"]: s.value for s in found["distributedq_queue_depth"].samples}
     assert samples == {
         "main_queue": 2 * (depths.high + depths.default + depths.low),
@@ -72,7 +73,6 @@ def test_depths_are_told_for_each_queue_and_for_all_of_the_host_together() -> No
     assert of_a["distributedq_limited_tasks"] == [2]
     assert of_a["distributedq_oldest_task_age_seconds"] == [3]
     assert of_a["distributedq_schedule_lag_seconds"] == [4.5]
-    assert [s.value for s in found["distributedq_wanted_workers"].samples] == [3]
 
 
 def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
@@ -87,7 +87,7 @@ def test_the_ledger_is_told_per_queue_and_with_the_hosts_own_types() -> None:
         "dead y": 3,
     }
     queues = {"mail": of(Tally(nothing._replace(live=2), counts)), "main": of(Tally(nothing, {}))}
-    found = families("".join(of_queues(queues, ["a", "b"], 3)))
+    found = families("".join(of_queues(queues, ["a", "b"])))
     samples = found["distributedq_tasks"].samples
     told = {(s.labels["queue"], s.labels["state"], s.labels["type"]): s.value for s in samples}
     assert told == {
