@@ -47,8 +47,11 @@ def main() -> int:
         print(held, flush=True)
         return _said(held.problems())
     minutes, lanes = options.minutes, tuple(options.lanes)
-    account = Storm(seed, minutes * 60, options.hosts, options.rate, options.server, lanes).run()
+    storm = Storm(seed, minutes * 60, options.hosts, options.rate, options.server, lanes)
+    account = storm.run()
     print(account, flush=True)
+    if account.problems():
+        print(f"  evidence          {storm.folder}", flush=True)
     if options.out:
         options.out.write_text(written([account]), "utf-8")
     if options.publish:

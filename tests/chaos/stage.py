@@ -121,7 +121,7 @@ class Stage:
             "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
         ]  # fmt: skip
         more = {**release.environment, HOST: name}
-        host = Host(command, self._folder / f"{name}.log", self.journal.place, release.folder, more)
+        host = Host(command, self._folder / f"{name}-{release.name}.log", self.journal.place, release.folder, more)
         self.started[f"worker {release.name}"] += 1
         self.workers.append(Worker(name, release, host, network))
         return self.workers[-1]

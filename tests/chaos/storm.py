@@ -7,6 +7,7 @@ import heapq
 import itertools
 import random
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -61,15 +62,14 @@ class Storm:
     """Calls per second of each producer."""
     program: str | None = None
     lanes: tuple[str, ...] = LANES
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="distq-storm-")))
+    """Journal, calls, faults and logs; it stays if something is wrong."""
     _undo: list[tuple[float, int, Lane, Undo]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def run(self) -> Account:
         chance = random.Random(self.seed)
-        with (
-            tempfile.TemporaryDirectory(prefix="distq-storm-") as folder,
-            Stage(Path(folder), random.Random(chance.random()), self.rate, self.program) as stage,
-        ):
+        with Stage(self.folder, random.Random(chance.random()), self.rate, self.program) as stage:
             faults = Faults(stage, random.Random(chance.random()))
             for _ in range(self.hosts):
                 stage.start_worker().host.await_ready()
@@ -85,7 +85,10 @@ class Storm:
             done.seconds, done.drained_in_s = round(time.monotonic() - begun), round(drained, 1)
             done.wrong["other"] = problems + _audit(stage)
             done.wrong["traceback"] = stage.tracebacks()
-            return done
+            (self.folder / "faults").write_text("\n".join(map(str, faults.record)), "utf-8")
+        if not done.problems():
+            shutil.rmtree(self.folder)
+        return done
 
     def _rage(self, stage: Stage, faults: Faults, chance: random.Random) -> None:
         now = time.monotonic()
