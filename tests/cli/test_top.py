@@ -48,7 +48,7 @@ def test_it_shows_what_goes_on_and_pauses_a_queue_when_asked(distq: Shell, shop:
     distq("enqueue", "send_email", '"nobody"', "-Q", "mail")
     for _ in range(3):
         mail.enqueue("later", delay=3_600_000)
-    screen = top("--name", "shop")
+    screen = top("--name", "shop", COLUMNS="40")
     screen.until("p95", "shop at", "1 queues", "2 types", "1 worker on 1 host", "dead 1", "send_email")
     screen.press("3")
     screen.until("3 workers", "sleep", "nap")

@@ -34,8 +34,7 @@ class Session:
         with self._terminal:
             self._reader.start()
             while True:
-                width, height = self._terminal.console.size
-                self._terminal.show(screen(self._story, self._view, self._place, width, height))
+                self._terminal.show(screen(self._story, self._view, self._place, *self._terminal.size()))
                 typed, heard = self._terminal.wait()
                 for number, code in ENDS.items():
                     if number in heard:

@@ -11,10 +11,12 @@ import termios
 import tty
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP)
+WIDTH, HEIGHT = 80, 24
+"""Of a terminal that does not say it."""
 NEWS = 0
 """What `wake` writes: no signal has this number."""
 
@@ -43,6 +45,12 @@ class Terminal:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)
+
+    def size(self) -> tuple[int, int]:
+        """Columns and lines as they are now, whatever $COLUMNS says."""
+        found = os.get_terminal_size(self._input)
+        self.console.size = ConsoleDimensions(found.columns or WIDTH, found.lines or HEIGHT)
+        return self.console.size
 
     def show(self, what: RenderableType) -> None:
         """Draws the whole screen anew."""
