@@ -393,7 +393,7 @@ class Slot:
             return Held(
                 queue, of(queue, started), of(queue, waiting), Verdicts(len(verdicts), b"".join(verdicts)),
                 words[STEP], sent - first if queue == words[QUEUE] else 0,
-                [_entry_of(verdict) for verdict in of(queue, noted[:sent])] if is_flying else None,
+                [_entry_of(verdict) for verdict in of(queue, noted)] if is_flying else None,
             )  # fmt: skip
 
         flying = [words[QUEUE]] if words[FLYING] == KNOWN else []

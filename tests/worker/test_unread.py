@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,18 +26,19 @@ from tests.worker.test_hand import HOUR_NS
 LATER = 1e9
 CHILD = ("collect", "send", "read", "run") * 2
 SUPERVISOR = ("revoke", "settle", "look again")
+MEANWHILE = ("revoke", "settle", "come back", "look again")
 
 
-def orders() -> Iterator[tuple[str, ...]]:
-    """Each way in which the two can take turns."""
-    number = len(CHILD) + len(SUPERVISOR)
-    for places in itertools.combinations(range(number), len(SUPERVISOR)):
-        child, supervisor = iter(CHILD), iter(SUPERVISOR)
+def orders(others: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Each way in which the child and the others can take turns."""
+    number = len(CHILD) + len(others)
+    for places in itertools.combinations(range(number), len(others)):
+        child, supervisor = iter(CHILD), iter(others)
         yield tuple(next(supervisor if place in places else child) for place in range(number))
 
 
 class Stage:
-    """A child with two seats. Seat 0 has a handler that does not come back; seat 1 has ended one; one waits."""
+    """A child with two seats. Seat 0 has a handler that is long in coming back; seat 1 has ended one; one waits."""
 
     def __init__(self, room: Room, first_ends: Callable[[bytes], bytes]) -> None:
         self.room, self.begun, self.fails = room, Counter[bytes](), first_ends
@@ -116,10 +117,15 @@ class Stage:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
+    def come_back(self) -> None:
+        self.hand.end(0, time.monotonic_ns(), completes(self.keeper))
+        self.keeper = b""
+
     def finish(self) -> None:
         """The handler comes back after all; everybody works until nothing is left."""
         self.settle()
-        self.hand.end(0, time.monotonic_ns(), completes(self.keeper))
+        if self.keeper:
+            self.come_back()
         while self.slot.words[STATE] == BUSY or self.hand.unsettled:
             self.collect()
             self.send()
@@ -139,10 +145,11 @@ def fails(entry: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("first_ends", [completes, fails])
+@pytest.mark.parametrize("others", [SUPERVISOR, MEANWHILE], ids=len)
 def test_in_whatever_order_each_attempt_begins_once_and_none_is_lost(
-    room: Room, first_ends: Callable[[bytes], bytes]
+    room: Room, others: Sequence[str], first_ends: Callable[[bytes], bytes]
 ) -> None:
-    for order in orders():
+    for order in orders(others):
         stage = Stage(room, first_ends)
         for turn in order:
             getattr(stage, turn.replace(" ", "_"))()
