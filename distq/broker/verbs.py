@@ -54,7 +54,7 @@ class Held(NamedTuple):
     doubtful: int
     """So many of the verdicts, from the first on, are void if the broker has seen a later step than `step`."""
     flying: list[bytes] | None = None
-    """While the step after `step` is on its way: entries that have ended, which it or a later one settles. None: none is."""
+    """While the step after `step` is on its way: what has ended, and it or a later one settles. None: none is."""
 
 
 class Step(NamedTuple):

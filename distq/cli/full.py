@@ -27,7 +27,7 @@ def show(facts: dict[str, Any]) -> None:
     attempts, error, progress = facts.pop("attempts"), facts.pop("error", None), facts.pop("progress", None)
     if facts["correlation_id"] == facts["id"]:
         del facts["correlation_id"]
-    events = facts.pop("timeline")
+    events = facts.pop("timeline", [])  # none of what cannot be read
     for key, value in facts.items():
         if value not in (None, "", [], {}, 0) or key == "result":
             _line(key, value)

@@ -116,8 +116,8 @@ class Watch(Service):
         self._site.link.submit(command, told)
 
     def _look_again(self, now: float) -> None:
-        """A step that was on its way when its child was held up may have arrived since, and brought more. What the child
-        has ended since it settles itself."""
+        """A step that was on its way when its child was held up may have arrived since, and brought more. What ended
+        meanwhile the child settles."""
         for index, (name, at) in list(self._again.items()):
             if at <= now:
                 del self._again[index]
