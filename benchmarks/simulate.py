@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import resource
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,13 +80,13 @@ def costs() -> Costs:
         client = (time.process_time() - mine) / CALLS
         place.client.flushall()
         with meter.measured(found):
-            noop.options().delay_many((number,) for number in range(BACKLOG))
+            noop.options().delay_many(_numbered(BACKLOG))
     call, bulk = found[0].broker_s / CALLS, found[1].broker_s / BACKLOG
     small, large = (_stepped(size) for size in STEPS)
     each = (large - small) / (STEPS[1] - STEPS[0])
     step = max(0.0, small - each * STEPS[0])
-    work = _worked(BACKLOG, 1, "noop", [(number,) for number in range(BACKLOG)])
-    thread = _worked(SLEEPS, THREADS, "sleep", [(SHORT_S,)] * SLEEPS)
+    work = _worked(1, "noop", _numbered(BACKLOG))
+    thread = _worked(THREADS, "sleep", [(SHORT_S,)] * SLEEPS)
     trip = max(1e-6, found[0].wall_s / CALLS - client - call)
     return Costs(call, bulk, step, each, work, thread, client, trip)
 
@@ -108,10 +107,10 @@ def _stepped(size: int) -> float:
     return found[0].broker_s / STEPS_MADE
 
 
-def _worked(total: int, threads: int, type: str, calls: list[tuple[float]]) -> float:
+def _worked(threads: int, type: str, calls: list[tuple[float]]) -> float:
     """The processor time of one process for each task of a backlog."""
     task: Any = {"noop": noop, "sleep": sleep}[type]
-    found: list[Spent] = []
+    found, total = list[Spent](), len(calls)
     with room() as place:
         place.app()
         task.options().delay_many(calls)
@@ -123,6 +122,10 @@ def _worked(total: int, threads: int, type: str, calls: list[tuple[float]]) -> f
             return found[0].workers_s / (place.counted("completed", type) - begun)
 
 
+def _numbered(total: int) -> list[tuple[float]]:
+    return [(number,) for number in range(total)]
+
+
 def _until(place: Room, type: str, number: int) -> None:
     while place.counted("completed", type) < number:
         time.sleep(0.01)
@@ -131,34 +134,26 @@ def _until(place: Room, type: str, number: int) -> None:
 # -- foretold, and measured ------------------------------------------------------------------------------------------
 
 
-def _drained(processes: int, threads: int, type: str, calls: Callable[[], list[tuple[float]]]) -> float:
+def _drained(threads: int, type: str, calls: list[tuple[float]]) -> float:
+    """Tasks per second of two processes."""
     task: Any = {"noop": noop, "sleep": sleep}[type]
-    said = calls()
     with room() as place:
         place.app()
-        task.options().delay_many(said)
-        with worker_host(place, processes, threads):
-            return rate_between(lambda: place.counted("completed", type), len(said))
+        task.options().delay_many(calls)
+        with worker_host(place, 2, threads):
+            return rate_between(lambda: place.counted("completed", type), len(calls))
 
 
-def _called(callers: int) -> float:
-    """Calls per second of threads that call one by one, while two processes run them."""
+def _called() -> float:
+    """Calls per second of a program that calls one by one, while two processes run them."""
     with room() as place:
         place.app()
         with worker_host(place, 2):
-            over, number = time.perf_counter() + FORETOLD_S, [0] * callers
-
-            def call(which: int) -> None:
-                while time.perf_counter() < over:
-                    noop.delay(1)
-                    number[which] += 1
-
-            threads = [threading.Thread(target=call, args=(which,)) for which in range(callers)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-    return sum(number) / FORETOLD_S
+            over, number = time.perf_counter() + FORETOLD_S, 0
+            while time.perf_counter() < over:
+                noop.delay(1)
+                number += 1
+    return number / FORETOLD_S
 
 
 def _beside_others(measure: Callable[[], float], cores: int) -> tuple[float, float]:
@@ -191,17 +186,18 @@ def simulated(rounds: int) -> list[Figure]:
         Figure(f"cost: {name}", seconds * 1e6, "µs", samples=tuple(one[number] * 1e6 for one in known))
         for number, (name, seconds) in enumerate(here._asdict().items())
     ]
+    waiting = Plant(threads=16, cores=cores)
     trials: list[tuple[str, Plant, Callable[[], float]]] = [
-        ("2 processes drain no-ops", Plant(cores=cores), lambda: _drained(2, 1, "noop", _numbers)),
+        ("2 processes drain no-ops", Plant(cores=cores), lambda: _drained(1, "noop", _numbered(2 * BACKLOG))),
         (
-            "2 × 16 threads wait 10 ms", Plant(threads=16, wait_s=0.01, cores=cores),
-            lambda: _drained(2, 16, "sleep", lambda: [(0.01,)] * SLEEPS),
+            "2 × 16 threads wait 10 ms", replace(waiting, wait_s=0.01),
+            lambda: _drained(16, "sleep", [(0.01,)] * SLEEPS),
         ),
         (
-            "2 × 16 threads wait 1 ms", Plant(threads=16, wait_s=0.001, cores=cores),
-            lambda: _drained(2, 16, "sleep", lambda: [(0.001,)] * (5 * SLEEPS)),
+            "2 × 16 threads wait 1 ms", replace(waiting, wait_s=0.001),
+            lambda: _drained(16, "sleep", [(0.001,)] * (5 * SLEEPS)),
         ),
-        ("one caller beside 2 processes", Plant(callers=1, cores=cores), lambda: _called(1)),
+        ("one caller beside 2 processes", Plant(callers=1, cores=cores), _called),
     ]  # fmt: skip
     for what, plant, measure in trials:
         real = [_beside_others(measure, cores) for _ in range(rounds)]
@@ -210,17 +206,8 @@ def simulated(rounds: int) -> list[Figure]:
         said = f"measured {statistics.median(rate for rate, _ in real):,.0f}: {ratio:.2f} ×"
         figures.append(
             Figure(
-                f"simulated: {what}",
-                statistics.median(foretold),
-                "tasks/s",
-                said,
-                samples=tuple(foretold),
-                bare=tuple(rate for rate, _ in real),
-                bare_name="measured",
+                f"simulated: {what}", statistics.median(foretold), "tasks/s", said, samples=tuple(foretold),
+                bare=tuple(rate for rate, _ in real), bare_name="measured",
             )
-        )
+        )  # fmt: skip
     return figures + sizing.figures(here)
-
-
-def _numbers() -> list[tuple[float]]:
-    return [(number,) for number in range(2 * BACKLOG)]
