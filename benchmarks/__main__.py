@@ -34,6 +34,7 @@ from benchmarks import (
     succession,
     throughput,
     ticking,
+    tracing,
 )
 from benchmarks.figure import Figure
 from benchmarks.first import first
@@ -68,6 +69,7 @@ ALL: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "logs": ("A line in the log for each attempt", lines.logs),
     "metrics": ("Metrics on", observed.metrics),
     "scale": ("How many workers are wanted", observed.scale),
+    "tracing": ("Spans of calls and attempts", tracing.tracing),
     "idle": ("An idle worker host", footprint.idle),
     "simulate": ("A model of it, beside reality, and far beyond", simulate.simulated),
 }

@@ -131,8 +131,9 @@ class Sender(Generic[P, R]):
         own = self._call.headers
         chain = enqueue_chain(self._app.middleware, lambda outgoing: outgoing)
         if chain is not None:
-            sent = chain(self._outgoing(args, kwargs, own))
-            args, kwargs, own = sent.args, sent.kwargs, sent.headers
+            sent = chain(self._outgoing(args, kwargs, {**own, **headers}))
+            args, kwargs = sent.args, sent.kwargs
+            own = {name: value for name, value in sent.headers.items() if name not in headers}
         return self._call, self._pack(args, kwargs, {**own, **headers})
 
     def _next(self) -> Sender[P, R]:

@@ -206,7 +206,7 @@ class Executor:
                 if len(packed) > SHALLOW:
                     self._look_at_large(value, packed)
                 blob = _COMPLETED + packed + _TIMES.pack(_FLOAT, time() * 1000, _FLOAT, raw[:8])
-                if context.headers:
+                if CORRELATION in context.headers:
                     blob = with_origin(blob, context.headers)
             else:
                 blob = _COMPLETED_EMPTY

