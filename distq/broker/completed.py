@@ -1,4 +1,4 @@
-"""Completed tasks of types that declare a `history=`: who is listed, and what is kept of each."""
+"""Completed tasks: the last of each queue; and of types that declare a `history=` who is listed, and what is kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from distq.broker.verdicts import SECONDS
 from distq.message import Message, parse
 
 
+class Last(NamedTuple):
+    """One of the last of a queue, of a type without a history."""
+
+    id: str
+    type: str
+    """As it travels; "": an earlier release has listed it, without anything else."""
+    finished_ms: int
+    worker: str
+
+
 class Completed(NamedTuple):
     """What is kept of one."""
 
@@ -23,6 +33,19 @@ class Completed(NamedTuple):
     seconds: float
     """How long its last attempt took."""
     worker: str
+
+
+def last(broker: Broker, queue: str) -> list[Last]:
+    """Some more than a hundred, the newest first."""
+    found, about = [], ("", 0, "")
+    for word in broker.exchange.request(encode("LRANGE", keys.key(broker.prefix(queue), "COMPLETED"), 0, -1)):
+        type, space, rest = readable(word).partition(" ")
+        if space:
+            at_s, _, worker = rest.partition(" ")
+            about = (type, int(at_s) * 1000 if at_s.isdecimal() else 0, worker)
+        else:
+            found.append(Last(type, *about))
+    return found
 
 
 def types(broker: Broker, queue: str) -> list[str]:

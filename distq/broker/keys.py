@@ -24,7 +24,7 @@ QUEUE_KEYS = {
     "DEADLINES": "deadlines",  # ZSET entry -> ms after which a waiting task ends (expires=, or nobody knows its type)
     "DEAD_LETTERS": "dead_letter_queue",  # ZSET id -> ms of death
     "DEAD": "dead",  # HASH id -> message
-    "COMPLETED": "completed_queue",  # LIST of the last 100 ids, without those of types that have a history
+    "COMPLETED": "completed_queue",  # LIST of ids, those of a step behind "type seconds worker"; the last 100 or more
     "DONE_TYPES": "done_types",  # SET of types that have one (TTL)
     "SHELVES": "shelves",  # ZSET shelf -> ms when a result was last noted to come to it
     "LATEST": "latest",  # the shelves to which results came lately, with spaces between them (TTL)

@@ -42,6 +42,8 @@ class Found:
     state: str
     message: Message | None
     """None: it is completed, and of a type without a history; or nobody can read it."""
+    type: str = ""
+    """Where there is no message."""
     at_ms: int | None = None
     """When it is due, has died or was completed."""
     worker: str = ""
@@ -76,18 +78,22 @@ def page(
     each with its offset. `with_causes`: and their last errors."""
     if place.name == "DONE_AT":
         return _listed(broker, queue, place.suffix, start, count)
+    if place.name == "COMPLETED":
+        some = completed.last(broker, queue)[start : start + count]
+        return len(some), [
+            (offset, Found(one.id, "completed", None, one.type, one.finished_ms or None, one.worker))
+            for offset, one in enumerate(some)
+        ]
     rows = _rows(broker, queue, place, start, count)
     if not rows:
         return 0, []
     state, prefix = STATES[place.state], broker.prefix(queue)
-    if place.name == "COMPLETED":
-        return len(rows), [(n, Found(readable(entry), state, None)) for n, (entry, _, _) in enumerate(rows)]
     hash = keys.key(prefix, "DEAD" if place.name == "DEAD_LETTERS" else "TASKS")
     raws = broker.exchange.request(encode("HMGET", hash, *(entry for entry, _, _ in rows)))
     ids = [keys.id_of(readable(entry)) for entry, _, _ in rows]
     causes: list[Cause | None] = [*last_causes(broker, queue, ids)] if with_causes else [None] * len(ids)
     return len(rows), [
-        (offset, Found(id, state, _message(raw), at, worker, cause))
+        (offset, Found(id, state, _message(raw), "", at, worker, cause))
         for offset, (id, (_, at, worker), raw, cause) in enumerate(zip(ids, rows, raws, causes, strict=True))
         if raw is not None  # else it has just left, or is the ghost of one that was cancelled
     ]
@@ -97,7 +103,7 @@ def _listed(broker: Broker, queue: str, type: str, start: int, count: int) -> tu
     """Completed tasks of a type with a history."""
     rows = completed.page(broker, queue, type, start, count)
     return len(rows), [
-        (offset, Found(id, "completed", kept.message, kept.finished_ms, kept.worker, ran_s=kept.seconds))
+        (offset, Found(id, "completed", kept.message, "", kept.finished_ms, kept.worker, ran_s=kept.seconds))
         for offset, (id, kept) in enumerate(rows)
         if kept is not None
     ]

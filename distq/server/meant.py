@@ -44,7 +44,8 @@ class Meant:
     def __call__(self, task: Found) -> bool:
         """Whether this is one."""
         if task.message is None:
-            return not (self._type or self._wanted or self.needs_causes) and self._is_of_time(task.at_ms)
+            is_of_type = not self._type or untyped(task.type)[0] == self._type
+            return is_of_type and not (self._wanted or self.needs_causes) and self._is_of_time(task.at_ms)
         at_ms = task.at_ms if task.state in ("dead", "completed") else task.message.created_ms
         type = untyped(task.message.type)[0]
         return (

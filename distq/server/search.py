@@ -44,7 +44,7 @@ def find(
 
     While workers work, tasks move: a page may show one twice, or miss one. With a `next` there may be more, also when
     this page is empty; `read` says how many it has looked at. Completed ones are listed as `history=` of their type
-    says; of others the last 100 ids of each queue.
+    says; of others the last 100 of each queue, without their arguments.
     """
     site = site_of(request)
     found: list[dict[str, Any]] = []
@@ -94,6 +94,8 @@ def told(site: Site, queue: str, task: search.Found) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
     if task.message is not None:
         facts |= describe(task.message)
+    elif task.type:
+        facts["type"] = task.type
     if task.at_ms is not None:
         facts[_TIMES[task.state]] = task.at_ms
     if task.ran_s is not None:

@@ -89,7 +89,7 @@ def test_types_with_and_without_a_history_end_in_one_step(room: Room, broker: Br
     ends = [done(kept, 5, LONGEST_MS), done(used, 5, LONGEST_MS, word="complete_again")]
     room.step(worker, 0, [*ends, verdict(plain, "complete", type="plain", number=600_000, blob=b"\x90")])
     assert sorted(listed(broker)) == sorted([kept, used])
-    assert room.redis.lrange(room.key("COMPLETED"), 0, -1) == [plain.encode()]
+    assert [one[:2] for one in completed.last(broker, "default")] == [(plain, "plain")]
     assert room.ledger()["completed job"] == 2
 
 

