@@ -9,12 +9,13 @@ from os import getpid
 from typing import get_args
 
 from distq import __version__
+from distq.broker.ledger import OTHER
 from distq.exposition import family, head, quoted
 from distq.run_times import BUCKETS, STATUSES, RunTimes
 from distq.supervisor.condition import Condition
 from distq.supervisor.footprint import share_of_memory
 from distq.supervisor.service import Reason
-from distq.worker.board import Board
+from distq.worker.board import TYPES, Board
 from distq.worker.meters import read_meters
 
 AT_ONCE = 10
@@ -60,6 +61,8 @@ def of_demand(wanted_workers: int) -> Iterator[str]:
 
 
 def _by_type(board: Board, types: Sequence[str], lines: Callable[[str, RunTimes], list[str]]) -> Iterator[str]:
+    """Those beyond the last place of a type share one, and are told together."""
+    types = [*types[:TYPES], OTHER] if len(types) > TYPES else types
     for start in range(0, len(types), AT_ONCE):
         found: list[str] = []
         for position in range(start, min(start + AT_ONCE, len(types))):

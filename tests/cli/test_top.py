@@ -102,6 +102,11 @@ def test_a_broker_that_goes_and_comes_back_and_a_shell_that_gets_its_terminal(
         screen.press("\x03")
         assert screen.ended() == 0
         assert is_as_before(screen)
+    screen = top()
+    screen.until("waiting 2")
+    screen.press("\x1c")
+    assert screen.ended() == 131, "Ctrl-\\"
+    assert is_as_before(screen)
 
 
 def test_a_pipe_gets_all_of_it_once(distq: Shell, shop: Room) -> None:

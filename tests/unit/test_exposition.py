@@ -14,7 +14,7 @@ from distq.broker.verbs import Depths
 from distq.exposition import of_queues
 from distq.run_times import BUCKETS, STATUSES
 from distq.supervisor.host_page import AT_ONCE, of_types
-from distq.worker.board import Board
+from distq.worker.board import TYPES, Board
 from distq.worker.meters import Meters
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -105,3 +105,12 @@ def test_no_piece_is_about_more_than_a_few_types() -> None:
     lines = [piece.count("\n") for piece in of_types(Board(1), types)]
     assert sum(lines) > 20 * len(types)
     assert max(lines) <= 20 * AT_ONCE
+
+
+def test_types_that_share_the_last_place_are_told_once() -> None:
+    board, types = Board(1), [f"type{number}" for number in range(TYPES + 3)]
+    for type in (types[5], *types[TYPES:]):
+        Meters(board.slots[0], types)(type)("success", 1)
+    samples = families("".join(of_types(board, types)))["distributedq_processed"].samples
+    told = {sample.labels["type"]: sample.value for sample in samples if sample.value}
+    assert told == {"type5": 1, "(other)": 3}

@@ -15,7 +15,7 @@ from distq.cli.top.view import View, keys
 if TYPE_CHECKING:
     from distq.app import Distq
 
-ENDS = {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGHUP: 129}
+ENDS = {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
 """What ends it, and with which exit code."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.live import Live
 
-HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH, signal.SIGTSTP)
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGTSTP)
 WIDTH, HEIGHT = 80, 24
 """Of a terminal that does not say it."""
 NEWS = 0
