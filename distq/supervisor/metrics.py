@@ -72,8 +72,8 @@ class MetricsDoor(Service):
 
     def start(self, condition: Condition, selector: selectors.BaseSelector) -> None:
         """Begins to answer."""
-        self._condition, self._selector, self._backlogs = condition, selector, _Backlogs(condition.site)
-        self._outlook = Outlook(condition)
+        self._condition, self._selector, self._outlook = condition, selector, Outlook(condition)
+        self._backlogs = _Backlogs(condition.site, self._found)
         self._opens_at = 0.0
 
     def close(self) -> None:
@@ -107,10 +107,9 @@ class MetricsDoor(Service):
             self._selector.unregister(self._socket)
             self._opens_at = time.monotonic() + REST_S
             return
-        if len(self._visitors) >= MOST_VISITORS:
-            sock.close()
-        else:
-            self._visitors[Visitor(sock, self._selector, self._answer, self._gone)] = NOTHING
+        if len(self._visitors) >= MOST_VISITORS:  # whoever has been here longest: most are answered within a moment
+            next(iter(self._visitors)).end()
+        self._visitors[Visitor(sock, self._selector, self._answer, self._gone)] = NOTHING
 
     def _gone(self, visitor: Visitor) -> None:
         del self._visitors[visitor]
@@ -134,16 +133,19 @@ class MetricsDoor(Service):
     def _ask(self, visitor: Visitor, show: Show) -> None:
         self._visitors[visitor] = _Patience(time.monotonic() + BROKER_S, show)
         self._outlook.ask()
-        self._backlogs.ask(partial(self._told, visitor))
+        self._backlogs.ask()
+
+    def _found(self, queues: Queues) -> None:
+        """For all who still wait for it."""
+        if queues:
+            self._outlook.note(together(list(queues.values())))
+        for visitor, patience in list(self._visitors.items()):
+            if patience.until != NEVER:
+                self._told(visitor, queues)
 
     def _told(self, visitor: Visitor, queues: Queues) -> None:
-        """Answers, if it is still waited for."""
-        patience = self._visitors.get(visitor, NOTHING)
-        if patience.until != NEVER:
-            self._visitors[visitor] = NOTHING
-            if queues:
-                self._outlook.note(together(list(queues.values())))
-            patience.show(queues)
+        patience, self._visitors[visitor] = self._visitors[visitor], NOTHING
+        patience.show(queues)
 
     def _show(self, visitor: Visitor, queues: Queues) -> None:
         """The page, without what the broker tells if it is away."""
@@ -165,15 +167,13 @@ class MetricsDoor(Service):
 class _Backlogs:
     """Asks the broker, once for all who wait: while it is away, questions must not pile up."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._waiting: list[Show] = []
+    def __init__(self, site: Site, show: Show) -> None:
+        self._site, self._show = site, show
         self._found: dict[str, Backlog] = {}
         self._open = 0
 
-    def ask(self, show: Show) -> None:
+    def ask(self) -> None:
         """Shows what is in all queues, or {} if the broker refuses."""
-        self._waiting.append(show)
         if self._open:
             return
         self._found, self._open = {}, len(self._site.prefixes)
@@ -188,9 +188,7 @@ class _Backlogs:
         self._open -= 1
         if self._open == 0:
             is_whole = len(self._found) == len(self._site.prefixes)
-            waiting, self._waiting = self._waiting, []
-            for show in waiting:
-                show(_by_queue(self._found) if is_whole else {})
+            self._show(_by_queue(self._found) if is_whole else {})
 
 
 def _by_queue(found: dict[str, Backlog]) -> dict[str, Backlog]:

@@ -50,7 +50,9 @@ class Visitor:
         self._selector.register(self.socket, selectors.EVENT_WRITE, self._write)
 
     def end(self) -> None:
-        """Closes."""
+        """Closes, once: what has come for it in the same turn of the loop is still told."""
+        if self.socket.fileno() < 0:
+            return
         if self.socket in self._selector.get_map():
             self._selector.unregister(self.socket)
         self.socket.close()
