@@ -27,7 +27,7 @@ KEY = "k" * 24
 SETTINGS = {
     "API_KEY": KEY,
     "API_KEYS": f"shop operate {KEY}",
-    "REDIS_PASSWORD": "p" * 24,
+    "REDIS_PASSWORD": "p\"a's\\s $HOME `w`#é/:@",
     "GRAFANA_PASSWORD": "g" * 24,
     "REDIS_MAXMEMORY": "64mb",
 }
@@ -118,6 +118,10 @@ def test_what_is_written_starts_says_that_it_is_well_works_and_ends(stack: Stack
         for running in stack.running:
             assert SETTINGS["REDIS_PASSWORD"].encode() not in Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             assert SETTINGS["REDIS_PASSWORD"].encode() not in Path(f"/proc/{running.process.pid}/environ").read_bytes()
+        (stack.folder / "secrets" / "redis_password").write_text("one\nrequirepass two\n")
+        refused = stack.start("redis")
+        assert refused.process.wait(20) == 1
+        assert refused.log() == "REDIS_PASSWORD has a line break, or the like: give one line\n"
 
     levels = {found["check"]: found["level"] for found in stack.program("doctor", "--json")}
     assert levels["persistence"] == levels["memory"] == "ok"
