@@ -56,6 +56,19 @@ def test_what_happened_before_an_upgrade_is_not_taken_for_news(room: Room) -> No
     assert noted(room) == {"enqueued": 1}
 
 
+@pytest.mark.parametrize("note", [b"\xc1", b"", b"7", msgpack.packb(7), msgpack.packb(["x"]), msgpack.packb([0, 9999])])
+def test_a_note_that_somebody_broke_or_of_a_ledger_that_is_gone_is_written_anew(room: Room, note: bytes) -> None:
+    room.tick("host")
+    room.enqueue()
+    renew(room)
+    room.redis.hset(room.key("META"), "noted", note)
+    renew(room)
+    before = noted(room).get("enqueued", 0)
+    room.enqueue()
+    renew(room)
+    assert noted(room)["enqueued"] == before + 1
+
+
 def test_a_history_that_somebody_broke_keeps_no_lease_from_being_renewed(room: Room) -> None:
     worker = room.register()
     room.tick("host")

@@ -77,6 +77,13 @@ def test_a_queue_that_is_new_and_a_broker_that_is_another_are_no_bursts(story: S
     assert [queue.came for queue in story.queues()] == [0]
 
 
+def test_a_clock_that_is_set_back_does_not_stop_it(story: Story) -> None:
+    for second in range(3):
+        story.add(news(500 + second, {"default": {"enqueued resize": 3000 + 10 * second, "completed new": 5000}}))
+    assert [queue.came for queue in story.queues()] == [10]
+    assert "new" in {type.name for type in story.types()}
+
+
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 12), (100, 50), (200, 60), (20, 6)])
 @pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.name)
 def test_the_screen_is_as_large_as_the_terminal_and_harmless(story: Story, pane: Pane, width: int, height: int) -> None:

@@ -127,7 +127,8 @@ class Story:
         self.news: News | None = None
 
     def add(self, news: News) -> None:
-        """The newest look. Counts that went back are those of another broker: it begins anew."""
+        """The newest look. Counts that went back are those of another broker, and a clock may be set back: it
+        begins anew."""
         by_type: dict[str, Counter[str]] = {}
         queues: dict[str, Events] = {}
         for queue, tally in news.now.queues.items():
@@ -135,7 +136,7 @@ class Story:
             for type, events in ledger.by_type(tally.counts).items():
                 by_type.setdefault(type, Counter()).update(events)
         look = _Look(news.now.at_ms, queues, by_type)
-        if self._looks and not _follows(look.queues, self._looks[-1].queues):
+        if self._looks and not (look.at_ms >= self._looks[-1].at_ms and _follows(look.queues, self._looks[-1].queues)):
             self._looks.clear()
         if not self._looks or look.at_ms > self._looks[-1].at_ms:
             self._looks.append(look)

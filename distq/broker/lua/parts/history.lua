@@ -43,7 +43,8 @@ local function add_to_history(queue, types)
   end
 end
 
--- What the ledger has counted since it was noted last; of a queue of an earlier release that was never, from now on.
+-- What the ledger has counted since it was noted last; of a queue of an earlier release that was never, from now on, and so
+-- where somebody has made something else of the note, or of the ledger.
 local function note_ledger()
   local counts, totals = redis.call('HGETALL', LEDGER), {0, 0, 0, 0, 0, 0, 0}
   for i = 1, #counts, 2 do
@@ -51,12 +52,14 @@ local function note_ledger()
     if at then totals[at] = totals[at] + (tonumber(counts[i + 1]) or 0) end
   end
   local noted = redis.call('HGET', META, 'noted')
-  local before = noted and cmsgpack.unpack(noted) or totals
+  local is_whole, before = pcall(cmsgpack.unpack, noted or '')
+  if not is_whole or type(before) ~= 'table' then before = totals end
   local news, number = {}, 0
   for i, total in ipairs(totals) do
-    news[i] = math.max(0, total - (before[i] or 0))
+    news[i] = math.max(0, total - (tonumber(before[i]) or 0))
     number = number + news[i]
   end
   if number > 0 then add_to_history(news, {}) end
-  if number > 0 or not noted then redis.call('HSET', META, 'noted', cmsgpack.pack(totals)) end
+  local now_noted = cmsgpack.pack(totals)
+  if now_noted ~= noted then redis.call('HSET', META, 'noted', now_noted) end
 end
