@@ -6,6 +6,7 @@ tells from its status board. All of it ends by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ RANGES = {"5m": 300, "1h": 3600, "24h": 86400, "7d": 604800}
 """In seconds: how far one can look back, each with slots of a fitting width."""
 NOTED = ("enqueued", "completed", "retried", "dead", "cancelled", "expired")
 """Events of the ledger, as a slot has them."""
+_SLOT = re.compile(r"\d{1,15}")
 
 
 class Past(NamedTuple):
@@ -56,7 +58,7 @@ def _parse(reply: Reply) -> Past:
         for field, raw in zip(words[::2], words[1::2], strict=True):
             slot, _, type = readable(field).partition(" ")
             numbers = _read(raw)
-            if not slot.isdecimal():
+            if not _SLOT.fullmatch(slot):
                 continue
             if type and len(numbers) == len(_numbers(RunTimes())):
                 split = len(STATUSES)
@@ -73,4 +75,4 @@ def _read(raw: bytes) -> list[int]:
         found = msgpack.unpackb(raw)
     except Exception:
         return []
-    return found if isinstance(found, list) and all(isinstance(one, int) for one in found) else []
+    return found if isinstance(found, list) and all(isinstance(one, int) and one >= 0 for one in found) else []

@@ -93,8 +93,10 @@ def test_what_no_script_has_written_is_passed_over(room: Room) -> None:
     (name,) = room.redis.keys("*:history:3600:*")
     last = int(next(iter(room.redis.hkeys(name))))
     wrong = {"x": b"1", "": b"", f"{last} job": b"\xc1", f"{last} mail": msgpack.packb([1]), f"{last - 1}": b"\x90"}
+    wrong |= {"9" * 5000: msgpack.packb([1]), f"{last} less": msgpack.packb([0, 0, 0, 0, -1, *[0] * 15])}
     room.redis.hset(name, mapping=wrong)
     assert noted(room) == {"enqueued": 1}
+    assert joined("1h", [room.run(history(room.prefix, "1h"))]).types == {}
 
 
 def test_queues_are_one_history_in_which_older_slots_do_not_count() -> None:
