@@ -272,7 +272,9 @@ class BatchContext(Context):
 def id_in(headers: Mapping[str, Any], name: str) -> str | None:
     """What headers say of where a task comes from, if it can be that: they may come from anybody."""
     said = headers.get(name)
-    return said if isinstance(said, str) and 0 < len(said.encode("utf-8", "replace")) <= MOST_CORRELATION else None
+    if not isinstance(said, str) or not said or not said.isprintable():
+        return None
+    return said if len(said.encode()) <= MOST_CORRELATION else None
 
 
 def _shown(name: str, value: Any) -> float:

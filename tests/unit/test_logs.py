@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from distq import Distq, message
-from distq.context import Context
+from distq.context import Context, id_in
 from distq.logs import _Unhurried, formatter, note_lines, write_lines
 from distq.middleware.logging import LogAttempts
 from distq.worker.board import Board, Slot
@@ -85,6 +85,13 @@ def test_a_line_is_the_same_whether_somebody_listens_or_not(slot: Slot, file: Pa
     for one, two in ((quick, slow), (other, another)):
         assert unlike(one, form) == unlike(two, form)
     assert "order-7" in other or form == "text"
+
+
+@pytest.mark.parametrize("said", ["", "a\nb", "\x1b[2J", "\ud800", "é" * 101, 5, b"x", ["x"]])
+def test_what_can_be_no_correlation_id_is_none(said: object) -> None:
+    """A line feed in it would be one in lines whose form is not ours."""
+    assert id_in({"correlation_id": said}, "correlation_id") is None
+    assert id_in({"parent_id": "é 1" * 50}, "parent_id") == "é 1" * 50
 
 
 def unlike(line: str, form: str) -> str:
