@@ -92,7 +92,7 @@ def test_a_broker_that_goes_and_comes_back_and_a_shell_that_gets_its_terminal(
             screen.until("the broker is away", "default")
         shop.enqueue()
         screen.until("waiting 2")
-        assert "\x1b[3" not in screen.raw.decode().replace("\x1b[39m", ""), "NO_COLOR is heard"
+        assert b"\x1b[3" not in screen.raw.replace(b"\x1b[39m", b""), "NO_COLOR is heard"
         screen.press("\x1a")
         eventually(lambda: os.waitpid(screen.process.pid, os.WUNTRACED | os.WNOHANG)[0], "Ctrl-Z stops it")
         assert is_as_before(screen)
