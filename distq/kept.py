@@ -12,7 +12,7 @@ MOST = 100_000
 LONGEST_MS = 400 * 86_400_000
 
 History = int | str | timedelta
-"""So many, or those of so much time: `1000`, `"7d"`, a timedelta."""
+"""So many, or those of so much time: `1000`, `"7d"`, a timedelta; 0: none."""
 
 
 class Kept(NamedTuple):
@@ -27,13 +27,13 @@ class Kept(NamedTuple):
 
 def kept(value: object) -> Kept:
     """What a `history=` means. Raises ConfigurationError."""
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST:
         return Kept(value, LONGEST_MS)
     if isinstance(value, timedelta) or (isinstance(value, str) and not value.strip().isdecimal()):
         ms = positive_ms(value, "history")
         if ms <= LONGEST_MS:
             return Kept(MOST, ms)
     raise ConfigurationError(
-        f"history={value!r:.80}: give a number of completed tasks, from 1 to {MOST:,}, or a time, up to 400 days, "
+        f"history={value!r:.80}: give a number of completed tasks, from 0 to {MOST:,}, or a time, up to 400 days, "
         'such as "7d"'
     )

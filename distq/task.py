@@ -148,7 +148,8 @@ class Task(Generic[P, R, C]):
     @property
     def history(self) -> Kept | None:
         """Which completed tasks of it are kept to be looked at. None: it is among the last of its queue."""
-        return self._defaults().history
+        found = self._defaults().history
+        return found if found is not None and found.most else None
 
     def flow_of(self, unique: Unique | None) -> Told | None:
         """What makes of arguments what a message says of its flow and its name. None: it says nothing."""

@@ -17,7 +17,7 @@ def test_a_number_or_a_time() -> None:
     assert (str(kept(1000)), str(kept("7d"))) == ("the last 1,000", "7 d")
 
 
-@pytest.mark.parametrize("value", [0, -1, True, 1.5, "1000", "", "soon", MOST + 1, "401d", timedelta(0), None])
+@pytest.mark.parametrize("value", [-1, False, True, 1.5, "1000", "", "soon", MOST + 1, "401d", timedelta(0), None])
 def test_anything_else_is_refused_with_what_can_be_said(value: object) -> None:
     with pytest.raises(ConfigurationError, match="history="):
         kept(value)
@@ -29,5 +29,6 @@ def test_a_type_wins_over_its_queue_and_that_over_the_application() -> None:
     app.task(type="a")(print)
     app.task(type="b", queue="mail")(print)
     app.task(type="c", queue="mail", history=7)(print)
-    assert [app.tasks[type].history for type in "abc"] == [kept(5), kept("1h"), kept(7)]
+    app.task(type="secret", history=0)(print)
+    assert [app.tasks[type].history for type in ("a", "b", "c", "secret")] == [kept(5), kept("1h"), kept(7), None]
     assert Distq("other", "redis://localhost").task(type="d")(print).history is None
