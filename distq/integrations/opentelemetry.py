@@ -9,6 +9,7 @@ stay on their loop.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from contextvars import Token
@@ -169,7 +170,8 @@ def _sent(span: Span, sent: object) -> None:
 def _fail(span: Span, error: BaseException) -> None:
     name = type(error).__qualname__ if type(error).__module__ == "builtins" else _full_name(type(error))
     span.set_attribute("error.type", name)
-    span.record_exception(error)
+    with contextlib.suppress(Exception):  # its `__str__` may do anything
+        span.record_exception(error)
     span.set_status(StatusCode.ERROR, name)
     span.end()
 

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 from distq import Distq, NotSerializable
 from distq.integrations.opentelemetry import OpenTelemetry
 from distq.message import parse
+from distq.middleware import Outgoing
 from tests.support.apps import traced
 from tests.support.eventually import eventually
 from tests.support.journal import Journal
@@ -121,3 +122,19 @@ def test_a_schedule_carries_no_context(app: Distq, memory: InMemorySpanExporter)
 
     assert app.schedules.declared(["default"]) == app.schedules.declared(["default"])
     assert not memory.get_finished_spans()
+
+
+def test_an_error_that_cannot_be_shown_ends_its_span_all_the_same(
+    provider: TracerProvider, memory: InMemorySpanExporter
+) -> None:
+    class Unshowable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def refuse(outgoing: Outgoing) -> Any:
+        raise Unshowable
+
+    with pytest.raises(Unshowable):
+        OpenTelemetry(provider).enqueue(Outgoing("job", "default", (), {}, {}), refuse)
+    (span,) = memory.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
