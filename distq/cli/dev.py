@@ -1,4 +1,4 @@
-"""`distq dev`: an embedded broker and a worker host with reload, in one process tree, for people who have no Redis."""
+"""`distq dev`: an embedded broker, a worker host with reload and the dashboard, for people who have no Redis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from distq.broker.address import mask, resolve_url
-from distq.cli import output, settings, values
+from distq.cli import beside, output, settings, values
 from distq.cli import run as running
 from distq.cli.groups import grouped
 from distq.cli.host import PortUnavailable
@@ -66,10 +66,15 @@ def dev(
     reload: bool = typer.Option(
         True, "--reload/--no-reload", help="Load the application afresh when a Python file changes."
     ),
+    dashboard: bool = typer.Option(
+        True,
+        "--dashboard/--no-dashboard",
+        help="Serve the dashboard here, if the extra `server` is installed.",
+    ),
     metrics_port: str = settings.MetricsPort,
     log_level: str = settings.LogLevel,
 ) -> None:
-    """Run a broker and a worker for development.
+    """Run a broker, a worker and the dashboard for development.
 
     Nothing else needs to be installed or started. Ctrl-C: the worker finishes what runs, then the broker ends.
     """
@@ -91,6 +96,8 @@ def dev(
         if metrics_port is not None:
             command += ["--metrics-port", metrics_port]
         environment = {**os.environ, "DISTQ_BROKER": url, running.OVERRIDE: url}
+        if dashboard:
+            _serve_dashboard(stack, target, environment, reload)
         tell = stack.enter_context(watchdog())
         raise typer.Exit(_Session(command, environment, tell).run())
 
@@ -118,6 +125,15 @@ def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: st
         why = "" if given_port else f" (port {DEFAULT_PORT} is taken)"
         typer.echo(f"For other programs{why}: export DISTQ_BROKER='{url}'")
     return embedded.url
+
+
+def _serve_dashboard(
+    stack: contextlib.ExitStack, target: str, environment: Mapping[str, str], is_reloading: bool
+) -> None:
+    if not beside.is_installed():
+        typer.echo("For a dashboard: pip install 'distq[server]'")
+        return
+    typer.echo(f"Dashboard at {stack.enter_context(beside.dashboard(target, environment, is_reloading))}")
 
 
 class _Session:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import typer
 
 from distq.cli import output, run, settings, values
+from distq.cli.beside import NEEDED
 from distq.cli.groups import grouped
 from distq.cli.host import PortUnavailable
 from distq.cli.settings import Log
@@ -104,7 +105,7 @@ def server(
 
 def check_installed() -> None:
     """Raises ConfigurationError with the command that installs what is missing."""
-    missing = [name for name in ("fastapi", "uvicorn", "httptools") if find_spec(name) is None]
+    missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigurationError(
             f"the HTTP API needs {', '.join(missing)}, which is not installed: pip install 'distq[server]'"

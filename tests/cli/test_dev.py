@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -10,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 import redis
@@ -59,6 +62,8 @@ class Dev:
         shell.environ["DISTQ_TEST_MARK"] = f"mark-{shell.folder}"
 
     def __call__(self, *args: str, target: str = "myapp:app") -> Process:
+        if "--dashboard" not in args:
+            args = (*args, "--no-dashboard")
         return self.shell.start("dev", target, "-p", "1", "--port", str(self.port), "--metrics-port", "0", *args)
 
     def started(self, *args: str) -> Process:
@@ -156,7 +161,7 @@ def test_wrong_options_start_nothing(dev: Dev, args: list[str], said: str) -> No
 
 
 def test_a_given_broker_is_used(distq: Shell, url: str) -> None:
-    process = distq.start("dev", "myapp:app", "-p", "1", "--metrics-port", "0")
+    process = distq.start("dev", "myapp:app", "-p", "1", "--metrics-port", "0", "--no-dashboard")
     process.until(STARTED)
     assert process.out.startswith("Broker at unix:")
     assert distq("enqueue", "add", '{"a": 2, "b": 2}', "--wait").out == "4\n"
@@ -184,6 +189,24 @@ def test_the_password_of_a_broker_is_in_no_argument_list(outside: Shell) -> None
     assert any("run\0myapp:app" in command for command in seen), seen
     assert not any("s3cret" in command for command in seen)
     assert "s3cret" not in process.all
+
+
+def test_the_dashboard_is_beside_it_knows_new_types_and_ends_with_it(dev: Dev) -> None:
+    process = dev.started("--dashboard")
+    found = re.search(r"^Dashboard at (http://127.0.0.1:\d+)$", process.out, re.M)
+    assert found, process.out
+
+    def types() -> set[str]:
+        with contextlib.suppress(OSError), urlopen(f"{found[1]}/api/v1/types", timeout=10) as answer:
+            return {one["type"] for one in json.load(answer)["types"]}
+        return set()
+
+    eventually(lambda: "add" in types(), "it is served")
+    source = (dev.shell.folder / "myapp.py").read_text()
+    dev.shell.write("myapp.py", f"{source}\n@app.task\ndef newer() -> None: ...\n")
+    eventually(lambda: "newer" in types(), "it is served anew", within=20)
+    assert process.end() == 0
+    assert not types()
 
 
 # -- reload ---------------------------------------------------------------------------------------------------------

@@ -284,6 +284,22 @@ def test_many_listeners_cost_the_broker_one_reader(web: Web, room: Room) -> None
         assert web.get("/api/v1/queues").status == 200
 
 
+def test_many_open_pages_cost_the_broker_what_a_few_do(web: Web, room: Room) -> None:
+    def commands() -> int:
+        found = room.redis.info("commandstats")
+        return sum(one["calls"] for name, one in found.items() if name != "cmdstat_info")
+
+    def cost(tabs: int) -> int:
+        before = commands()
+        for _ in range(tabs):
+            assert web.get("/api/v1/overview").status == web.get("/api/v1/history?range=1h").status == 200
+        return commands() - before
+
+    few = max(cost(1), cost(5))
+    assert few > 0
+    assert cost(100) <= 5 * few
+
+
 def test_listeners_are_told_that_the_broker_is_away_and_let_go_at_the_end(serve: Serve, room: Room) -> None:
     with Proxy(room.url) as proxy, ExitStack() as stack:
         web = serve(broker=proxy.url)

@@ -123,10 +123,10 @@ function rowsOf(rows) {
 		},
 	});
 	const boxes = may("operate");
-	return table("Tasks", [...(boxes ? [box("Select all", rows.every((one) => picked.has(keyOf(one))), rows.map(keyOf))] : []), "Task", "Type", "State", "Queue-", "Priority-", "Attempt~", "Time#"], rows.map((one, i) => {
+	return table("Tasks", [...(boxes ? [box("Select all", rows.every((one) => picked.has(keyOf(one))), rows.map(keyOf))] : []), "Task", "Type", "State", "Queue-", "Priority-", "Attempt~", "Time#"], rows.map((one) => {
 		const key = keyOf(one);
 		return {
-			key: `${key} ${one.state} ${i}`, kind: picked.has(key) && "here",
+			key, kind: picked.has(key) && "here",
 			cells: [
 				...(boxes ? [box(`Select ${one.id}`, picked.has(key), [key])] : []),
 				taskLink(one.id, { "data-row": true }), [one.type ? bold(one.type) : faint("–"), one.error && clip(bad(one.error), one.message && `: ${one.message}`)], state(one.state),

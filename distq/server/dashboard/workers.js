@@ -12,8 +12,8 @@ export default {
 	title: "Workers",
 	every: 2,
 	async load({ params: { stacks } }) {
-		const [{ hosts }, { running }, shown] = await Promise.all([get("workers"), get("overview"), stacks && get(`workers/${part(stacks)}/stacks`)]);
-		return { hosts, running, shown };
+		const [found, shown] = await Promise.all([get("overview"), stacks && get(`workers/${part(stacks)}/stacks`)]);
+		return { ...found, shown };
 	},
 	view({ hosts, running, shown }) {
 		const known = new Map(running.map((one) => [`${one.queue} ${one.id}`, one]));
