@@ -82,7 +82,7 @@ def tab(chromium: Browser, web: Web) -> Iterator[Tab]:
 PAGES = {
     "tasks?q=state:dead": """
       - heading "Tasks" [level=1]
-      - button "Replay"
+      - button "Replay all"
       - search:
         - combobox "Search tasks": state:dead
       - navigation "By state"
@@ -321,7 +321,7 @@ def test_several_tasks_are_chosen_and_a_host_is_told_and_shown(tab: Tab, web: We
     box = page.get_by_role("dialog")
     box.get_by_role("button", name="Cancel them").click()
     expect(page.get_by_text("2 of 2 tasks cancelled")).to_be_visible()
-    page.get_by_role("button", name="Cancel all of these").click()
+    page.get_by_role("button", name="Cancel all").click()
     box.get_by_label("Type 1 to confirm").fill("1")
     box.get_by_role("button", name="Cancel them").click()
     expect(page.get_by_text("No task fits")).to_be_visible()

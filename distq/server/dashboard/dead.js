@@ -17,7 +17,7 @@ export default {
 		const all = queue ? { queue } : { all: true };
 		return [
 			head("Dead letters", `${queue ? `Of queue ${queue}. ` : ""}${complete ? "" : "Groups are counted over the 10,000 newest."}`, [
-				groups.length > 0 && deadButtons(all, queue ? `queue ${queue}` : "all dead letters"), button("Refresh", load, null, "r")]),
+				groups.length > 0 && deadButtons(all, queue ? `queue ${queue}` : "all dead letters", " all"), button("Refresh", load, null, "r")]),
 			news("dead", "died"),
 			groups.length ? table("Dead letters by type, error and place", ["Type", "Error", "Number#", "Newest#", "Oldest~", ">"], groups.map((one) => ({
 				key: JSON.stringify([one.type, one.error, one.frame]),
@@ -38,9 +38,9 @@ const whichOf = ({ type, error, frame }) => ({ type, error: `=${error}`, frame: 
 const wordsOf = (one, queue) => ["state:dead", ...Object.entries(given({ ...whichOf(one), queue })).map(([name, value]) => `${name}:${/[\s"]/.test(value) ? `"${value}"` : value}`)].join(" ");
 
 /** Replay and delete, of those that these conditions mean. */
-export const deadButtons = (which, name) => [
-	may("operate") && button("Replay", () => replay(which, name)),
-	may("admin") && button("Delete", () => purge(which, name), "danger"),
+export const deadButtons = (which, name, all = "") => [
+	may("operate") && button(`Replay${all}`, () => replay(which, name)),
+	may("admin") && button(`Delete${all}`, () => purge(which, name), "danger"),
 ];
 
 /** How many would be meant. */

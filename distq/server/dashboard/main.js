@@ -50,8 +50,6 @@ const icon = (size) => h("img", { src: "dashboard/icon.svg", alt: "", width: siz
 /** Production is red, staging amber. */
 const kindOf = (name) => (/^prod/i.test(name) ? "bad" : /^(stag|test|qa)/i.test(name) ? "warn" : "run");
 
-// -- light and dark --
-
 const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
 const theme = () => document.documentElement.dataset.theme ?? "auto";
 
@@ -67,8 +65,6 @@ function turnTheme() {
 	localStorage.setItem("distq-theme", next);
 	draw();
 }
-
-// -- signing in --
 
 function enter(found) {
 	begin(found, PAGES, sidebar);

@@ -21,7 +21,7 @@ export const state = (name) => mark(STATE_KINDS[name] ?? "off", name);
 
 export const taskLink = (id, attributes = {}) => h("a", { class: "mono id", href: address("task", id), ...attributes }, id);
 
-/** The head of a page: title, what stands below it, buttons, and what it belongs to. */
+/** A page begins with: title, what is below it, buttons, and what it belongs to. */
 export const head = (title, about, buttons, crumb) =>
 	h("header", { class: "head" }, h("div", {}, crumb && h("p", { class: "crumb" }, crumb), h("h1", {}, title), about && note(about)), row(buttons));
 
@@ -40,10 +40,10 @@ export function table(label, heads, rows) {
 			h("tbody", {}, rows.map(({ key, cells, kind }) => h("tr", { "data-key": key, class: kind }, cells.map((cell, i) => h("td", { class: named[i][1] }, cell)))))));
 }
 
-/** Names and values, without those that are not there. */
+/** Names, and values that are there. */
 export const list = (pairs) => h("dl", {}, pairs.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
-/** What to show where there is nothing: what would be here, and how it gets here. */
+/** Where there is nothing: what would be here, and how it gets here. */
 export const empty = (title, ...text) => h("div", { class: "empty" }, bold(title), text.map((one) => (typeof one === "string" ? para(one) : one)));
 
 export const code = (text, kind = "") => h("pre", { class: `code ${kind}`, tabindex: 0 }, mono(text));

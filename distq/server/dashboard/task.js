@@ -76,8 +76,6 @@ function progress({ done, total, text, at }) {
 	]);
 }
 
-// -- the life --
-
 function life(facts, gates) {
 	const { attempts, status, headers } = facts;
 	let last = facts.enqueued_at_ms;
@@ -107,8 +105,6 @@ const step = (key, kind, title, at, about, ...more) =>
 	h("li", { class: kind, "data-key": key }, para(bold(title), " ", about, " ", at && faint(when(at, "clock"))), more);
 const worker = (one) => h("p", { class: "faint mono small" }, one.worker);
 const errorOf = ({ type, message }) => h("p", { class: "error" }, bold(type || "?"), message && `: ${message}`);
-
-// -- the rest --
 
 function argumentsOf({ args, kwargs }) {
 	if (args === undefined) return empty("Its arguments are not kept", "What has ended leaves its result alone, unless its type has a history=.");

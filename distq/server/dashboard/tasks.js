@@ -160,15 +160,13 @@ function foot(found, rows, text) {
 		}));
 }
 
-// -- doing something with several --
-
 /** With all that the search finds; of live ones, as `distq tasks cancel` takes them. */
 function allOf(text) {
 	const { query: { state: wanted, args, ...which } } = understood(text);
 	if (args.length) return null;
-	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text);
+	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text, " all");
 	if (!["queued", "scheduled"].includes(wanted) || which.frame || !may("admin")) return null;
-	return button("Cancel all of these", () => cancelAll(text), "danger");
+	return button("Cancel all", () => cancelAll(text), "danger");
 }
 
 async function cancelAll(text) {
@@ -190,7 +188,7 @@ async function cancelAll(text) {
 	}
 }
 
-/** What can be done with the rows that are selected. */
+/** For the rows that are selected. */
 function selection(rows) {
 	const chosen = rows.filter((one) => picked.has(keyOf(one)));
 	if (!chosen.length) return null;
