@@ -85,11 +85,7 @@ def dev(
     if reload:
         running.can_reload("use --no-reload")
     with contextlib.ExitStack() as stack:
-        if broker:
-            url = resolve_url(broker)
-            typer.echo(f"Broker at {mask(url)} (given by --broker or $DISTQ_BROKER: none is started)")
-        else:
-            url = _start_broker(stack, None if own.ephemeral else own.data, own.port)
+        url = _given(broker) if broker else _start_broker(stack, None if own.ephemeral else own.data, own.port)
         command = [sys.executable, "-m", "distq", "run", target, "-p", processes]
         command += ["--log-level", log_level, "--grace", GRACE, "--tag", "*"]
         command += ["--reload"] if reload else []
@@ -100,6 +96,12 @@ def dev(
             _serve_dashboard(stack, target, environment, reload)
         tell = stack.enter_context(watchdog())
         raise typer.Exit(_Session(command, environment, tell).run())
+
+
+def _given(broker: str) -> str:
+    url = resolve_url(broker)
+    typer.echo(f"Broker at {mask(url)} (given by --broker or $DISTQ_BROKER: none is started)")
+    return url
 
 
 def _start_broker(stack: contextlib.ExitStack, data: Path | None, given_port: str | None) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from fastapi import Query, Request
 
 from distq.broker.search import Found, Place
+from distq.context import PARENT, id_in
 from distq.durations import seconds
-from distq.message import MAX_NAME, Message, untyped
+from distq.message import MAX_ID, MAX_NAME, Message, untyped
 from distq.server.problems import Problem
 from distq.server.site import Site, site_of
 
@@ -19,6 +20,7 @@ Arguments = Query([], max_length=10, description="Arguments, each as name:value,
 Error = Query("", max_length=200, description="Part of the error's class or message, in any letter case; or =Class.")
 Frame = Query("", max_length=400, description="Where the error was raised, such as shop/mail.py:12 in send.")
 Since = Query("", max_length=20, description="Called, or if dead died, so long ago at most: 10s, 5m, 2d.")
+Parent = Query("", max_length=MAX_ID, description="The id of the task that has enqueued it.")
 OlderThan = Query("", max_length=20, description="The same, at least.")
 
 
@@ -30,12 +32,18 @@ class Meant:
     def __init__(self, site: Site, type: str, args: list[str], error: str, frame: str) -> None:
         self._site, self._type, self._error, self._frame = site, type, error, frame
         self._wanted = [_named(one) for one in args]
+        self.parent = ""
+        """The id of the task that has enqueued it."""
         self.oldest_ms, self.newest_ms = 0.0, float("inf")
 
     @property
     def needs_causes(self) -> bool:
         """Whether it looks at their last errors."""
         return bool(self._error or self._frame)
+
+    @property
+    def _reads_calls(self) -> bool:
+        return bool(self._wanted or self.parent)
 
     def may_be_in(self, place: Place) -> bool:
         """Whether it is worth while to look there."""
@@ -45,14 +53,14 @@ class Meant:
         """Whether this is one."""
         if task.message is None:
             is_of_type = not self._type or untyped(task.type)[0] == self._type
-            return is_of_type and not (self._wanted or self.needs_causes) and self._is_of_time(task.at_ms)
+            return is_of_type and not (self._reads_calls or self.needs_causes) and self._is_of_time(task.at_ms)
         at_ms = task.at_ms if task.state in ("dead", "completed") else task.message.created_ms
         type = untyped(task.message.type)[0]
         return (
             (not self._type or type == self._type)
             and self._is_of_time(at_ms)
             and (not self.needs_causes or (task.cause is not None and task.cause.matches(self._error, self._frame)))
-            and (not self._wanted or self._has(type, task.message))
+            and (not self._reads_calls or self._has(type, task.message))
         )
 
     def _is_of_time(self, at_ms: float | None) -> bool:
@@ -60,8 +68,10 @@ class Meant:
 
     def _has(self, type: str, message: Message) -> bool:
         try:
-            args, kwargs, _ = self._site.app.codec.unpack_call(message.body)
+            args, kwargs, headers = self._site.app.codec.unpack_call(message.body)
         except ValueError:
+            return False
+        if self.parent and id_in(headers, PARENT) != self.parent:
             return False
         task = self._site.app.tasks.get(type)
         names = list(task.signature.parameters) if task is not None else []
@@ -76,11 +86,13 @@ def meant(
     args: list[str] = Arguments,
     error: str = Error,
     frame: str = Frame,
+    parent: str = Parent,
     since: str = Since,
     older_than: str = OlderThan,
 ) -> Meant:
     """That of a request."""
     found, now_ms = Meant(site_of(request), type, args, error, frame), time.time() * 1000
+    found.parent = parent
     if since:
         found.oldest_ms = now_ms - seconds(since, "since") * 1000
     if older_than:

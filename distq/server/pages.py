@@ -4,6 +4,7 @@ as any program does, with the cookie of whoever has signed in.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -38,7 +39,10 @@ HEADERS = {
 
 def _page(request: Request) -> Response:
     path = FILES[own_path(request.scope).rpartition("/")[2] or "index.html"]
-    return Response(path.read_bytes(), headers=HEADERS, media_type=KINDS[path.suffix])
+    body, headers = path.read_bytes(), {**HEADERS, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["Content-Encoding"] = gzip.compress(body, mtime=0), "gzip"
+    return Response(body, headers=headers, media_type=KINDS[path.suffix])
 
 
 OPEN = frozenset({"/", *(f"/dashboard/{name}" for name in FILES if name != "index.html")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ def test_its_files_need_no_key_and_forbid_browsers_what_they_do_not_need(web: We
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
+    short = nobody.get("/dashboard/main.js", {"Accept-Encoding": "gzip, br"})
+    assert gzip.decompress(short.body) == nobody.get("/dashboard/main.js").body
     followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert nobody.get("/", followed).status == 200, "a link from elsewhere"
     assert web.get("/api/v1/queues", followed).status == 403
@@ -147,10 +150,13 @@ def test_tasks_are_found_by_their_arguments(web: Web) -> None:
     assert found("a:1") == sorted([first, second])
     assert found("a:1", "b:2", type="add") == [first]
     assert found("a:2") == found("nothing:1") == []
+    child = web.post("/api/v1/tasks", {"type": "add", "args": [7], "headers": {"parent_id": first}}).json["id"]
+    assert found(parent=first) == found("a:7", parent=first) == [child]
+    assert found("a:1", parent=first) == []
     assert found("a:1", since="1h", older_than="0s") == sorted([first, second])
     assert found("a:1", older_than="1h") == found("a:1", error="Error") == []
     assert len(found("value:%7B%22a%22%3A%201%7D")) == 1
-    assert web.get("/api/v1/tasks?args=a:1").json["read"] == 3
+    assert web.get("/api/v1/tasks?args=a:1").json["read"] == 4
     assert web.get("/api/v1/tasks?args=a").fields == ["args"]
     web.post("/api/v1/queues/default/purge")
 

@@ -119,7 +119,7 @@ function ending({ status, result, error }) {
 function factsOf({ headers, deliveries_lost: lost, ...facts }) {
 	const clock = (name) => facts[name] && when(facts[name], "clock");
 	return list([
-		["Queue", facts.queue], ["Parent", facts.parent_id && taskLink(facts.parent_id)], ["Correlation id", facts.correlation_id !== facts.id && facts.correlation_id], ["Priority", facts.priority], ["Worker", facts.worker], ["Called", clock("enqueued_at_ms")],
+		["Queue", facts.queue], ["Parent", facts.parent_id && taskLink(facts.parent_id)], ["Children", link(search(`parent:${facts.id}`), "Look for them")], ["Correlation id", facts.correlation_id !== facts.id && facts.correlation_id], ["Priority", facts.priority], ["Worker", facts.worker], ["Called", clock("enqueued_at_ms")],
 		["Due", clock("due_at_ms")], ["Expires", clock("expires_at_ms")], ["Finished", clock("finished_at_ms")], ["Cancelled by", facts.by],
 		["Deliveries lost", lost && plural(lost, "time its process died", "times its process died")],
 		["Headers", headers && Object.keys(headers).length > 0 && code(json(headers))],

@@ -9,7 +9,7 @@ import { ask, draw, go, load, may, news } from "./frame.js";
 import { chips, empty, head, search, state, table, taskLink } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
-const WORDS = { state: "state", type: "type", queue: "queue", error: "error", frame: "frame", since: "since", older: "older_than" };
+const WORDS = { state: "state", type: "type", queue: "queue", error: "error", frame: "frame", parent: "parent", since: "since", older: "older_than" };
 
 let known = null; // types, queues and errors, for suggestions
 let more = []; // pages behind the first one
