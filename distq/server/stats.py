@@ -6,20 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from distq.broker.backlog import backlog, together
 from distq.broker.ledger import by_type, total
-from distq.exposition import CONTENT_TYPE, of_queues
-from distq.facts import places
 from distq.server.feed import numbers, read
 from distq.server.models import Stats
 from distq.server.site import READS, answer, site_of
 
 router = APIRouter(tags=["stats"])
-metrics = APIRouter(tags=["stats"])
-"""Without the prefix of the others: at the usual place."""
 
 MOST_TYPES = 500
 
@@ -32,19 +27,6 @@ async def stats(request: Request) -> Response:
     types = by_type(whole.counts)
     frequent = sorted(types, key=lambda type: -types[type].get("enqueued", 0))[:MOST_TYPES]
     return answer({**numbers(found), "types": {type: types[type] for type in frequent}})
-
-
-@metrics.get(
-    "/metrics",
-    response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **READS},
-)
-def page(request: Request) -> Response:
-    """What the broker tells of all queues, for Prometheus: also while no worker is there that could."""
-    app = site_of(request).app
-    run, prefix = app.broker.run, app.broker.prefix
-    queues = {queue: together([run(backlog(prefix(name))) for name in names]) for queue, names in places(app).items()}
-    return Response("".join(of_queues(queues, app.tasks)), media_type=CONTENT_TYPE)
 
 
 class Stream(StreamingResponse):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import selectors
 import socket
 import time
@@ -20,12 +21,13 @@ from typing import NamedTuple
 
 from distq.broker import keys
 from distq.broker.backlog import Backlog, backlog, together
+from distq.demand import within
 from distq.errors import ConfigurationError
 from distq.exposition import CONTENT_TYPE, Queues, of_queues
 from distq.message import family
 from distq.supervisor import host_page
 from distq.supervisor.condition import Condition
-from distq.supervisor.demand import Outlook, within
+from distq.supervisor.outlook import Outlook
 from distq.supervisor.service import NEVER, Service, Site
 from distq.supervisor.visitor import PLAIN, Visitor
 
@@ -124,7 +126,7 @@ class MetricsDoor(Service):
             self._ask(visitor, partial(self._show, visitor))
         elif path == "/scale":
             try:
-                self._ask(visitor, partial(self._scale, visitor, within(query)))
+                self._ask(visitor, partial(self._scale, visitor, within(_asked(query))))
             except ConfigurationError as error:
                 visitor.reply("400 Bad Request", PLAIN, [f"{error}\n"])
         else:
@@ -189,6 +191,12 @@ class _Backlogs:
         if self._open == 0:
             is_whole = len(self._found) == len(self._site.prefixes)
             self._show(_by_queue(self._found) if is_whole else {})
+
+
+def _asked(query: str) -> str:
+    """What stands behind `within=`."""
+    given = re.search(r"(?:^|&)within=([^&]*)", query)
+    return given[1] if given else ""
 
 
 def _by_queue(found: dict[str, Backlog]) -> dict[str, Backlog]:

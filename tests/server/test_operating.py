@@ -248,9 +248,12 @@ def listen(web: Web, stack: ExitStack, key: str = ADMIN) -> Any:
 
 
 def test_numbers_are_told_and_pushed(web: Web, work: Work) -> None:
-    work()
     for _ in range(3):
         web.task("add", 1)
+    demand = web.get("/scale?slots=4&within=10s").json
+    told = {name: demand[name] for name in ("wanted_workers", "slots_per_worker", "within_s", "backlog", "running")}
+    assert told == {"wanted_workers": 1, "slots_per_worker": 4, "within_s": 10, "backlog": 3, "running": 0}
+    work()
     eventually(lambda: web.get("/api/v1/stats").json["totals"]["completed"] == 3, "all are completed")
     told = web.get("/api/v1/stats").json
     assert told["types"] == {"add": {"enqueued": 3, "completed": 3}}
@@ -259,6 +262,7 @@ def test_numbers_are_told_and_pushed(web: Web, work: Work) -> None:
     page = web.get("/metrics").text
     assert 'distributedq_tasks_total{queue="default",state="completed",type="add"} 3\n' in page
     assert 'distributedq_waiting_tasks{queue="mail",priority="default"} 0\n' in page
+    assert web.get("/scale?within=soon").status == 400
     with ExitStack() as stack:
         streams = [listen(web, stack) for _ in range(3)]
         first = [next_event(stream) for stream in streams]

@@ -1,55 +1,25 @@
-"""How many seats and hosts there would have to be, for autoscalers. The larger one of two numbers of seats:
-
-- what runs all that could run, or does, `within` a time: the sum over these tasks of min(1, duration of the type /
-  within), for a task takes one seat at most, however long it runs;
-- what keeps up with what comes: tasks that come to be ready per second × their mean duration.
-
-What is scheduled or waits for a limit counts from when it could run.
-"""
+"""What a host can say of how many hosts there should be: it has seen how much comes, and how long that takes."""
 
 from __future__ import annotations
 
-import math
-import re
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from distq.broker.backlog import Backlog
 from distq.broker.history import Past, history
 from distq.broker.ledger import totals
-from distq.durations import seconds
-from distq.errors import ConfigurationError
+from distq.demand import MOST_WITHIN_S, WITHIN_S, Demand, Pace, mean_s, reckon
 from distq.run_times import RunTimes
 from distq.supervisor.condition import Condition
 from distq.worker.meters import read_meters
 
-WITHIN_S = 30.0
-LEAST_WITHIN_S, MOST_WITHIN_S = 1.0, 3600.0
 FRESH_S = 300.0
 """Durations are those of the last five to ten minutes."""
 APART_S = 1.0
 """Between two looks that are remembered."""
 STALE = 4
 """Looks of so many times `within` ago say nothing of now."""
-
-
-class Demand(NamedTuple):
-    """The answer. Types that this host leaves to others do not count."""
-
-    wanted_workers: int
-    """Hosts like this one."""
-    wanted_slots: int
-    slots_per_worker: int
-    within_s: float
-    backlog: int
-    """Tasks that wait, and could run."""
-    running: int
-    service_time_s: float | None
-    """Mean duration of all these; None: there are none, or nobody has run anything yet."""
-    arrivals_per_s: float | None
-    """Tasks that come to be ready; None: nobody asked at a time from which this could be told."""
 
 
 class Outlook:
@@ -85,27 +55,16 @@ class Outlook:
             self._looks = [self._looks[1], (now, self._counted())]
 
     def demand(self, found: Backlog, within_s: float = WITHIN_S) -> Demand:
-        """For what was found just now."""
+        """For what was found just now, without the types that this host leaves to others."""
         condition, lately = self._condition, self._lately()
-        usual_s = _mean(lately or self._elsewhere)
-        unknown_s = max(usual_s, condition.longest_s)
-        durations = {type: its.mean_s or unknown_s for type, its in (self._elsewhere | lately).items()}
-        taken = {type: number for type, number in found.work.items() if type in condition.site.taken}
-        mix = [(number, durations.get(type, unknown_s)) for type, number in taken.items()]
-        self._is_unsure = not taken.keys() <= durations.keys()
-        tasks, spent_s = sum(taken.values()), sum(number * duration for number, duration in mix)
-        arrivals = self._arrivals(found, within_s)
-        drains = sum(number * min(1.0, duration / within_s) for number, duration in mix)
-        slots = _whole(max(drains, (arrivals or 0.0) * usual_s, 1.0 if tasks else 0.0))
-        seats = condition.places
-        running = round(tasks * found.tally.depths.running / max(1, found.ready + found.tally.depths.running))
-        return Demand(
-            _whole(slots / seats) if seats else 0, slots, seats, within_s, round(tasks) - running, running,
-            spent_s / tasks if tasks and durations else None, arrivals,
-        )  # fmt: skip
+        runs = self._elsewhere | lately
+        pace = Pace(runs, mean_s(lately or runs), condition.longest_s, self._arrivals(found, within_s))
+        work = {type: number for type, number in found.work.items() if type in condition.site.taken}
+        self._is_unsure = not work.keys() <= runs.keys()
+        return reckon(found, work, pace, condition.places, within_s)
 
     def _arrivals(self, found: Backlog, within_s: float) -> float | None:
-        """Over the time that was given, or a little more."""
+        """Over the time that was given, or a little more; None: nobody has asked then."""
         now = self._clock()
         for at, arrived in reversed(self._arrived):
             if within_s <= now - at <= STALE * within_s:
@@ -124,26 +83,7 @@ class Outlook:
         return now | {type: its for type, its in since.items() if its.number}
 
 
-def within(query: str) -> float:
-    """Seconds in `within=30s`, as an address has it. Raises ConfigurationError."""
-    given = re.search(r"(?:^|&)within=([^&]*)", query)
-    number = seconds(given[1], "within") if given else WITHIN_S
-    if not LEAST_WITHIN_S <= number <= MOST_WITHIN_S:
-        raise ConfigurationError(f"within={given[1] if given else ''!r:.80}: give a time from 1s to 1h")
-    return number
-
-
-def _mean(runs: dict[str, RunTimes]) -> float:
-    number = sum(its.number for its in runs.values())
-    return sum(its.sum_s for its in runs.values()) / number if number else 0.0
-
-
 def _arrived(found: Backlog) -> int:
     """How many came to be ready, but for a constant: each has run, or could, or does."""
     events = totals(found.tally.counts)
     return found.ready + found.tally.depths.running + events["completed"] + events["dead"] + events["retried"]
-
-
-def _whole(number: float) -> int:
-    """Rounded up, but for what reckoning has added."""
-    return math.ceil(number - 1e-9)
