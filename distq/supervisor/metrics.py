@@ -41,6 +41,7 @@ REST_S = 1.0
 LIVE = ("/livez", "/healthz")
 HEALTH = (*LIVE, "/readyz")
 UNAVAILABLE = "503 Service Unavailable"
+STARTS = "it starts"
 
 Show = Callable[[Queues], None]
 
@@ -71,12 +72,19 @@ class MetricsDoor(Service):
         self.port: int = self._socket.getsockname()[1]
         self._visitors: dict[Visitor, _Patience] = {}
         self._opens_at = NEVER
+        self._condition: Condition | None = None
+        """None: the application is being imported."""
 
-    def start(self, condition: Condition, selector: selectors.BaseSelector) -> None:
-        """Begins to answer."""
-        self._condition, self._selector, self._outlook = condition, selector, Outlook(condition)
+    def opened(self, selector: selectors.BaseSelector) -> MetricsDoor:
+        """Begins to answer: that the host lives, and starts."""
+        self._selector = selector
+        selector.register(self._socket, selectors.EVENT_READ, self._welcome)
+        return self
+
+    def start(self, condition: Condition) -> None:
+        """The host works."""
+        self._condition, self._outlook = condition, Outlook(condition)
         self._backlogs = _Backlogs(condition.site, self._found)
-        self._opens_at = 0.0
 
     def close(self) -> None:
         """Ends it in this process; a fork closes its copies."""
@@ -120,10 +128,12 @@ class MetricsDoor(Service):
         if path in LIVE:
             visitor.reply("200 OK", PLAIN, ["ok\n"])
         elif path in HEALTH:
-            why = self._condition.unready
+            why = self._condition.unready if self._condition else STARTS
             visitor.reply(UNAVAILABLE if why else "200 OK", PLAIN, [f"not ready: {why}\n" if why else "ok\n"])
+        elif self._condition is None:
+            visitor.reply(UNAVAILABLE, PLAIN, [f"{STARTS}\n"])
         elif path in ("/metrics", "/"):
-            self._ask(visitor, partial(self._show, visitor))
+            self._ask(visitor, partial(self._show, visitor, self._condition))
         elif path == "/scale":
             try:
                 self._ask(visitor, partial(self._scale, visitor, within(_asked(query))))
@@ -149,10 +159,10 @@ class MetricsDoor(Service):
         patience, self._visitors[visitor] = self._visitors[visitor], NOTHING
         patience.show(queues)
 
-    def _show(self, visitor: Visitor, queues: Queues) -> None:
+    def _show(self, visitor: Visitor, condition: Condition, queues: Queues) -> None:
         """The page, without what the broker tells if it is away."""
-        site = self._condition.site
-        pages = [host_page.of_types(site.board, site.names), host_page.of_host(self._condition)]
+        site = condition.site
+        pages = [host_page.of_types(site.board, site.names), host_page.of_host(condition)]
         if queues:
             wanted = self._outlook.demand(together(list(queues.values()))).wanted_workers
             pages += host_page.of_demand(wanted), of_queues(queues, set(site.names))

@@ -66,8 +66,8 @@ class Supervisor:
     """One worker host. `run` returns the exit code."""
 
     def __init__(self, config: WorkerConfig, say: Say, complain: Say, metrics: MetricsDoor | None) -> None:
-        self._config, self._say, self._complain, self._metrics = config, say, complain, metrics
-        self._selector = Selector()
+        self._config, self._say, self._complain, self._selector = config, say, complain, Selector()
+        self._metrics = metrics and metrics.opened(self._selector)
         self._identity = host.identify()
         self._signals: list[int] = []
         self._code: int | None = None
@@ -215,7 +215,7 @@ class Supervisor:
                 verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None
             )
         if self._metrics:
-            self._metrics.start(Condition(site, self._children, self._templates, self._connections), self._selector)
+            self._metrics.start(Condition(site, self._children, self._templates, self._connections))
             self._services.append(self._metrics)
 
     def _returned(self) -> None:

@@ -21,6 +21,7 @@ from distq.embedded import EmbeddedBroker
 from tests.cli.conftest import STARTED, Process, Shell, Warm, shell_in
 from tests.support.eventually import eventually
 from tests.support.host import ROOT, children_of
+from tests.support.ports import free_port
 from tests.support.room import Room
 
 QUIET = "not ready: it was told to start nothing (SIGTSTP)\n"
@@ -29,9 +30,9 @@ QUIET = "not ready: it was told to start nothing (SIGTSTP)\n"
 class Port:
     """The metrics port of a host."""
 
-    def __init__(self, host: Process) -> None:
+    def __init__(self, host: Process, number: int = 0) -> None:
         self.host = host
-        self.number = int(re.findall(r"listening on :(\d+)", host.out)[0])
+        self.number = number or int(re.findall(r"listening on :(\d+)", host.out)[0])
 
     def get(self, path: str, within: float = 30) -> tuple[int, str, str]:
         connection = HTTPConnection("127.0.0.1", self.number, timeout=within)
@@ -173,6 +174,26 @@ def test_a_host_says_why_it_takes_no_tasks(port: Port) -> None:
     assert port.get("/livez")[0] == 200
     port.host.send(signal.SIGCONT)
     eventually(lambda: port.get("/readyz")[0] == 200, "it goes on")
+
+
+def test_a_host_that_still_imports_its_application_lives_and_is_not_ready(distq: Shell) -> None:
+    distq.write("slow.py", "import os, time\nfrom myapp import app\nwhile not os.path.exists('go'): time.sleep(0.01)\n")
+    number = free_port()
+    host = distq.start("run", "slow:app", "-p", "1", "--metrics-port", str(number))
+    starts = Port(host, number)
+
+    def answers() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            return starts.get("/livez")[0] == 200
+        return False
+
+    eventually(answers, "it listens")
+    assert [starts.get(path)[::2] for path in ("/livez", "/readyz", "/metrics")] == [
+        (200, "ok\n"), (503, "not ready: it starts\n"), (503, "it starts\n"),
+    ]  # fmt: skip
+    distq.write("go", "")
+    host.until(STARTED)
+    eventually(lambda: starts.get("/readyz")[0] == 200, "it is ready")
 
 
 def test_counters_tell_what_became_of_processes_and_go_on(distq: Shell, port: Port, shop: Room) -> None:
