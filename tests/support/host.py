@@ -112,7 +112,12 @@ class Host:
         family = self.tree
         self.send(signal.SIGKILL)
         self.process.wait(10)
-        eventually(lambda: not any(is_alive(pid) for pid in family), "all processes die with their supervisor")
+        try:
+            eventually(lambda: not any(is_alive(pid) for pid in family), "all processes die with their supervisor")
+        except AssertionError as error:
+            table = _processes()
+            error.add_note(f"their parents and states: {[(pid, table.get(pid)) for pid in family]}")
+            raise
 
     def wait(self, within: float = 20.0) -> int:
         """Waits until it ends by itself; its exit code."""
