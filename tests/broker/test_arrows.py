@@ -22,6 +22,7 @@ NO_MOVE = {
     "depths",
     "tally",
     "glance",
+    "note",
     "backlog",
     "correct",
     "strays",
