@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from distq import TaskFailed
-from distq.broker import inspect, verbs
+from distq.broker import inspect, keys, verbs
 from distq.message import family, partitions
 from distq.result import Handle
 from tests.support.apps.partitions import app, limited, work
@@ -191,6 +191,8 @@ def test_an_idle_host_is_as_silent_as_with_one_queue(start: Start, room: Room) -
     start("partitions", "-t", "4", processes=4)
     all_ended([work.delay() for _ in range(80)])
     eventually(lambda: room.redis.info("clients")["blocked_clients"] == 4 * 9 + 2, "all wait")
+    metas = [keys.key(keys.prefix("app", name), "META") for name in NAMES]
+    eventually(lambda: all(room.redis.hexists(meta, "keeper") for meta in metas), "somebody keeps the time of each")
     seconds = 8
     commands = Monitor(room.url).commands(seconds)
     assert 1 <= len(commands) <= seconds, "\n".join(line[:120] for line in commands)
