@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import msgpack
@@ -12,6 +13,9 @@ from distq.broker.inspect import whole
 from distq.broker.scripts import encode, readable
 from distq.broker.verdicts import SECONDS
 from distq.message import Message, parse
+
+UNKNOWN = ("", 0, "")
+_HEAD = re.compile(r"(\S+) (\d{1,15}) (\d{1,3}) (.*)", re.S)
 
 
 class Last(NamedTuple):
@@ -37,14 +41,15 @@ class Completed(NamedTuple):
 
 def last(broker: Broker, queue: str) -> list[Last]:
     """Some more than a hundred, the newest first."""
-    found, about = [], ("", 0, "")
+    found: list[Last] = []
+    about, number = UNKNOWN, 0
     for word in broker.exchange.request(encode("LRANGE", keys.key(broker.prefix(queue), "COMPLETED"), 0, -1)):
-        type, space, rest = readable(word).partition(" ")
-        if space:
-            at_s, _, worker = rest.partition(" ")
-            about = (type, int(at_s) * 1000 if at_s.isdecimal() else 0, worker)
+        text = readable(word)
+        if head := _HEAD.fullmatch(text):
+            about, number = (head[1], int(head[2]) * 1000, head[4]), int(head[3])
         else:
-            found.append(Last(type, *about))
+            found.append(Last(text, *(about if number > 0 else UNKNOWN)))
+            number -= 1
     return found
 
 

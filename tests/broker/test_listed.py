@@ -64,6 +64,15 @@ def test_the_last_so_many_are_kept(room: Room, broker: Broker) -> None:
     assert len(set(listed(broker)) & set(first)) == 1
 
 
+def test_after_the_clock_was_set_back_the_last_are_the_last_all_the_same(room: Room, broker: Broker) -> None:
+    worker = room.register()
+    for id in complete(room, worker, 4, most=4):
+        room.redis.zincrby(room.key("DONE_AT", "job"), MONTH, id)
+    last = complete(room, worker, 3, most=4)
+    assert set(listed(broker)[:3]) == set(last)
+    assert len(listed(broker)) == 4
+
+
 def test_none_is_kept_for_longer_than_said(room: Room, broker: Broker) -> None:
     worker = room.register()
     complete(room, worker, 2, ms=MONTH)
@@ -90,6 +99,10 @@ def test_types_with_and_without_a_history_end_in_one_step(room: Room, broker: Br
     room.step(worker, 0, [*ends, verdict(plain, "complete", type="plain", number=600_000, blob=b"\x90")])
     assert sorted(listed(broker)) == sorted([kept, used])
     assert [one[:2] for one in completed.last(broker, "default")] == [(plain, "plain")]
+    for push in (room.redis.lpush, room.redis.rpush):  # an earlier release, or before an upgrade
+        push(room.key("COMPLETED"), "theirs")
+    told = [one[:2] for one in completed.last(broker, "default")]
+    assert told == [("theirs", ""), (plain, "plain"), ("theirs", "")]
     assert room.ledger()["completed job"] == 2
 
 

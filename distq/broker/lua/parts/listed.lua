@@ -6,11 +6,18 @@ local function make_listing(worker)
   local LISTED_BYTES = 4096 -- of a message; a larger one is kept without its arguments
   local TRIMMED = 500 -- at most so many go at a time
   local LONGEST = 400 * 86400000
+  local AHEAD = 1000 -- ms
   local LISTING = {}
 
   local function message_to_list(message)
     if #message <= LISTED_BYTES then return message end
     return string.sub(message, 1, 23) .. '\1' .. string.sub(message, 25, 27 + string.byte(message, 27))
+  end
+
+  -- What ended after now is older all the same: the clock was set back since.
+  local function bring_back(place)
+    local ahead = redis.call('ZRANGEBYSCORE', place, now + AHEAD, '+inf', 'LIMIT', 0, TRIMMED)
+    for _, id in ipairs(ahead) do redis.call('ZADD', place, now - 1, id) end
   end
 
   local function trim(kind)
@@ -34,6 +41,7 @@ local function make_listing(worker)
       end
     end
     if #times == 0 then return end
+    bring_back(DONE_AT .. kind.type)
     redis.call('HSET', DONE .. kind.type, unpack(records))
     redis.call('ZADD', DONE_AT .. kind.type, unpack(times))
     redis.call('SADD', DONE_TYPES, kind.type)

@@ -202,8 +202,9 @@ local function settle(worker, first)
           ids = {}
           for i = 1, kind.size, 2 do ids[#ids + 1] = kind.results[i] end
         end
-        ids[#ids + 1] = kind.type .. ' ' .. time[1] .. ' ' .. worker
-        redis.call('LPUSH', COMPLETED, unpack(ids, math.max(1, #ids - COMPLETED_LENGTH)))
+        local first = math.max(1, #ids - COMPLETED_LENGTH + 1)
+        ids[#ids + 1] = table.concat({kind.type, time[1], #ids - first + 1, worker}, ' ')
+        redis.call('LPUSH', COMPLETED, unpack(ids, first))
       end
     end
   end
