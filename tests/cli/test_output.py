@@ -62,7 +62,7 @@ def test_help_is_complete_and_ends_with_examples_that_can_be_copied(outside: She
 
 def test_every_option_of_run_names_its_default(outside: Shell) -> None:
     help = re.sub(r"\s+", " ", outside("run", "--help").out)
-    for default in ("one per core", "all that the application declares", "8080, or the next free one"):
+    for default in ("one per core that it may use", "all that the application declares", "8080, or the next free one"):
         assert f"[default: {default}]" in help
     for variable, default in (("GRACE", "30s"), ("LEASE", "15s"), ("MAX_DELIVERIES", "3"), ("LOG_LEVEL", "INFO")):
         assert f"[env var: DISTQ_{variable}; default: {default}]" in help

@@ -29,7 +29,7 @@ def top(
     *,
     place: Place,
 ) -> None:
-    """Show what goes on, live: queues, types, workers, what died of what.
+    """Show what goes on, live: queues, types, workers, deaths.
 
     Keys sort, pause and resume: ? lists them. Ctrl-C or q ends it.
     """
