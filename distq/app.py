@@ -35,6 +35,7 @@ from distq.options import (
 )
 from distq.result import Handle
 from distq.sender import Sender
+from distq.sensitive import check_sensitive
 from distq.task import BatchDecorator, BatchOptions, BatchTask, Task, TaskDecorator
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Distq:
     `name` separates applications on one broker. `broker` is redis://, rediss://, unix:// or sentinel://; the default is
     $DISTQ_BROKER, $REDIS_URL, $REDIS_ADDR (host:port), localhost. `timeout` bounds every call of a producer (seconds).
     `middleware` replaces nothing: it is appended to the default list (`app.middleware` may be edited). `max_payload` is
-    the largest message in bytes. `retries`, `result_ttl`, `history`, `priority` … are defaults for all tasks.
+    the largest message in bytes. `sensitive`: names of arguments whose values are shown nowhere; those of `password`
+    and its like are not in any case. `retries`, `result_ttl`, `history`, `priority` … are defaults for all tasks.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Distq:
         timeout: Duration = 5.0,
         middleware: Sequence[Link] = (),
         max_payload: int = MAX_PAYLOAD,
+        sensitive: Sequence[str] = (),
         **options: Unpack[QueueOptions],
     ) -> None:
         self.name = message.check_place(name, "the application's name")
@@ -94,7 +97,9 @@ class Distq:
             raise ConfigurationError(f"max_payload={max_payload!r:.80}: give a number of bytes, at least 1024")
         self.max_payload = max_payload
         check_names(
-            options, [*QueueOptions.__annotations__, "broker", "timeout", "middleware", "max_payload"], "Distq()"
+            options,
+            [*QueueOptions.__annotations__, "broker", "timeout", "middleware", "max_payload", "sensitive"],
+            "Distq()",
         )
         self.said = defaults(options)
         self.defaults = self.said.over(BUILT_IN)
@@ -108,6 +113,7 @@ class Distq:
             check(link)
         self.declined: frozenset[str] = frozenset()
         """Types that this process leaves to workers elsewhere."""
+        self.sensitive = check_sensitive(sensitive)
         self.codec = Codec()
         self.lifecycle = Lifecycle()
 

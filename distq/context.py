@@ -11,6 +11,7 @@ from distq import memory
 from distq.codec import Call
 from distq.errors import ConfigurationError, DistqError
 from distq.message import CREATED, PRIORITIES, Message, attempt_of, parse
+from distq.sensitive import hiding, without
 
 if TYPE_CHECKING:
     from distq.task import Task
@@ -158,6 +159,11 @@ class Context:
     def passed_on(self) -> dict[str, Any]:
         """Headers of what is enqueued here."""
         return {CORRELATION: self.correlation_id, PARENT: self.id}
+
+    def without_secrets(self, text: str) -> str:
+        """A text without the values of sensitive arguments, as far as they stand in it as they are."""
+        hidden = hiding(self.task.app.sensitive, self.headers, self.task, len(self.args))
+        return without(hidden.secrets(self.args, self.kwargs), text)
 
     def noted(self) -> tuple[str, int, float, str]:
         """Id, attempt, `created_ms` and correlation id, at once: a line in the log about each task needs them."""

@@ -6,7 +6,7 @@ It reads through the broker's connections for synchronous callers. What comes ou
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ from distq.broker.ledger import total_depths
 from distq.broker.verbs import Depths, Look
 from distq.context import CORRELATION, PARENT, id_in
 from distq.errors import UnknownQueue, did_you_mean
-from distq.message import Message, check_id, family, parse, partitions
+from distq.message import Message, check_id, family, parse, partitions, untyped
+from distq.plain import plain
 from distq.result import Handle
+from distq.sensitive import Hiding, hiding
 from distq.timeline import timeline
 
 if TYPE_CHECKING:
@@ -95,8 +97,25 @@ def _of_message(found: Distq, look: Look) -> dict[str, Any]:
         args, kwargs, headers = found.codec.unpack_call(message.body)
     except ValueError as error:
         return {"corrupt": str(error)}
-    facts = inspect.describe(message) | {"args": args, "kwargs": kwargs, "headers": headers}
-    return facts | _origin(headers)
+    return inspect.describe(message) | shown_call(found, message.type, args, kwargs, headers) | _origin(headers)
+
+
+def hiding_of(found: Distq, type: str, number: int, headers: object, more: Iterable[str] = ()) -> Hiding:
+    """What is not to be shown of a call of this type with so many positional arguments. `more`: further names."""
+    name, version = untyped(type)
+    task = found.tasks.get(name)
+    known = task if task is not None and task.declaration.version == version else None
+    return hiding((*found.sensitive, *more), headers, known, number)
+
+
+def shown_call(
+    found: Distq, type: str, args: Sequence[Any], kwargs: Mapping[str, Any], headers: object = None,
+    more: Iterable[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Arguments and headers of a call in what JSON knows, without what is not to be shown."""
+    hidden = hiding_of(found, type, len(args), headers, more)
+    call = {"args": hidden.args(plain(list(args))), "kwargs": hidden.shown(plain(dict(kwargs)))}
+    return call if headers is None else call | {"headers": hidden.shown(plain(headers))}
 
 
 def _origin(said: object) -> dict[str, str]:
@@ -117,7 +136,7 @@ def _of_history(found: Distq, queue: str, id: str) -> dict[str, Any]:
         args, kwargs, headers = found.codec.unpack_call(kept.message.body)
     except ValueError:  # they were too large to be kept
         return facts
-    return facts | {"args": args, "kwargs": kwargs, "headers": headers}
+    return facts | shown_call(found, kept.message.type, args, kwargs, headers)
 
 
 def _of_progress(handle: Handle[Any]) -> dict[str, Any]:

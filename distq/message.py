@@ -222,6 +222,15 @@ def check_id(id: object) -> str:
     return id
 
 
+def check_max_deliveries(value: object) -> int:
+    """How often a task may kill its process, if it can be that."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_DELIVERIES:
+        raise ConfigurationError(
+            f"max_deliveries={value!r:.80}: give a whole number from 1 (at most once) to {MOST_DELIVERIES}"
+        )
+    return value
+
+
 def check_by(by: object) -> str:
     """Who asks, in the words that others are shown, if these can be that."""
     if not isinstance(by, str) or not by.strip() or not by.isprintable() or len(by.encode()) > MAX_BY:

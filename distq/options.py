@@ -22,6 +22,7 @@ from distq.flow import Arguments, Flow, flow
 from distq.kept import History, Kept, kept
 from distq.names import check_names
 from distq.rate import Rate
+from distq.sensitive import check_sensitive
 from distq.time_limits import LIMITS, time_limits
 from distq.unique import Unique, UniqueOptions, said_of, unique
 from distq.upgrade import Upgrade, check_upgrades, check_version
@@ -66,6 +67,7 @@ class TaskOptions(UniqueOptions, BoundOptions, total=False):
     durable: bool
     soft_time_limit: Duration
     time_limit: Duration
+    sensitive: Sequence[str]
 
 
 class QueueOptions(TypedDict, total=False):
@@ -185,6 +187,8 @@ class Declaration:
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
     bound: Bound | None = None
+    sensitive: frozenset[str] = frozenset()
+    """Names whose values are shown nowhere."""
 
     @property
     def versions(self) -> dict[str, int]:
@@ -223,15 +227,6 @@ def check_retries(value: object) -> int:
     """A number of retries, if it can be one."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
         raise ConfigurationError(f"retries={value!r:.80}: give a whole number from 0 to {MAX_RETRIES}")
-    return value
-
-
-def check_max_deliveries(value: object) -> int:
-    """How often a task may kill its process, if it can be that."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= message.MOST_DELIVERIES:
-        raise ConfigurationError(
-            f"max_deliveries={value!r:.80}: give a whole number from 1 (at most once) to {message.MOST_DELIVERIES}"
-        )
     return value
 
 
@@ -292,12 +287,13 @@ def declaration(name: str, options: Mapping[str, Any]) -> Declaration:
         flow=flows,
         unique=unique(options),
         unique_said=said_of(options),
-        max_deliveries=check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
+        max_deliveries=message.check_max_deliveries(options["max_deliveries"]) if "max_deliveries" in options else 0,
         needs=message.check_place(options["needs"], "needs") if "needs" in options else "",
         slots=check_slots(options["slots"]) if "slots" in options else 0,
         version=version,
         upgrades=check_upgrades(version, options.get("upgrade", {})),
         bound=bounded,
+        sensitive=check_sensitive(options.get("sensitive", ())),
     )
 
 

@@ -32,6 +32,7 @@ from distq.kept import Kept
 from distq.options import CallOptions, Declaration, Defaults, RetryRule, TaskOptions, Told, call
 from distq.result import Handle
 from distq.sender import Sender
+from distq.sensitive import told
 from distq.spreading import sender
 from distq.time_limits import MAX_LIMIT_S
 from distq.unique import Unique
@@ -108,6 +109,11 @@ class Task(Generic[P, R, C]):
         """Raises TypeError for arguments that do not fit the function."""
         self._bind(args, kwargs)
 
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Names of arguments whose values are shown nowhere, besides those of its application."""
+        return self.declaration.sensitive
+
     def names_of(self, number: int) -> list[str]:
         """The names of the parameters that so many positional arguments go to."""
         kinds = inspect.Parameter
@@ -118,6 +124,12 @@ class Task(Generic[P, R, C]):
         ]
         rest = next((p.name for p in self.signature.parameters.values() if p.kind is kinds.VAR_POSITIONAL), "")
         return [*places[:number], *[rest] * (number - len(places))]
+
+    def _most_positional(self) -> int:
+        kinds = inspect.Parameter
+        return sum(
+            p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) for p in self.signature.parameters.values()
+        )
 
     def rule_for(self, error: BaseException, headers: Mapping[str, Any]) -> RetryRule:
         """The retry rule for this error: the nearest class in `retry_rules`, else the task's own budget."""
@@ -194,7 +206,9 @@ class Task(Generic[P, R, C]):
         resolved = call(self.declaration, self.app.queues, self.app.defaults, options)
         if resolved.unique is not None:
             resolved.unique.check_parameters(self.signature.parameters, f"task {self.type}")
-        resolved = replace(resolved, flow=self.flow_of(resolved.unique))
+        hidden = told(self.sensitive, self.app.sensitive, self.names_of(self._most_positional()))
+        headers = {**hidden, **resolved.headers}
+        resolved = replace(resolved, flow=self.flow_of(resolved.unique), headers=headers)
         return sender(self.app, self.type, resolved, self._bind)
 
     def __repr__(self) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import typer
 
+from distq.app import Distq
 from distq.cli import complete, output, values
 from distq.cli.calls import Payload, aim, read_payload, wrong_arguments
 from distq.cli.groups import grouped
@@ -15,7 +16,10 @@ from distq.cli.target import Place
 from distq.cron import shown
 from distq.durations import format_duration
 from distq.errors import ConfigurationError
+from distq.facts import shown_call
+from distq.plain import plain
 from distq.schedules import PastTick, Schedule
+from distq.sensitive import Hiding
 
 app = typer.Typer(help="Look at schedules, create and change them.", invoke_without_command=True, rich_markup_mode=None)
 app.callback()(output.help_if_alone)
@@ -57,7 +61,8 @@ class Rhythm:
 @grouped
 def list_schedules(as_json: bool = output.Json, *, place: Place) -> None:
     """List all schedules, with their next five ticks."""
-    found = place.find().schedules.list()
+    app = place.find()
+    found = [_hidden(app, one) for one in app.schedules.list()]
     if as_json:
         output.print_json([_plain(schedule) for schedule in found])
     elif not found:
@@ -71,8 +76,8 @@ def list_schedules(as_json: bool = output.Json, *, place: Place) -> None:
 @grouped
 def show(schedule: str = Name, as_json: bool = output.Json, *, place: Place) -> None:
     """Show a schedule, its next ticks and its last ones."""
-    schedules = place.find().schedules
-    found, history = schedules.get(schedule), schedules.history(schedule)
+    app = place.find()
+    found, history = _hidden(app, app.schedules.get(schedule)), app.schedules.history(schedule)
     if as_json:
         output.print_json({**_plain(found), "history": [tick._asdict() for tick in history]})
     else:
@@ -209,7 +214,17 @@ def _arguments(payload: str | None) -> dict[str, Any]:
 
 
 def _plain(schedule: Schedule) -> dict[str, Any]:
-    return {**asdict(schedule), "state": schedule.state}
+    return {
+        **asdict(schedule),
+        "state": schedule.state,
+        "kwargs": Hiding(frozenset(), frozenset()).shown(plain(schedule.kwargs)),
+    }
+
+
+def _hidden(app: Distq, schedule: Schedule) -> Schedule:
+    """Without the values that are not to be shown."""
+    call = shown_call(app, schedule.type, schedule.args, schedule.kwargs)
+    return replace(schedule, args=tuple(call["args"]), kwargs=call["kwargs"])
 
 
 def _told(as_json: bool, schedule: Schedule, text: str) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from contextvars import Token
 from functools import lru_cache
 from typing import Any
@@ -108,7 +109,8 @@ class OpenTelemetry(Middleware):
         if error is None:
             span.end()
         else:
-            _fail(span, (error.__cause__ or error) if isinstance(error, Retry | Reject) else error)
+            cause = (error.__cause__ or error) if isinstance(error, Retry | Reject) else error
+            _fail(span, cause, context.without_secrets)
         if token is not None:
             contexts.detach(token)
 
@@ -167,11 +169,14 @@ def _sent(span: Span, sent: object) -> None:
     span.end()
 
 
-def _fail(span: Span, error: BaseException) -> None:
+def _fail(span: Span, error: BaseException, hide: Callable[[str], str] = str) -> None:
     name = type(error).__qualname__ if type(error).__module__ == "builtins" else _full_name(type(error))
     span.set_attribute("error.type", name)
     with contextlib.suppress(Exception):  # its `__str__` may do anything
-        span.record_exception(error)
+        span.record_exception(error, {
+            "exception.message": hide(str(error)),
+            "exception.stacktrace": hide("".join(traceback.format_exception(error))),
+        })  # fmt: skip
     span.set_status(StatusCode.ERROR, name)
     span.end()
 

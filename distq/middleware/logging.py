@@ -67,7 +67,7 @@ class LogAttempts(Middleware):
         """A retry at WARNING, a snooze or an interruption at INFO, a dead task at ERROR."""
         cause = error.__cause__ or error
         if isinstance(error, Retry):
-            why = said(cause)
+            why = context.without_secrets(said(cause))
             _log(logging.WARNING, context, seconds, "retry", why, f"retry in {error.delay_s or 0:.3g} s after {why}")
         elif isinstance(error, Snooze):
             _log(logging.INFO, context, seconds, "snoozed", None, f"snoozed for {error.delay_s:.3g} s")
@@ -76,7 +76,7 @@ class LogAttempts(Middleware):
         elif isinstance(error, Cancelled):
             _log(logging.INFO, context, seconds, "cancelled", None, "cancelled")
         else:
-            why = said(cause, error.reason) if isinstance(error, Reject) else said(error)
+            why = context.without_secrets(said(cause, error.reason) if isinstance(error, Reject) else said(error))
             _log(logging.ERROR, context, seconds, "dead", why, f"dead: {why}")
 
 

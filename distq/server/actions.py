@@ -82,6 +82,5 @@ def _said(site: Site, body: bytes) -> str | None:
     if isinstance(found, dict):
         if found.get("dry_run") is True:
             return None
-        if site.config.redacted and "args" in found:  # by place alone nobody knows what they are
-            found["args"] = "***"
+        found = site.shown_body(found)
     return json.dumps(site.shown(found), ensure_ascii=True, separators=(",", ":"))[: actions.MOST_TEXT]

@@ -75,7 +75,7 @@ class Meant:
             return False
         task = self._site.app.tasks.get(type)
         names = list(task.signature.parameters) if task is not None else []
-        shown = self._site.shown_call({"type": message.type, "args": args, "kwargs": kwargs})
+        shown = self._site.shown_call({"type": message.type, "args": args, "kwargs": kwargs, "headers": headers})
         values = dict(zip(names, shown["args"], strict=False)) | shown["kwargs"]
         return all(name in values and _text(values[name]) == said for name, said in self._wanted)
 

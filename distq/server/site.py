@@ -15,8 +15,10 @@ from starlette.responses import Response
 
 from distq.broker.history import RANGES
 from distq.errors import did_you_mean
+from distq.facts import shown_call
 from distq.message import untyped
 from distq.plain import plain
+from distq.sensitive import HIDDEN, Hiding
 from distq.server.access import Key, Keys, Level
 from distq.server.feed import Feed
 from distq.server.once import Once
@@ -98,22 +100,32 @@ class Site:
 
     def shown(self, value: Any) -> Any:
         """A value from the broker in what JSON knows, without what shall not be shown."""
-        return _redacted(plain(value), self.config.redacted) if self.config.redacted else plain(value)
+        shown = plain(value)
+        return _redacted(shown, self.config.redacted) if self.config.redacted else shown
 
     def shown_call(self, facts: Mapping[str, Any]) -> Any:
-        """The same for what has `type` and `args`: an argument that has only its place is hidden by the name of its
-        parameter; all are, where nobody here knows the names."""
-        args = facts.get("args")
-        if not self.config.redacted or not args:
+        """The same for what has `type` and arguments. With names of its own, this server hides all positional ones of
+        a type whose parameters it does not know."""
+        if not {"args", "kwargs"} & facts.keys():
             return self.shown(facts)
-        name, version = untyped(str(facts.get("type", "")))
+        type, args = str(facts.get("type", "")), facts.get("args") or ()
+        call = shown_call(
+            self.app, type, args, facts.get("kwargs") or {}, facts.get("headers", {}), self.config.redacted
+        )
+        name, version = untyped(type)
         task = self.app.tasks.get(name)
-        names = task.names_of(len(args)) if task is not None and task.declaration.version == version else None
-        hidden = [
-            "***" if names is None or names[place].lower() in self.config.redacted else value
-            for place, value in enumerate(args)
-        ]
-        return self.shown({**facts, "args": hidden})
+        if self.config.redacted and (task is None or task.declaration.version != version):
+            call["args"] = [HIDDEN] * len(args)
+        return self.shown({**facts, **{name: value for name, value in call.items() if name in facts}})
+
+    def shown_body(self, body: Mapping[str, Any]) -> Any:
+        """Of a request, for those who look what others have done. By place alone nobody knows what arguments are."""
+        said = self.shown_call(body) if "type" in body else {**body, **({"args": HIDDEN} if "args" in body else {})}
+        if isinstance(said.get("calls"), list):
+            said["calls"] = [call if isinstance(call, dict) else HIDDEN for call in said["calls"]]
+        if isinstance(said.get("tasks"), list):
+            said["tasks"] = [self.shown_body(task) if isinstance(task, dict) else task for task in said["tasks"]]
+        return Hiding(frozenset((*self.app.sensitive, *self.config.redacted)), frozenset()).shown(said)
 
 
 def site_of(request: Request) -> Site:
@@ -184,7 +196,7 @@ async def _gone(request: Request) -> None:
 
 def _redacted(value: Any, names: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {name: "***" if name.lower() in names else _redacted(item, names) for name, item in value.items()}
+        return {name: HIDDEN if name.lower() in names else _redacted(item, names) for name, item in value.items()}
     return [_redacted(item, names) for item in value] if isinstance(value, list) else value
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from distq.broker import verbs
 from distq.errors import AlreadyEnqueued, QueueFull, UnknownTask
-from distq.facts import describe
+from distq.facts import describe, hiding_of
 from distq.message import NEVER_SAID, Message, check_id, parse, untyped
 from distq.options import Call
 from distq.result import Handle
@@ -245,8 +245,9 @@ async def _send_again(site: Site, queue: str, id: str, raw: bytes, edits: Edits)
         args, kwargs, headers = site.app.codec.unpack_call(old.body)
     except ValueError:
         raise Problem(409, f"the message of task {id} cannot be read") from None
-    args = args if edits.args is None else edits.args
-    kwargs = kwargs if edits.kwargs is None else edits.kwargs
+    hidden = hiding_of(site.app, old.type, len(args), headers, site.config.redacted)
+    args = args if edits.args is None else hidden.restored_args(edits.args, args)
+    kwargs = kwargs if edits.kwargs is None else hidden.restored(edits.kwargs, kwargs)
     like = site.app._sender(old.type, {"id": id})
     call = replace(
         like._call, queue=queue, priority=min(old.priority, 2), bounds=(), headers=dict(headers),

@@ -238,7 +238,8 @@ class Executor:
         if decided.limited is not None:
             return kind.type, snoozed(context, kind.type, decided), end_ns
         log = desk.log if desk is not None else ""
-        return kind.type, self._after_error(context.entry, kind.type, kind.attempt, decided, seconds, log), end_ns
+        hide = context.without_secrets
+        return kind.type, self._after_error(context.entry, kind.type, kind.attempt, decided, seconds, log, hide), end_ns
 
     def run_checked(self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int) -> Outcome:
         """`run`, for a batch in which there is an entry that was never enqueued by us."""
@@ -380,10 +381,18 @@ class Executor:
         )  # else each sees the first one's current()
 
     def _after_error(
-        self, entry: bytes, type: str, attempt: int, decided: Verdict, seconds: float, log: str = ""
+        self,
+        entry: bytes,
+        type: str,
+        attempt: int,
+        decided: Verdict,
+        seconds: float,
+        log: str = "",
+        hide: Callable[[str], str] = str,
     ) -> bytes:
         if decided.word in ("snooze", "release"):
             return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, b"")
         at_ms = int(time() * 1000)
         kept = record(decided, attempt=attempt, at_ms=at_ms, seconds=seconds, worker=self._worker(), log=log)
+        kept |= {name: hide(str(kept[name])) for name in ("message", "traceback", "log") if kept.get(name)}
         return verdict(entry, decided.word.encode(), type.encode(), decided.delay_ms, msgpack.packb(kept))

@@ -22,6 +22,7 @@ EXTRAS = {
     "fastapi",
     "pydantic",
     "pythonjsonlogger",
+    "sentry_sdk",
     "starlette",
     "uvicorn",
     "uvloop",

@@ -365,6 +365,18 @@ def test_values_of_named_arguments_are_hidden(serve: Serve, work: Work) -> None:
     ] == ["ann", "***"]
 
 
+def test_secrets_are_hidden_unasked_and_stay_when_other_arguments_are_edited(web: Web, work: Work) -> None:
+    work()
+    id = web.task("log_in", "nobody", "pass-1234")
+    eventually(lambda: status(web, id) == "dead", "it has failed")
+    shown = web.get(f"{TASKS}/{id}")
+    assert shown.json["args"] == ["nobody", "***"]
+    assert "pass-1234" not in shown.text
+    assert shown.json["error"]["message"] == "not with ***"
+    assert web.post(f"{TASKS}/{id}/retry", {"args": ["ann", "***"]}).status == 200
+    assert result(web, id)["result"] == "ann with pass-1234"
+
+
 # -- cancelling and retrying -------------------------------------------------------------------------------------------
 
 

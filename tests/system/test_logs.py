@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from distq import Distq, TaskFailed
 from distq.facts import describe
 from tests.support.apps import lines
 from tests.support.eventually import eventually
@@ -88,3 +92,20 @@ def test_the_life_of_a_task_is_told_event_by_event(start: Start, room: Room) -> 
     assert [event["event"] for event in told] == ["enqueued", "started", "raised", "started", "raised", "dead"]
     assert [event["at_ms"] for event in told[1:]] == sorted(event["at_ms"] for event in told[1:])
     assert (told[2]["error"], told[2]["retry_in_ms"]) == ("LookupError: no such row", 10)
+
+
+def test_what_is_sensitive_is_nowhere_to_be_seen(start: Start, room: Room) -> None:
+    lines.app.rebind(room.url)
+    host = start("lines", "--log-format", "json", processes=1)
+    handle = lines.opens.delay("ann", "pin-4711", {"api_key": "key-0815", "mode": "fast"})
+    eventually(lambda: handle.status() == "dead", "it has failed")
+    said = "PermissionError: ann cannot open with *** and ***"
+    assert ended(host)[-1]["error"] == said
+    with pytest.raises(TaskFailed, match=re.escape(said)):
+        handle.get(timeout=5)
+    for known in (lines.app, Distq("app", room.url)):  # with its code, and without
+        facts = describe(known, handle.id)
+        assert facts["args"] == ["ann", "***", {"api_key": "***", "mode": "fast"}]
+        assert facts["error"]["message"] == said.partition(": ")[2]
+        for secret in ("4711", "0815"):
+            assert secret not in str(facts) + host.log()

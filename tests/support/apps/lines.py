@@ -22,6 +22,11 @@ def calls(number: int) -> str:
     return quick.delay(number).id
 
 
+@app.task(sensitive=["pin"], retries=0)
+def opens(user: str, pin: str, options: dict[str, str]) -> None:
+    raise PermissionError(f"{user} cannot open with {pin} and {options['api_key']}")
+
+
 @app.task
 def slow(gate: str) -> None:
     with running():

@@ -58,9 +58,11 @@ def strict(user: str) -> str:
 def silent() -> None: ...
 
 
-@app.task
+@app.task(retries=0)
 def log_in(user: str, password: str) -> str:
-    return user
+    if user == "nobody":
+        raise PermissionError(f"not with {password}")
+    return f"{user} with {password}"
 
 
 maps = app.budget("maps", "60/m burst 10", "1000 bytes/m")
