@@ -179,7 +179,8 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigurationError(
-                f"the data folder {path.parent} is in use by another embedded broker: use that one, or --data FOLDER"
+                f"the data folder {path.parent} is in use by another embedded broker, as of a `distq dev` that runs: "
+                "`distq run` starts a worker beside that; for a broker of its own give this one another --data FOLDER"
             ) from None
         yield
 

@@ -167,7 +167,8 @@ def _why_unknown(type: str, queue: Queue, declared: Declared | None) -> str:
     if version > 1 and name in {untyped(other)[0] for other in declared.types}:
         return f"the application knows other versions of {name}: start a host with the release that sent these"
     hint = did_you_mean(type, queue.announced)
-    return f"the application does not declare it{hint}; without a worker for 24 hours they are dead"
+    end = f"distq tasks cancel {quote(f'type:{name}')}"
+    return f"the application does not declare it{hint}: {end}; without a worker for 24 hours they die"
 
 
 def _time(broker: Broker, queue: Queue) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ Payload = typer.Argument(
     None,
     metavar="JSON",
     show_default=False,
-    help="An object becomes keyword arguments, anything else the one argument; - reads it from standard input.",
+    help="An object becomes keyword arguments, anything else (also a list) the one argument; - reads standard input.",
 )
 
 
@@ -38,7 +38,7 @@ def read_payload(text: str | None) -> tuple[Any, ...]:
     except ValueError as error:
         text_itself = f"'{json.dumps(text)}'"
         quotes = f"; a text as the argument is {text_itself}" if len(text) < 40 and text[:1] not in "{[" else ""
-        quotes = quotes or ("; put it in single quotes for the shell" if len(text) < 80 else "")
+        quotes = quotes or ("; put it in single quotes for the shell, names in double ones" if len(text) < 80 else "")
         raise ConfigurationError(f"the payload is no JSON: {error}: {text[:60]}{quotes}") from None
 
 

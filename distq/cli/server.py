@@ -108,5 +108,5 @@ def check_installed() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigurationError(
-            f"the HTTP API needs {', '.join(missing)}, which is not installed: pip install 'distq[server]'"
+            f"the HTTP API needs {', '.join(missing)}: pip install 'distq[server]' brings what is missing"
         )

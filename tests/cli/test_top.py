@@ -49,11 +49,11 @@ def test_it_shows_what_goes_on_and_pauses_a_queue_when_asked(distq: Shell, shop:
     for _ in range(3):
         mail.enqueue("later", delay=3_600_000)
     screen = top("--name", "shop", COLUMNS="40")
-    screen.until("p95", "shop at", "1 queues", "2 types", "1 worker on 1 host", "dead 1", "send_email")
+    screen.until("p95", "shop at", "[1] queues", "[2] types", "1 worker on 1 host", "dead 1", "send_email")
     screen.press("3")
-    screen.until("3 workers", "sleep", "nap")
+    screen.until("[3] workers", "sleep", "nap")
     screen.press("4")
-    screen.until("4 dead", "ValueError", "no address: nobody")
+    screen.until("[4] dead", "ValueError", "no address: nobody")
     screen.press("R")
     screen.until("Run again all send_email that died of ValueError")
     screen.press("y")
@@ -71,7 +71,7 @@ def test_it_shows_what_goes_on_and_pauses_a_queue_when_asked(distq: Shell, shop:
     assert {"default": shop, "mail": mail}[paused].redis.exists(f"distq:{{shop/{paused}}}:stopped")
     distq("resume", "--queue", paused)
     screen.resize(160, 45)
-    screen.until("1 queues", "2 types", "3 workers", "4 dead")
+    screen.until("[1] queues", "[2] types", "[3] workers", "[4] dead")
     assert all(len(line.rstrip()) <= 160 for line in screen.lines)
     screen.press("?")
     screen.until("Keys", "run again what has died")
@@ -113,7 +113,8 @@ def test_a_pipe_gets_all_of_it_once(distq: Shell, shop: Room) -> None:
     for _ in range(3):
         shop.enqueue("resize")
     said = distq("top", "--every", "200ms")
-    for text in ("waiting 3", "1 queues", "default", "2 types", "resize", "3 workers", "4 dead", "nothing has died"):
+    tables = ("[1] queues", "default", "[2] types", "resize", "[3] workers", "[4] dead", "nothing has died")
+    for text in ("waiting 3", *tables):
         assert text in said.out
     assert "\x1b" not in said.out
     assert "200ms to 1h" in distq("top", "--every", "1ms", code=2).err

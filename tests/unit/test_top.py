@@ -103,8 +103,8 @@ def test_what_80_columns_say(story: Story) -> None:
         "shop",
         "waiting 60,003",
         "24 workers on 8 hosts",
-        "1 queues",
-        "2 types",
+        "[1] queues",
+        "[2] types",
         "default",
         "20,000",
         "90s",
@@ -117,7 +117,7 @@ def test_what_80_columns_say(story: Story) -> None:
     view.press("3", story)
     assert "resize ×2" in "\n".join(lines(story, view, 80, 24))
     wide = "\n".join(lines(story, view, 200, 50))
-    assert all(f"{number} {pane.name}" in wide for number, pane in enumerate(PANES, 1))
+    assert all(f"[{number}] {pane.name}" in wide for number, pane in enumerate(PANES, 1))
 
 
 def test_the_printed_page_has_all_rows(story: Story) -> None:

@@ -174,11 +174,11 @@ def _empty_table(pane: Pane, view: View, width: int, title: Text) -> Table:
 
 
 def _title(pane: Pane, view: View, width: int, total: int, shown: tuple[int, int]) -> Text:
-    """A line across: number and name; and how much of it is seen, if that is not all."""
+    """A line across: the key that leads there, and the name; and how much of it is seen, if that is not all."""
     is_focus = pane is view.focus
     title = Text.assemble(
         ("━━ " if is_focus else "── ", "cyan" if is_focus else "dim"),
-        (f"{PANES.index(pane) + 1} {pane.name}", "bold cyan" if is_focus else "bold"), " ",
+        (f"[{PANES.index(pane) + 1}] {pane.name}", "bold cyan" if is_focus else "bold"), " ",
     )  # fmt: skip
     part = "" if shown[1] - shown[0] >= total else f" {shown[0] + 1}–{shown[1]} of {total:,} "
     line = ("━" if is_focus else "─") * max(0, width - title.cell_len - len(part))

@@ -57,7 +57,7 @@ const tile = (label, value, about, href, kind) =>
 
 function oldest(found) {
 	const first = Math.min(...Object.values(found.oldest));
-	return Number.isFinite(first) && `the oldest since ${relative(first).replace(" ago", "")}`;
+	return Number.isFinite(first) && `the oldest for ${relative(first).replace(" ago", "")}`;
 }
 
 function percent(part, all) {

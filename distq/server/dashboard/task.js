@@ -94,7 +94,7 @@ function life(facts, gates) {
 	const end = {
 		running: () => step("now", "run", `Attempt ${facts.attempt ?? ""}`, null, "is at a worker", worker(facts), (gates ?? []).map(({ text }) => note(text))),
 		scheduled: () => step("now", "later", attempts.length ? "Next attempt" : "Due", facts.due_at_ms, facts.due_at_ms && relative(facts.due_at_ms)),
-		queued: () => step("now", "wait", "Waits for a worker", null, last && `since ${relative(last).replace(" ago", "")}`),
+		queued: () => step("now", "wait", "Waits for a worker", null, last && `for ${relative(last).replace(" ago", "")}`),
 		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && ` in ${duration(facts.ran_s)}`]),
 		dead: () => step("end", "bad", "Dead", null, attempts.at(-1)?.outcome === "rejected" ? "it was rejected" : "it has no attempts left"),
 	}[status] ?? (() => step("end", "off", status, null, facts.by && `by ${facts.by}`));
