@@ -99,7 +99,7 @@ app.command("audit", epilog=audit.EXAMPLES)(audit.audit_command)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 
-NO_BROKER = "hint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
+NO_BROKER = "hint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` brings its own"
 UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What the parser raises; typer exports only this one child of it."""
 

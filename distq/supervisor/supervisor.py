@@ -160,7 +160,7 @@ class Supervisor:
             needed = partial(self._config.connections, is_cluster=cluster.is_cluster(facts["url"]))
             outset = at_start(facts["url"], prefixes, needed)
         except BrokerError as error:
-            hint = "\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` needs none"
+            hint = "\nhint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` brings its own"
             self._complain(f"{error}{hint if isinstance(error, BrokerUnavailable) else ''}")
             return False
         for warning in outset.warnings:

@@ -165,7 +165,7 @@ def test_without_a_broker_it_names_the_address_the_reason_and_what_to_do(outside
     done = outside("run", "myapp:app", "--metrics-port", "0", "--broker", NOBODY, code=3)
     assert done.err.startswith(f"error: no broker at {NOBODY}: ")
     assert "Connection refused" in done.err
-    assert "`distq dev` needs none" in done.err
+    assert "`distq dev` brings its own" in done.err
     assert done.out == ""
 
 

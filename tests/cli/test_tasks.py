@@ -291,7 +291,7 @@ def test_without_a_broker_every_command_says_what_to_do(outside: Shell) -> None:
             done = outside(*command, *app, "--broker", "redis://127.0.0.1:1/0", "--json", code=3)
             assert done.err.startswith("error: no broker at redis://127.0.0.1:1/0: ")
             assert done.err.count("no broker at") == 1
-            assert done.err.endswith("; `distq dev` needs none\n")
+            assert done.err.endswith("; `distq dev` brings its own\n")
             assert done.out == ""
 
 
