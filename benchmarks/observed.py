@@ -88,24 +88,25 @@ def _page_ms() -> float:
 
 
 def scale(rounds: int) -> list[Figure]:
-    """What `/scale` says of a mixed workload; how long as many slots really take; and what comes evenly."""
+    """How long as many slots take as `/scale` wants for a mixed backlog: the truth, also where tasks take longer than
+    they are told; and what it wants for what comes evenly."""
     said = [_of_backlog() for _ in range(rounds)]
-    truth = sum(number * DURATIONS[type] for type, number in PART.items()) / WITHIN_S
+    told = sum(number * DURATIONS[type] for type, number in PART.items()) / WITHIN_S
     took = [_drained_in(slots) for slots in said]
     coming = sum(number * DURATIONS[type] for type, number in PER_S.items())
     evenly = [_of_arrivals() for _ in range(rounds)]
     return [
-        *_within(f"slots that /scale wants for {truth:g} slots' work", [slots / truth for slots in said]),
-        *_within(f"a drain within {WITHIN_S} s by as many slots", [seconds / WITHIN_S for seconds in took]),
-        *_within(f"slots that /scale wants for {coming:g} slots' arrivals", [slots / coming for slots in evenly]),
+        measured(f"slots that /scale wants for {told:g} slots' work", "slots", said, "more where tasks take longer"),
+        _within(f"a drain within {WITHIN_S} s by as many slots", [seconds / WITHIN_S for seconds in took]),
+        _within(f"slots that /scale wants for {coming:g} slots' arrivals", [slots / coming for slots in evenly]),
     ]
 
 
-def _within(what: str, ratios: list[float]) -> list[Figure]:
+def _within(what: str, ratios: list[float]) -> Figure:
     """The one that is the furthest from 1 counts."""
     worst = max(ratios, key=lambda ratio: abs(ratio - 1))
     shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    return [Figure(what, worst, "×", f"of the truth; rounds: {shown}; off by", abs(worst - 1), at_most=0.1)]
+    return Figure(what, worst, "×", f"of the truth; rounds: {shown}; off by", abs(worst - 1), at_most=0.1)
 
 
 def _of_backlog() -> int:
