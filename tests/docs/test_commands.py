@@ -30,7 +30,7 @@ CHANGING = [
 ]
 """What differs from run to run, and what stands for it."""
 READING = re.compile(r"distq (queues|result|tasks show|dlq list|audit|.*--dry-run)")
-NOT_HERE = re.compile(r"(distq (dev|run)|export|pip|python) ?")
+NOT_HERE = re.compile(r"(distq (dev|run|server)|export|pip|python) ?")
 
 
 def dialogue(page: Path) -> Iterator[tuple[str, str]]:

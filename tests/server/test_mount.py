@@ -108,5 +108,5 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 def test_the_command_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
     check_installed()
     monkeypatch.setattr("distq.cli.server.find_spec", lambda name: None if name == "uvicorn" else name)
-    with pytest.raises(ConfigurationError, match=r"needs uvicorn, .* pip install 'distq\[server\]'"):
+    with pytest.raises(ConfigurationError, match=r"needs uvicorn: pip install 'distq\[server\]'"):
         check_installed()

@@ -88,7 +88,7 @@ async function arrive() {
 	await load();
 	if (isOther) {
 		scrollTo(0, 0);
-		document.querySelector(".side nav .here")?.scrollIntoView({ block: "nearest", inline: "center" }); // a narrow menu scrolls
+		document.querySelector(".side nav .here")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
 		main()?.focus({ preventScroll: true });
 	}
 }
