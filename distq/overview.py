@@ -6,7 +6,7 @@ It reads through the broker's connections for synchronous callers. What comes ou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,16 +78,17 @@ def overview(app: Distq, named: Mapping[str, Sequence[str]] | None = None) -> Ov
         max((one.now_ms for group in groups.values() for one in group), default=0),
         {queue: total([one.tally for one in group]) for queue, group in groups.items()},
         {queue: min(times) for queue, times in oldest.items() if times},
-        _hosts((name, holder) for name, one in found.items() if one is not None for holder in one.workers),
+        by_host((name, holder) for name, one in found.items() if one is not None for holder in one.workers),
         in_order(_pauses(groups)),
         [name for name, one in found.items() if one is None],
     )
 
 
-def _hosts(found: Iterator[tuple[str, Holder]]) -> list[Host]:
+def by_host(found: Iterable[tuple[str, Holder]]) -> list[Host]:
+    """What is registered in each queue, put together."""
     hosts: dict[str, Host] = {}
     for queue, holder in found:
-        host = hosts.setdefault(holder.host, Host(holder.host, about(holder.info)))
+        host = hosts.setdefault(holder.host, Host(holder.host, _about(holder.info)))
         worker = host.workers.setdefault(holder.name, Worker(holder.name))
         worker.lease_left_ms = max(worker.lease_left_ms, holder.lease_left_ms)
         worker.number += holder.number
@@ -101,7 +102,7 @@ def _pauses(groups: Mapping[str, Sequence[Glance]]) -> Iterator[Pause]:
             yield from pauses_in(queue, one.stopped, one.paused)
 
 
-def about(info: str) -> dict[str, Any]:
+def _about(info: str) -> dict[str, Any]:
     """What a host says of itself."""
     try:
         found = json.loads(info)

@@ -12,9 +12,8 @@ from starlette.responses import Response
 
 from distq.broker import search
 from distq.facts import every_place
-from distq.overview import Host
 from distq.overview import overview as look
-from distq.server import dead, switches
+from distq.server import dead, switches, workers
 from distq.server.models import DeadGroup, FoundTask, HostDetails, PauseDetails
 from distq.server.search import told
 from distq.server.site import READS, Site, answer, site_of
@@ -62,28 +61,13 @@ def _read(site: Site) -> dict[str, Any]:
     groups, is_complete = dead.grouped(site, None, MOST_DEAD)
     return {
         "at_ms": round(time.time() * 1000),
-        "hosts": [_host(host) for host in now.hosts],
+        "hosts": [workers.described(host) for host in now.hosts],
         "running": _running(site),
         "groups": groups[:MOST_GROUPS],
         "groups_complete": is_complete,
         "schedules": _due(site),
         "pauses": [switches.described(pause) for pause in now.pauses],
         "oldest": now.oldest,
-    }
-
-
-def _host(host: Host) -> dict[str, Any]:
-    return {
-        "host": host.name,
-        "about": host.about,
-        "workers": [
-            {
-                "name": worker.name,
-                "lease_left_ms": worker.lease_left_ms,
-                "holds": [{"queue": held.queue, "id": held.id} for held in worker.holds],
-            }
-            for worker in host.workers.values()
-        ],
     }
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from distq.broker import orders, verbs
+from distq.broker import keys, orders, verbs
+from distq.broker.glance import Holder
 from distq.facts import every_place
-from distq.overview import about
+from distq.overview import Host, by_host
 from distq.server.models import Hosts, Order, Ordered, Stacks
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, answer, needs, problems, site_of
@@ -24,15 +25,31 @@ def every(request: Request) -> Response:
 
 
 def hosts(site: Site) -> list[dict[str, Any]]:
-    """The same as data."""
-    known: dict[str, dict[str, Any]] = {}
-    for queue in every_place(site.app):
-        for found in site.app.broker.run(verbs.workers(site.app.broker.prefix(queue))):
-            host = known.setdefault(found.host, {"host": found.host, "about": about(found.info), "workers": {}})
-            worker = host["workers"].setdefault(found.name, {"name": found.name, "lease_left_ms": 0, "holds": []})
-            worker["lease_left_ms"] = max(worker["lease_left_ms"], found.lease_left_ms)
-            worker["holds"] += [{"queue": queue, "id": entry.partition(" ")[0]} for entry in found.holds]
-    return [{**host, "workers": list(host["workers"].values())} for host in known.values()]
+    """The same as data, with all that they hold."""
+    broker = site.app.broker
+    found = ((queue, one) for queue in every_place(site.app) for one in broker.run(verbs.workers(broker.prefix(queue))))
+    return [described(host) for host in by_host((queue, _holder(one)) for queue, one in found)]
+
+
+def _holder(one: verbs.Present) -> Holder:
+    holds = [(keys.id_of(entry), "") for entry in one.holds]
+    return Holder(one.name, one.lease_left_ms, one.host, one.info, len(holds), holds)
+
+
+def described(host: Host) -> dict[str, Any]:
+    """One of them."""
+    return {
+        "host": host.name,
+        "about": host.about,
+        "workers": [
+            {
+                "name": worker.name,
+                "lease_left_ms": worker.lease_left_ms,
+                "holds": [{"queue": held.queue, "id": held.id} for held in worker.holds],
+            }
+            for worker in host.workers.values()
+        ],
+    }
 
 
 @router.post("/{host}/{order}", responses={200: {"model": Ordered}, **WRITES, **problems(404)})
