@@ -227,7 +227,10 @@ def test_by_keyboard_alone_the_failed_task_is_found_edited_and_retried(tab: Tab,
     press("/")
     expect(page.get_by_label("Search tasks")).to_be_focused()
     page.keyboard.type("state:dead type:fail")
+    web.task("echo", "new")
+    expect(page.get_by_text("came in")).to_be_visible()  # so the page has been drawn again since
     press("Enter")
+    page.wait_for_url("**/#/tasks?q=state*")
     expect(page.get_by_text("1 task shown.")).to_be_visible()
     press("j")
     press("Enter")

@@ -47,6 +47,7 @@ export function morph(old, fresh) {
 		if (old.data !== fresh.data) old.data = fresh.data;
 		return;
 	}
+	if (old.hasAttribute("data-own")) return; // with its handlers: they know what is in it
 	for (const { name } of [...old.attributes]) {
 		const isUsers = name === "open" && old.nodeName === "DETAILS";
 		if (!fresh.hasAttribute(name) && !isUsers) old.removeAttribute(name);
@@ -54,7 +55,7 @@ export function morph(old, fresh) {
 	for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
 	for (const name of HANDLERS) if (old[name] !== fresh[name]) old[name] = fresh[name];
 	if (old.checked !== fresh.checked) old.checked = fresh.checked;
-	if (!old.hasAttribute("data-own")) fill(old, [...fresh.childNodes]);
+	fill(old, [...fresh.childNodes]);
 }
 
 /** The same for all children. Those with a data-key stay, whatever comes or goes around them. */
