@@ -48,15 +48,16 @@ export default {
 			go("task", id, {}, true);
 			return null;
 		}
+		if (params.find) {
+			isSought = true;
+			go("tasks", "", { q: text }, true);
+			return null;
+		}
 		known ??= await Promise.all([get("types"), get("queues"), get("overview")]);
 		const found = await page(text, "");
 		[more, next, readMore] = [[], found.next, 0];
 		if (pickedIn !== text) picked.clear();
 		pickedIn = text;
-		if (params.find) {
-			isSought = true;
-			go("tasks", "", { q: text }, true);
-		}
 		return found;
 	},
 	view(found, { params }) {
