@@ -1,4 +1,4 @@
-"""A producer of the storm: `python -m tests.chaos.producer APPLICATION URL STYLE NAME SEED PER_SECOND FILE`, until it
+"""A producer of the storm: `python -m tests.chaos.producer URL STYLE NAME SEED PER_SECOND FILE`, until it
 is ended.
 
 It appends to FILE what it is about to call, and what came of it, one JSON list a line: what it did not write did not
@@ -11,7 +11,6 @@ happen. A call that raises is not repeated: its task may be there, or not.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import random
@@ -22,16 +21,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from distq.errors import BrokerError
+from tests.support.apps.storm_flows import app
 
-WEIGHTS = {
-    "noop": 60, "slow": 2, "flaky": 8, "hopeless": 2, "urgent": 8, "limited": 4, "large": 1, "given": 6, "delayed": 5,
-    "cancelled": 2, "expiring": 2, "poison": 0.06,
-}  # fmt: skip
 FLOWS = {
     "at_its_rate": 3, "few_at_once": 2, "one_at_once": 3, "hasty": 1, "in_order": 4, "in_turn": 3, "one_there": 3,
     "one_waiting": 2, "budgeted": 3, "batched": 4,
 }  # fmt: skip
-"""Of what waits in lanes of keys, where the application has it."""
+"""Of what waits in lanes of keys."""
+WEIGHTS = FLOWS | {
+    "noop": 60, "slow": 2, "flaky": 8, "hopeless": 2, "urgent": 8, "limited": 4, "large": 1, "given": 6, "delayed": 5,
+    "cancelled": 2, "expiring": 2, "poison": 0.06,
+}  # fmt: skip
 WITHDRAWN = ("few_at_once", "one_at_once", "in_order", "in_turn", "one_there", "one_waiting")
 WITHDRAWN_PART = 0.1
 """So many of these kinds somebody takes back at once."""
@@ -44,12 +44,10 @@ BULK = 200
 class Producer:
     """1. calls tasks at a rate, 2. writes down each call and its answer."""
 
-    def __init__(self, application: Any, name: str, seed: int, file: str) -> None:
-        self._tasks: Mapping[str, Any] = application.app.tasks
+    def __init__(self, name: str, seed: int, file: str) -> None:
+        self._tasks: Mapping[str, Any] = app.tasks
         self._name, self._chance = name, random.Random(seed)
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._knows_flows = "in_order" in self._tasks
-        self._weights = WEIGHTS | FLOWS if self._knows_flows else WEIGHTS
         self._number = 0
         self._to_cancel: list[tuple[str, Any]] = []
 
@@ -61,7 +59,7 @@ class Producer:
         return f"{self._name}-{self._number}"
 
     def kind(self) -> str:
-        return self._chance.choices(list(self._weights), list(self._weights.values()))[0]
+        return self._chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
     def call(self, kind: str, label: str) -> tuple[Any, tuple[Any, ...], float, str]:
         """What is called, with which arguments, after which delay it may run at the earliest, and what bounds it."""
@@ -124,7 +122,7 @@ class Producer:
             self._to_cancel.append((label, handle))
 
     def bulk(self) -> None:
-        kind = self._chance.choice(("noop", "noop", "in_turn", "batched")) if self._knows_flows else "noop"
+        kind = self._chance.choice(("noop", "noop", "in_turn", "batched"))
         labels = [self.label() for _ in range(BULK)]
         calls = [self.call(kind, label) for label in labels]
         now = time.monotonic()
@@ -162,11 +160,10 @@ class Producer:
             del self._to_cancel[0]
 
 
-def main(application: str, url: str, style: str, name: str, seed: str, per_second: str, file: str) -> None:
+def main(url: str, style: str, name: str, seed: str, per_second: str, file: str) -> None:
     """Calls until TERM."""
-    declared = importlib.import_module(application)
-    declared.app.rebind(url)
-    producer, ending = Producer(declared, name, int(seed), file), []
+    app.rebind(url)
+    producer, ending = Producer(name, int(seed), file), []
     signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
     with asyncio.Runner() as runner:
         ways: dict[str, tuple[Callable[[], None], int]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.host import ROOT
 
-LAST = "2602aa8"
+LAST = "edfdf06"
 """The commit of the last release."""
 
 
@@ -21,8 +21,6 @@ class Release:
 
     name: str
     folder: Path
-    application: str = "tests.support.apps.storm"
-    """What its hosts and producers have: the last release knows no flows, so those wait for the working tree."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -30,7 +28,7 @@ class Release:
         return {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
 
 
-TREE = Release("tree", ROOT, "tests.support.apps.storm_flows")
+TREE = Release("tree", ROOT)
 
 
 def last_release(folder: Path) -> Release:

@@ -117,7 +117,7 @@ class Stage:
         name = f"h{len(self.workers) + len(self.over)}"
         network = Proxy(self.url).__enter__()
         command = [
-            "run", f"{release.application}:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
+            "run", "tests.support.apps.storm_flows:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
             "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
         ]  # fmt: skip
         more = {**release.environment, HOST: name}
@@ -132,7 +132,7 @@ class Stage:
         file = self._folder / f"{name}.calls"
         self.files.append(file)
         seed = str(self._chance.getrandbits(32))
-        command = [release.application, self.network.url, style, name, seed, str(self._rate), str(file)]
+        command = [self.network.url, style, name, seed, str(self._rate), str(file)]
         with (self._folder / f"{name}.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.producer", *command], cwd=release.folder,
