@@ -36,6 +36,7 @@ from distq.server import (
     workers,
 )
 from distq.server.access import read_keys
+from distq.server.alike import Alike
 from distq.server.calls import NewTask, NewTasks
 from distq.server.guard import FIRST_SYSTEM, Guard, own_path
 from distq.server.problems import Problem, ProblemDetails
@@ -63,7 +64,7 @@ def asgi(app: Distq, config: ServerConfig | None = None) -> ASGIApp:
 
 def guarded(api: FastAPI, app: Distq, config: ServerConfig) -> ASGIApp:
     """What `build` makes, behind its guard."""
-    way = ShortWay(api, actions.Noted(api, api.state.site))
+    way = ShortWay(api, actions.Noted(Alike(api), api.state.site))
     return Guard(way, config.keys, max(config.most_bytes, app.max_payload + 65536), pages.OPEN)
 
 

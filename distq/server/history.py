@@ -1,4 +1,4 @@
-"""What happened lately, for charts: read at most every few seconds, for all who ask."""
+"""What happened lately, for charts."""
 
 from __future__ import annotations
 
@@ -66,8 +66,7 @@ def history(request: Request, range: Literal["5m", "1h", "24h", "7d"] = "1h") ->
 
     Hosts tell how long attempts took every ten seconds.
     """
-    site = site_of(request)
-    return answer(site.histories[range](lambda: _told(lately(site.app, range))))
+    return answer(_told(lately(site_of(request).app, range)))
 
 
 def _told(found: History) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from distq.broker.history import RANGES
 from distq.errors import did_you_mean
 from distq.facts import shown_call
 from distq.message import untyped
@@ -21,7 +20,6 @@ from distq.plain import plain
 from distq.sensitive import HIDDEN, Hiding
 from distq.server.access import Key, Keys, Level
 from distq.server.feed import Feed
-from distq.server.once import Once
 from distq.server.problems import MEDIA_TYPE, Problem, ProblemDetails, too_many, unavailable
 from distq.server.strict import parse
 
@@ -69,7 +67,6 @@ class Site:
         self.closing = asyncio.Event()
         self.senders: dict[tuple[Any, ...], Sender[Any, Any]] = {}
         """Those of calls with the same type and options: to make one costs more than a call."""
-        self.overview, self.histories = Once(), {range: Once() for range in RANGES}
         self._waiting = 0
 
     @contextmanager

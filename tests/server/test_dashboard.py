@@ -17,6 +17,9 @@ from tests.support.eventually import eventually
 from tests.support.room import Room
 from tests.support.web import Web
 
+SHARED = {"Cache-Control": "max-age=5"}
+"""As tabs ask again and again."""
+
 
 def signed_in(web: Web, key: str) -> dict[str, str]:
     """The cookie of somebody, as a header."""
@@ -233,7 +236,7 @@ def test_completed_tasks_of_a_type_with_a_history_are_listed_and_found_also_with
     assert {one["type"]: one["history"] for one in web.get("/api/v1/types").json["types"]}["echo"] == "1 h"
 
 
-def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web, work: Work) -> None:
+def test_the_overview_shows_what_is_there(web: Web, work: Work) -> None:
     work()
     web.post("/api/v1/pauses", {"queue": "default"})
     web.task("fail", text="no")
@@ -248,10 +251,43 @@ def test_the_overview_shows_what_is_there_and_is_read_for_all_together(web: Web,
     assert (found["groups"][0]["type"], found["groups"][0]["error"]) == ("fail", "ValueError")
     assert [one["name"] for one in found["schedules"]] == ["hourly"]
     assert [one["queue"] for one in found["pauses"]] == ["default"]
-
-    def twice() -> bool:
-        first, second = (web.get("/api/v1/overview").json["at_ms"] for _ in range(2))
-        return bool(first == second)
-
-    eventually(twice, "two who ask are told what was read once")
     web.post("/api/v1/pauses/resume", {"queue": "default"})
+
+
+def test_many_tabs_that_show_the_same_cost_the_broker_what_one_does(web: Web, room: Room, work: Work) -> None:
+    work()
+    id = web.task("add", 1)
+    pages = [
+        "overview", "history?range=5m", "queues", "pauses", "limits", "schedules", "schedules/hourly", "actions",
+        f"tasks/{id}", f"tasks/{id}/why",
+    ]  # fmt: skip
+    eventually(lambda: web.get("/api/v1/schedules/hourly").status == 200, "the worker has told its schedule")
+
+    def cost(tabs: int) -> int:
+        before = commands()
+        for _ in range(tabs):
+            for page in pages:
+                assert web.get(f"/api/v1/{page}", SHARED).status == 200, page
+        return commands() - before
+
+    def commands() -> int:
+        return sum(room.redis.info("commandstats")[f"cmdstat_{name}"]["calls"] for name in ("evalsha", "smembers"))
+
+    one = cost(1)
+    assert one > len(pages)
+    assert cost(20) < 3 * one, "as often as its time is over"
+
+
+def test_what_is_asked_for_anew_is_not_what_others_were_told_before(web: Web) -> None:
+    def is_paused(headers: dict[str, str]) -> bool:
+        return bool(web.get("/api/v1/pauses", headers).json["pauses"])
+
+    anew = {"Cache-Control": "max-age=0"}
+    assert not is_paused(anew)
+    web.post("/api/v1/pauses", {"queue": "default"})
+    assert is_paused({})
+    assert is_paused(anew)
+    assert is_paused(SHARED), "and others know it, too"
+    web.post("/api/v1/pauses/resume", {"queue": "default"})
+    assert web.get("/api/v1/actions", SHARED).status == 200
+    assert web.as_(READ).get("/api/v1/actions", SHARED).status == 403, "of another level"

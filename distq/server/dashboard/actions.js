@@ -1,6 +1,5 @@
 // What people have done, by whom and when.
 
-import { get } from "./api.js";
 import { bold, mono } from "./dom.js";
 import { when } from "./format.js";
 import { empty, head, table } from "./parts.js";
@@ -8,7 +7,7 @@ import { empty, head, table } from "./parts.js";
 export default {
 	title: "Actions",
 	every: 5,
-	load: () => get("actions"),
+	load: (_, get) => get("actions"),
 	view: ({ actions }) => [
 		head("Actions", "What was done here and over the API, but for new tasks: the last 2,000, for 90 days."),
 		actions.length ? table("Actions", ["When", "Key", "What", "With-"], actions.map((one, i) => ({

@@ -33,7 +33,8 @@ async function ask(method, path, body, headers = {}) {
 	throw refusal(response.status, found?.detail || `The server answers ${response.status}.`);
 }
 
-export const get = (path, query) => ask("GET", withQuery(path, query));
+/** `age`: so many seconds old it may be, if somebody else has asked then. */
+export const get = (path, query, age = 0) => ask("GET", withQuery(path, query), undefined, { "Cache-Control": `max-age=${age}` });
 export const post = (path, body = {}) => ask("POST", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 export const remove = (path, query) => ask("DELETE", withQuery(path, query));

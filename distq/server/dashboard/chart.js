@@ -28,13 +28,13 @@ export function timeline(points, series, { axis: [ago, span_s], show, value, uni
 	});
 	const tick = (place, ...text) => h("span", { class: `tick ${place}`, ...HIDDEN }, text);
 	return h("figure", {},
-		h("figcaption", {}, h("span", { class: "legend" }, series.map(([name, kind, label = name]) => h("span", { class: `key ${kind}` }, label, " ", bold(value(name)))))),
-		h("div", { class: "plot" },
+		h("figcaption", {}, h("span.legend", {}, series.map(([name, kind, label = name]) => h("span", { class: `key ${kind}` }, label, " ", bold(value(name)))))),
+		h("div.plot", {},
 			h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", ...HIDDEN },
 				[0.5, 1].map((part) => line(`M0 ${y(top * part)}H${WIDTH}`, "grid")), lines),
 			tick("top", show(top), unit), tick("middle", show(top / 2))),
-		h("div", { class: "axis", ...HIDDEN }, h("span", {}, `${ago} ago`), h("span", {}, "now")),
-		h("details", { class: "as-table" }, h("summary", {}, "As a table"), table("The same as a table", ["Until", ...series.map(([name, , label = name]) => `${label} ${unit}#`)],
+		h("div.axis", { ...HIDDEN }, h("span", {}, `${ago} ago`), h("span", {}, "now")),
+		h("details.as-table", {}, h("summary", {}, "As a table"), table("The same as a table", ["Until", ...series.map(([name, , label = name]) => `${label} ${unit}#`)],
 			rows.toReversed().map((point) => ({ key: point.at_ms, cells: [clock(point.at_ms), ...series.map(([name]) => (point[name] === null ? "–" : show(point[name])))] })))));
 }
 
@@ -47,7 +47,7 @@ function nice(value) {
 /** A bar of parts: [[value, kind]]. */
 export function bar(parts, total) {
 	let x = 0;
-	return h("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", ...HIDDEN }, parts.map(([value, kind]) => {
+	return h("svg.bar", { viewBox: "0 0 100 8", preserveAspectRatio: "none", ...HIDDEN }, parts.map(([value, kind]) => {
 		const width = Math.max(value && 0.6, (value / total) * 100);
 		x += width;
 		return h("rect", { x: x - width, width, height: 8, class: kind });

@@ -14,10 +14,10 @@ export default {
 		const one = types.find(({ type }) => type === id) ?? types[0];
 		return [
 			head("Enqueue", "Any type that the application declares. Arguments are checked against its function."),
-			h("div", { class: "columns side-list" },
-				h("nav", { class: "list", "aria-label": "Types" }, types.map(({ type, doc }) =>
+			h("div.columns.side-list", {},
+				h("nav.list", { "aria-label": "Types" }, types.map(({ type, doc }) =>
 					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, class: type === one.type && "here", "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
-				may("operate") ? callForm(one) : card(one.type, [h("p", { class: "doc" }, one.doc), note("Your key may look, not enqueue.")])),
+				may("operate") ? callForm(one) : card(one.type, [h("p.doc", {}, one.doc), note("Your key may look, not enqueue.")])),
 		];
 	},
 };
@@ -28,7 +28,7 @@ function callForm({ type, queue, doc, parameters }) {
 		choice("priority", "Priority", ["high", "default", "low"], ["", "as declared"]),
 		{ name: "delay", label: "Delay", placeholder: "5m", hint: "10s, 5m, 2h; empty: now" }, { name: "id", label: "Id", hint: "Empty: a new one" },
 	].map(field);
-	const problem = h("p", { class: "problem", role: "alert" });
+	const problem = h("p.problem", { role: "alert" });
 	const send = async (event) => {
 		event.preventDefault();
 		problem.textContent = "";
@@ -41,8 +41,8 @@ function callForm({ type, queue, doc, parameters }) {
 			problem.textContent = error.message;
 		}
 	};
-	return h("section", { class: "card call", "data-own": true, "data-key": `call-${type}` },
-		h("header", {}, h("h2", {}, type), faint(`queue ${queue}`)), doc && h("p", { class: "doc" }, doc),
+	return h("section.card.call", { "data-own": true, "data-key": `call-${type}` },
+		h("header", {}, h("h2", {}, type), faint(`queue ${queue}`)), doc && h("p.doc", {}, doc),
 		h("form", { onsubmit: send }, fields.length ? fields.map(({ node }) => node) : note("It takes no arguments."),
 			h("details", {}, h("summary", {}, "Options of this call"), options.map(({ node }) => node)), problem,
 			row(h("button", { type: "submit", class: "primary" }, "Enqueue"))));

@@ -30,7 +30,7 @@ export default {
 
 /** What a group is, how many it has, and since when. */
 export const cellsOf = (one, queue) => [h("a", { href: search(wordsOf(one, queue)), "data-row": true }, one.type),
-	[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span", { class: "mono faint small" }, one.frame)],
+	[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span.mono.faint.small", {}, one.frame)],
 	count(one.number), when(one.newest_at_ms)];
 
 /** Exactly this group. */

@@ -5,7 +5,7 @@ import { button, faint, h, note, row } from "./dom.js";
 /** A few words in the corner, read out by screen readers. */
 export function toast(text, kind = "good") {
 	const place = document.getElementById("toasts");
-	const said = h("p", { class: `toast ${kind}` }, text, h("button", { class: "quiet", "aria-label": "Close", onclick: () => said.remove() }, "×"));
+	const said = h("p", { class: `toast ${kind}` }, text, h("button.quiet", { "aria-label": "Close", onclick: () => said.remove() }, "×"));
 	place.append(said);
 	while (place.children.length > 4) place.firstElementChild.remove();
 	setTimeout(() => said.remove(), kind === "bad" ? 12000 : 5000);
@@ -35,13 +35,13 @@ export const choice = (name, label, words, first) => {
  */
 export function form({ title, text, fields = [], typed, submit = "OK", kind = "primary", act }) {
 	return new Promise((resolve) => {
-		const problem = h("p", { class: "problem", role: "alert" });
-		const how = h("p", { class: "hint", role: "status" });
+		const problem = h("p.problem", { role: "alert" });
+		const how = h("p.hint", { role: "status" });
 		const yes = h("button", { type: "submit", class: kind }, submit);
 		const made = [...fields, ...(typed === undefined ? [] : [{ name: "typed", label: `Type ${typed} to confirm`, must: typed }])].map(field);
 		const check = () => { yes.disabled = made.some(({ isReady }) => !isReady()); };
 		let found;
-		const box = h("dialog", { class: "box", "aria-labelledby": "box-title" },
+		const box = h("dialog.box", { "aria-labelledby": "box-title" },
 			h("form", {
 				oninput: check,
 				onsubmit: async (event) => {
@@ -94,6 +94,6 @@ export function field({ name, label, kind = "text", value = "", hint, choices, m
 		read,
 		isReady: () => (must === undefined || read() === must) && (!required || read().trim() !== ""),
 		node: h("div", { class: `field ${kind}`, "data-key": `field-${name}` }, h("label", { for: id }, label, required && faint(" · needed")), input,
-			hint && h("p", { class: "hint", id: `${id}-hint` }, hint)),
+			hint && h("p.hint", { id: `${id}-hint` }, hint)),
 	};
 }

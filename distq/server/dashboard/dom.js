@@ -1,12 +1,14 @@
 // Elements, made from data. Whatever comes from a task becomes a text node or an attribute, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SHAPES = new Set(["svg", "path", "line", "circle", "rect", "g", "text", "title"]);
+const SHAPES = ["svg", "path", "rect"];
 const isNothing = (value) => value === null || value === undefined || value === false;
 
-/** h("a", {href, class, onclick}, ...children): children are nodes, text, numbers, lists; null and false are left out. */
+/** h("a.class", {href, onclick}, ...children): children are nodes, text, numbers, lists; null and false are left out. */
 export function h(name, attributes, ...children) {
-	const element = SHAPES.has(name) ? document.createElementNS(SVG, name) : document.createElement(name);
+	const [tag, ...classes] = name.split(".");
+	const element = SHAPES.includes(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+	if (classes.length) element.setAttribute("class", classes.join(" "));
 	for (const [key, value] of Object.entries(attributes ?? {})) {
 		if (isNothing(value)) continue;
 		if (key === "value") element.value = element.defaultValue = value;
@@ -17,13 +19,13 @@ export function h(name, attributes, ...children) {
 	return element;
 }
 
-export const row = (...children) => h("div", { class: "buttons" }, children);
-export const note = (...children) => h("p", { class: "faint" }, children);
+export const row = (...children) => h("div.buttons", {}, children);
+export const note = (...children) => h("p.faint", {}, children);
 export const para = (...children) => h("p", {}, children);
-export const faint = (...children) => h("span", { class: "faint" }, children);
-export const clip = (...children) => h("span", { class: "clip" }, children);
+export const faint = (...children) => h("span.faint", {}, children);
+export const clip = (...children) => h("span.clip", {}, children);
 export const bold = (...children) => h("b", {}, children);
-export const bad = (...children) => h("b", { class: "bad" }, children);
+export const bad = (...children) => h("b.bad", {}, children);
 export const mono = (...children) => h("code", {}, children);
 export const link = (href, ...children) => h("a", { href }, children);
 export const button = (label, onclick, kind, title) => h("button", { type: "button", class: kind, onclick, title }, label);
@@ -35,7 +37,7 @@ function add(element, children) {
 	}
 }
 
-const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown"];
+const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit"];
 
 /** Makes `old` like `fresh` with the fewest changes, so that focus, selection and scroll stay where they are. */
 export function morph(old, fresh) {

@@ -1,5 +1,6 @@
 // What surrounds a page: which one the address means, when it is read again, and what all of them do alike.
 
+import { get } from "./api.js";
 import { attempt, form, toast } from "./dialog.js";
 import { button, fill, h, note } from "./dom.js";
 import { plural } from "./format.js";
@@ -93,14 +94,17 @@ async function arrive() {
 	}
 }
 
-/** Reads what the page shows. An answer that comes after the next question is not looked at. */
-export async function load() {
+/** Reads what the page shows, anew. */
+export const load = () => read(0);
+
+/** An answer that comes after the next question is not looked at. */
+async function read(age) {
 	turn += 1;
 	const mine = turn;
 	isLoading = true;
 	if (data === null) draw();
 	try {
-		const found = await page.load(place);
+		const found = await page.load(place, (path, query) => get(path, query, age));
 		if (mine !== turn) return;
 		[data, problem, loadedAt, totals] = [found, null, Date.now(), live.frame?.totals];
 	} catch (error) {
@@ -118,7 +122,7 @@ export function draw() {
 }
 
 const titleOf = () => (typeof page.title === "function" ? page.title(place) : page.title);
-const banner = (...said) => h("p", { class: "banner bad", role: "alert" }, said);
+const banner = (...said) => h("p.banner.bad", { role: "alert" }, said);
 
 function body() {
 	const above = [
@@ -137,14 +141,14 @@ function body() {
 export function news(event, said) {
 	totals ??= live.frame?.totals;
 	const number = totals && live.frame.totals[event] - totals[event];
-	return number > 0 && h("p", { class: "banner run" }, `${plural(number, "task")} ${said} since this was read. `, button("Read it again", load));
+	return number > 0 && h("p.banner.run", {}, `${plural(number, "task")} ${said} since this was read. `, button("Read it again", load));
 }
 
 live.onchange = (isFrame) => {
 	if (!session) return;
 	const every_s = page.every ?? 0;
 	const isGone = problem?.status >= 400 && problem.status < 500; // it stays so
-	if (isFrame && every_s && !isLoading && !isGone && Date.now() - loadedAt >= every_s * 1000 - 200) load();
+	if (isFrame && every_s && !isLoading && !isGone && Date.now() - loadedAt >= every_s * 1000 - 200) read(every_s - 1); // as many tabs do
 	else draw();
 };
 addEventListener("hashchange", arrive);

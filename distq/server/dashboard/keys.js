@@ -52,8 +52,8 @@ export function showKeys(menu) {
 		["/", "search tasks"], ["j k", "next and previous row"], ["Enter", "open the row"], ["x", "select the row"], ["r", "read the page again"],
 		...menu.map(([name, label]) => [`g ${name[0]}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
 	];
-	const box = h("dialog", { class: "box", "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
-		h("table", { class: "keys" }, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", {}, one), " "])), h("td", {}, what)))),
+	const box = h("dialog.box", { "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
+		h("table.keys", {}, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", {}, one), " "])), h("td", {}, what)))),
 		row(button("Close", () => box.close(), "primary")));
 	opened(box);
 }

@@ -28,8 +28,8 @@ function sidebar() {
 	const sum = (name) => (live.frame?.queues ?? []).reduce((found, queue) => found + queue[name], 0);
 	const badges = { dead: [sum("dead"), "bad"], tasks: [sum("live"), ""] };
 	const [state, kind] = STATES[live.state];
-	return h("header", { class: "side", "data-key": "side" },
-		h("a", { class: "brand", href: "#/overview", title: session.app }, icon(26),
+	return h("header.side", { "data-key": "side" },
+		h("a.brand", { href: "#/overview", title: session.app }, icon(26),
 			h("span", {}, bold(session.app), session.environment && h("span", { class: `place ${kindOf(session.environment)}` }, session.environment))),
 		h("nav", { "aria-label": "Pages" }, MENU.filter(([name]) => name !== "actions" || may("admin")).map(([name, label]) => {
 			const [number, badge] = badges[name] ?? [0];
@@ -37,10 +37,10 @@ function sidebar() {
 			return h("a", { href: `#/${name}`, "aria-current": isHere && "page", class: isHere && "here" }, label,
 				number > 0 && h("span", { class: `badge ${badge}`, title: count(number) }, short(number)));
 		})),
-		h("div", { class: "foot" },
-			h("p", { class: `link ${kind}`, role: "status" }, h("span", { class: "dot" }), h("span", {}, state)),
-			h("p", { class: "who" }, session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
-			h("p", { class: "tools" },
+		h("div.foot", {},
+			h("p", { class: `link ${kind}`, role: "status" }, h("span.dot", {}), h("span", {}, state)),
+			h("p.who", {}, session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
+			h("p.tools", {},
 				button(THEMES[theme()], turnTheme, "quiet", "Light, dark, or as the system"), button("Keys", () => showKeys(MENU), "quiet", "Keys (?)"),
 				!session.is_open && button("Sign out", signOut, "quiet"))));
 }
@@ -76,7 +76,7 @@ function signInPage(said = "") {
 	end();
 	document.title = "Sign in · distq";
 	const key = h("input", { id: "key", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
-	const wrong = h("p", { class: "problem", role: "alert" }, said);
+	const wrong = h("p.problem", { role: "alert" }, said);
 	fill(document.getElementById("shell"), [h("main", { id: "main", class: "sign-in", "data-key": "sign-in", tabindex: -1 },
 		h("form", {
 			onsubmit: async (event) => {
@@ -90,8 +90,8 @@ function signInPage(said = "") {
 				}
 			},
 		},
-		icon(44), h("h1", {}, "Sign in"), h("label", { for: "key" }, "API key"), key, wrong, h("button", { class: "primary", type: "submit" }, "Sign in"),
-		h("p", { class: "hint" }, "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
+		icon(44), h("h1", {}, "Sign in"), h("label", { for: "key" }, "API key"), key, wrong, h("button.primary", { type: "submit" }, "Sign in"),
+		h("p.hint", {}, "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
 	key.focus();
 }
 

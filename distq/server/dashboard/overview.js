@@ -1,6 +1,5 @@
 // The first page: how it goes now, and how it went.
 
-import { get } from "./api.js";
 import { bar, timeline } from "./chart.js";
 import { cellsOf } from "./dead.js";
 import { bad, bold, clip, faint, h, link, mono } from "./dom.js";
@@ -15,7 +14,7 @@ const RANGES = { "5m": ["5 min", 300], "1h": ["1 h", 3600], "24h": ["24 h", 8640
 export default {
 	title: "Overview",
 	every: 3,
-	async load({ params }) {
+	async load({ params }, get) {
 		const [found, past] = await Promise.all([get("overview"), get("history", { range: params.range ?? "5m" })]);
 		return { ...found, past };
 	},
@@ -30,9 +29,9 @@ export default {
 		const { retried, dead: died, completed } = past.totals;
 		return [
 			head("Overview", null, chips("How far back", Object.entries(RANGES).map(([range, [label]]) => [label, address("overview", "", { range }), range === past.range]))),
-			pauses.length > 0 && h("p", { class: "banner warn" }, plural(pauses.length, "pause"), " in force: ",
+			pauses.length > 0 && h("p.banner.warn", {}, plural(pauses.length, "pause"), " in force: ",
 				pauses.slice(0, 3).map(describePause).join(", "), ". ", link("#/queues", "Look")),
-			h("div", { class: "tiles" },
+			h("div.tiles", {},
 				tile("Waiting", short(waiting), waiting ? oldest(found) : "nothing waits", search("state:queued")),
 				tile("Running", short(sum("running")), `in ${plural(found.hosts.flatMap((host) => host.workers).length, "process", "processes")}`, search("state:running")),
 				tile("Scheduled", short(sum("scheduled")), "for later, or a retry", search("state:scheduled")),
@@ -40,7 +39,7 @@ export default {
 				tile("Per second", rate(perSecond("completed")), `${rate(perSecond("enqueued"))} came in`),
 				tile("Failing", percent(retried + died, completed + retried + died), `of attempts, in ${ago}`, null, retried + died && "bad"),
 				tile("95 % within", within(past.p95), `99 % within ${within(past.p99)}`)),
-			h("div", { class: "columns" },
+			h("div.columns", {},
 				card("Throughput", throughput(past, axis)),
 				card("Run time", timeline(slots(past), PARTS, { axis, show: duration, least: 0.01, value: (name) => within(past[name]) })),
 				card("Queues", queues.length ? depths(queues, found.oldest) : null, link("#/queues", "All")),
@@ -53,7 +52,7 @@ export default {
 };
 
 const tile = (label, value, about, href, kind) =>
-	h(href ? "a" : "div", { class: `tile ${kind || ""}`, href }, h("span", { class: "label" }, label), bold(value), faint(about));
+	h(href ? "a" : "div", { class: `tile ${kind || ""}`, href }, h("span.label", {}, label), bold(value), faint(about));
 
 function oldest(found) {
 	const first = Math.min(...Object.values(found.oldest));
@@ -103,7 +102,7 @@ function depths(queues, oldestOf) {
 			cells: [[link(search(`queue:${queue.queue}`), queue.queue), bar(parts(queue), most)], ...LEVELS.map(([name]) => short(queue[name])),
 				oldestOf[queue.queue] ? when(oldestOf[queue.queue]) : faint("–")],
 		}))),
-		h("p", { class: "legend" }, LEVELS.map(([name, kind]) => h("span", { class: `key ${kind}` }, name))),
+		h("p.legend", {}, LEVELS.map(([name, kind]) => h("span", { class: `key ${kind}` }, name))),
 	];
 }
 

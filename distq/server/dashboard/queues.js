@@ -1,6 +1,6 @@
 // Queues and limits: pause, resume, purge; limits of types, live.
 
-import { get, given, part, patch, post, remove } from "./api.js";
+import { given, part, patch, post, remove } from "./api.js";
 import { attempt, choice } from "./dialog.js";
 import { bold, button, faint, h, mono, row } from "./dom.js";
 import { count, plural, short, when } from "./format.js";
@@ -12,7 +12,7 @@ import { address, card, empty, head, mark, search, table } from "./parts.js";
 export default {
 	title: "Queues & limits",
 	every: 5,
-	async load() {
+	async load(_, get) {
 		const [{ queues }, { pauses }, { limits }, { types }] = await Promise.all([get("queues"), get("pauses"), get("limits"), get("types")]);
 		return { queues, pauses, types, limits: limits.filter((one) => one.is_set || said(one.now) !== "none") };
 	},

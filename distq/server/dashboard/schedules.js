@@ -14,7 +14,7 @@ const MISSED = [["once", "once"], ["skip", "not at all"], ["all", "each of them"
 export default {
 	title: ({ id }) => (id ? `Schedule ${id}` : "Schedules"),
 	every: 5,
-	load: ({ id }) => get(id ? `schedules/${part(id)}` : "schedules"),
+	load: ({ id }, get) => get(id ? `schedules/${part(id)}` : "schedules"),
 	view: (found) => (found.schedules ? all(found.schedules) : single(found)),
 };
 
@@ -50,8 +50,8 @@ function single(one) {
 				act: () => remove(path), said: "Deleted.", then: () => go("schedules"),
 			}), "danger"),
 		], link("#/schedules", "Schedules")),
-		h("div", { class: "columns two" },
-			card("Next five", one.next.length ? h("ol", { class: "ticks" }, one.next.map((at) => h("li", {}, when(at, "clock"), " ", faint(when(at))))) : note(one.is_paused ? "None while it is paused." : "None.")),
+		h("div.columns.two", {},
+			card("Next five", one.next.length ? h("ol.ticks", {}, one.next.map((at) => h("li", {}, when(at, "clock"), " ", faint(when(at))))) : note(one.is_paused ? "None while it is paused." : "None.")),
 			card("What it does", list([
 				["Calls", [bold(one.type), "(", call(one.args, one.kwargs), ")"]], ["When", mono(one.when)], ["Zone", one.tz || "UTC"], ["Queue", one.queue],
 				["Jitter", one.jitter && duration(one.jitter)], ["If the one before runs", one.overlap], ["Missed ticks", one.missed], ["From", one.is_declared ? "the code" : "a person, at run time"],

@@ -1,6 +1,6 @@
 // The life of one task, and what can be done about it.
 
-import { get, part, post, remove } from "./api.js";
+import { part, post, remove } from "./api.js";
 import { choice, toast } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para } from "./dom.js";
 import { call, count, duration, plural, python, relative, shell, when } from "./format.js";
@@ -12,7 +12,7 @@ const ALIVE = ["queued", "scheduled", "running"];
 export default {
 	title: ({ id }) => `Task ${id}`,
 	every: 2,
-	async load({ id }) {
+	async load({ id }, get) {
 		const path = `tasks/${part(id)}`;
 		const facts = await get(path);
 		const gates = ALIVE.includes(facts.status) ? (await get(`${path}/why`).catch(() => null))?.gates : null;
@@ -20,12 +20,12 @@ export default {
 	},
 	view({ facts, gates }) {
 		return [
-			head([facts.type ?? "Task", " ", state(facts.status)], h("span", { class: "mono id" }, facts.id), may("operate") && actions(facts),
+			head([facts.type ?? "Task", " ", state(facts.status)], h("span.mono.id", {}, facts.id), may("operate") && actions(facts),
 				[link("#/tasks", "Tasks"), facts.type && [" / ", link(search(`type:${facts.type}`), facts.type)]]),
-			facts.corrupt && h("p", { class: "banner bad" }, "Its message cannot be read: ", facts.corrupt),
-			gates?.length && facts.status !== "running" ? h("section", { class: "card why" }, h("h2", {}, "Why is it not running?"), h("ul", {}, gates.map(({ text }) => h("li", {}, text)))) : null,
+			facts.corrupt && h("p.banner.bad", {}, "Its message cannot be read: ", facts.corrupt),
+			gates?.length && facts.status !== "running" ? h("section.card.why", {}, h("h2", {}, "Why is it not running?"), h("ul", {}, gates.map(({ text }) => h("li", {}, text)))) : null,
 			facts.progress && progress(facts.progress),
-			h("div", { class: "columns two" },
+			h("div.columns.two", {},
 				card("Life", life(facts, gates)),
 				h("div", {}, card("Call", argumentsOf(facts)), ending(facts), card("Facts", factsOf(facts)))),
 			card("Copy", copies(facts)),
@@ -82,7 +82,7 @@ function life(facts, gates) {
 	const steps = [last && step("called", "off", "Called", last, headers?.schedule && ["by schedule ", link(address("schedules", headers.schedule), headers.schedule)])];
 	attempts.forEach((one, i) => {
 		const from = one.at - (one.seconds ?? 0) * 1000;
-		if (last && from - last > 1) steps.push(h("li", { class: "gap" }, note(`${i ? "waited for the next attempt" : "waited"} ${duration((from - last) / 1000)}`)));
+		if (last && from - last > 1) steps.push(h("li.gap", {}, note(`${i ? "waited for the next attempt" : "waited"} ${duration((from - last) / 1000)}`)));
 		const how = one.outcome === "killed" ? "killed its process" : one.outcome ?? "ended";
 		steps.push(step(`attempt-${i}`, "bad", `Attempt ${one.attempt ?? i + 1}`, one.at, `${how}${one.seconds === undefined ? "" : ` after ${duration(one.seconds)}`}`,
 			errorOf(one), worker(one),
@@ -98,13 +98,13 @@ function life(facts, gates) {
 		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && ` in ${duration(facts.ran_s)}`]),
 		dead: () => step("end", "bad", "Dead", null, attempts.at(-1)?.outcome === "rejected" ? "it was rejected" : "it has no attempts left"),
 	}[status] ?? (() => step("end", "off", status, null, facts.by && `by ${facts.by}`));
-	return h("ol", { class: "life" }, steps, end());
+	return h("ol.life", {}, steps, end());
 }
 
 const step = (key, kind, title, at, about, ...more) =>
 	h("li", { class: kind, "data-key": key }, para(bold(title), " ", about, " ", at && faint(when(at, "clock"))), more);
-const worker = (one) => h("p", { class: "faint mono small" }, one.worker);
-const errorOf = ({ type, message }) => h("p", { class: "error" }, bold(type || "?"), message && `: ${message}`);
+const worker = (one) => h("p.faint.mono.small", {}, one.worker);
+const errorOf = ({ type, message }) => h("p.error", {}, bold(type || "?"), message && `: ${message}`);
 
 function argumentsOf({ args, kwargs }) {
 	if (args === undefined) return empty("Its arguments are not kept", "What has ended leaves its result alone, unless its type has a history=.");
@@ -137,8 +137,8 @@ function copies({ id, type, args, kwargs }) {
 		calls.push(["curl", `curl ${shell(url)} -H "X-API-Key: $KEY" -H 'Content-Type: application/json' -d ${shell(JSON.stringify({ type, args, kwargs }))}`]);
 		if (isOne) calls.push(["CLI", `distq enqueue ${shell(type)}${isNone ? "" : ` ${shell(JSON.stringify(payload))}`}`]);
 	}
-	return h("div", { class: "copies" }, [...calls, ["Show", `distq tasks show ${shell(id)}`]].map(([name, text]) =>
-		h("div", {}, h("span", { class: "label" }, name), mono(text), h("button", {
+	return h("div.copies", {}, [...calls, ["Show", `distq tasks show ${shell(id)}`]].map(([name, text]) =>
+		h("div", {}, h("span.label", {}, name), mono(text), h("button", {
 			class: "quiet", "aria-label": `Copy as ${name}`,
 			onclick: async () => {
 				await navigator.clipboard.writeText(text);

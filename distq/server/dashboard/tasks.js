@@ -101,7 +101,7 @@ function searchField(text) {
 		words.replaceChildren(...[...suggestions(before)].map((word) => h("option", { value: before + word })));
 	};
 	suggest();
-	return h("form", { class: "search", role: "search", "data-own": true, "data-key": `search-${text}`,
+	return h("form.search", { role: "search", "data-own": true, "data-key": `search-${text}`,
 		onsubmit: (event) => {
 			event.preventDefault();
 			input.blur();
@@ -149,7 +149,7 @@ function nothing(text) {
 
 function foot(found, rows, text) {
 	const looked = found.read + readMore;
-	return h("footer", { class: "foot-line" },
+	return h("footer.foot-line", {},
 		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
 			next ? "; there are more." : ".", !/state:[^c]/.test(text) && ` ${horizon()}`),
 		next && button("Show more", async () => {
@@ -199,7 +199,7 @@ function selection(rows) {
 		picked.clear();
 		draw();
 	};
-	return h("section", { class: "card picked", "aria-label": "Selection" }, bold(plural(chosen.length, "task"), " selected"), row(
+	return h("section.card.picked", { "aria-label": "Selection" }, bold(plural(chosen.length, "task"), " selected"), row(
 		ids.length > 0 && button(`Replay ${ids.length}`, () => replay({ ids }, "what is selected"), "primary"),
 		ids.length > 0 && may("admin") && button(`Delete ${ids.length}`, () => purge({ ids }, "what is selected"), "danger"),
 		alive.length > 0 && button(`Cancel ${alive.length}`, () => cancel(alive), "danger"),

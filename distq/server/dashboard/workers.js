@@ -1,6 +1,6 @@
 // Worker hosts, their processes and stacks, and what hosts can be told.
 
-import { get, part, post } from "./api.js";
+import { part, post } from "./api.js";
 import { bold, button, faint, h, mono, row } from "./dom.js";
 import { count, duration, plural, when } from "./format.js";
 import { act, ask, go, may } from "./frame.js";
@@ -11,7 +11,7 @@ const SHOWN = 5;
 export default {
 	title: "Workers",
 	every: 2,
-	async load({ params: { stacks } }) {
+	async load({ params: { stacks } }, get) {
 		const [found, shown] = await Promise.all([get("overview"), stacks && get(`workers/${part(stacks)}/stacks`)]);
 		return { ...found, shown };
 	},
@@ -28,7 +28,7 @@ export default {
 function hostCard({ host, about, workers }, known, shown) {
 	const told = [about.pid && `pid ${about.pid}`, about.distq && `distq ${about.distq}`].filter(Boolean).join(" · ");
 	const processes = workers.map(({ name, holds, lease_left_ms: left_ms }) => ({
-		key: name, cells: [h("span", { class: "mono id" }, name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
+		key: name, cells: [h("span.mono.id", {}, name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
 	}));
 	return card(host, [
 		table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes),
@@ -37,10 +37,10 @@ function hostCard({ host, about, workers }, known, shown) {
 }
 
 function held(holds, known) {
-	return h("ul", { class: "held" }, holds.slice(0, SHOWN).map(({ queue, id }) => {
+	return h("ul.held", {}, holds.slice(0, SHOWN).map(({ queue, id }) => {
 		const task = known.get(`${queue} ${id}`);
 		return h("li", {}, task?.type && bold(task.type), " ", taskLink(id), task?.enqueued_at_ms && faint(" called ", when(task.enqueued_at_ms)));
-	}), holds.length > SHOWN && h("li", { class: "faint" }, `and ${count(holds.length - SHOWN)} more`));
+	}), holds.length > SHOWN && h("li.faint", {}, `and ${count(holds.length - SHOWN)} more`));
 }
 
 function orders(host) {
