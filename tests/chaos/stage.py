@@ -117,8 +117,8 @@ class Stage:
         name = f"h{len(self.workers) + len(self.over)}"
         network = Proxy(self.url).__enter__()
         command = [
-            "run", "tests.support.apps.storm_flows:app", "-p", str(processes), "-t", str(threads), "--metrics-port", "0",
-            "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
+            "run", "tests.support.apps.storm_flows:app", "-p", str(processes), "-t", str(threads),
+            "--metrics-port", "0", "--broker", network.url, "--lease", f"{LEASE_S:g}s", "--grace", f"{GRACE_S:g}s",
         ]  # fmt: skip
         more = {**release.environment, HOST: name}
         host = Host(command, self._folder / f"{name}-{release.name}.log", self.journal.place, release.folder, more)

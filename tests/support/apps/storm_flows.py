@@ -12,6 +12,8 @@ from distq import Batch, RateLimited, current
 from tests.support import journal
 from tests.support.apps.storm import HOST, app, running
 
+__all__ = ["app"]
+
 MOST_AT_ONCE = 2
 SIZE = 20
 PARKED_S = 0.2
