@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distq.broker.glance import Glance, Holder, glances
 from distq.broker.ledger import Tally, total
+from distq.broker.together import of_all
 from distq.controls import Pause, in_order, pauses_in
 from distq.facts import places
 
@@ -57,7 +58,7 @@ class Overview(NamedTuple):
     queues: dict[str, Tally]
     """Partitions of a queue together."""
     oldest: dict[str, int]
-    """By queue, when the call was made that waits longest (ms)."""
+    """By queue, when the call was made that is next and has waited longest (ms)."""
     hosts: list[Host]
     pauses: list[Pause]
     broken: list[str]
@@ -69,7 +70,7 @@ def overview(app: Distq, named: Mapping[str, Sequence[str]] | None = None) -> Ov
     BrokerError."""
     named = places(app) if named is None else named
     names = [name for group in named.values() for name in group]
-    found = dict(zip(names, glances(app.broker, names), strict=True))
+    found = dict(zip(names, of_all(app.broker, names, glances), strict=True))
     groups = {
         queue: some for queue, group in named.items() if (some := [one for name in group if (one := found[name])])
     }

@@ -6,13 +6,17 @@ The ledger says how many tasks of a type are alive. What of these is scheduled, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from distq.broker.ledger import Tally, alive, by_type, read_tally, total, waiting
-from distq.broker.scripts import Reply, readable, script
+from distq.broker.scripts import Reply, readable
+from distq.broker.together import several
 from distq.broker.verbs import Command
-from distq.message import type_of_lane, untyped
+from distq.message import family, type_of_lane, untyped
+
+AT_ONCE = 4
+"""Queues in one call: each takes the server up to a millisecond, or two."""
 
 
 class Backlog(NamedTuple):
@@ -22,7 +26,7 @@ class Backlog(NamedTuple):
     ready: int
     """Of what waits: could run."""
     limited: int
-    """Of what waits: waits for a limit, its turn, or the end of a pause of its type."""
+    """Of what waits: waits for a limit, its turn, or the end of a pause."""
     age_ms: int
     """How long what is next has waited."""
     overdue_ms: int
@@ -31,14 +35,22 @@ class Backlog(NamedTuple):
     """By type how many could run, or do: an estimate where much is scheduled."""
 
 
-def backlog(prefix: str) -> Command[Backlog]:
-    """What is there, and what of it could run."""
-    verb = script("backlog")
-    return Command(verb, verb.command(prefix.encode()), _parse)
+def backlogs(prefixes: Sequence[str]) -> Command[list[Backlog | None]]:
+    """What is there in each of these queues, and what of it could run; None where keys are of the wrong kind."""
+    return several("backlog", prefixes, _parse)
+
+
+def by_queue(names: Iterable[str], found: Iterable[Backlog | None]) -> dict[str, Backlog]:
+    """What was found under these names: partitions are one, and what is broken is left out."""
+    queues: dict[str, list[Backlog]] = {}
+    for name, its in zip(names, found, strict=True):
+        if its is not None:
+            queues.setdefault(family(name), []).append(its)
+    return {queue: together(some) for queue, some in queues.items()}
 
 
 def together(queues: Sequence[Backlog]) -> Backlog:
-    """The partitions of a queue, or several queues, as one."""
+    """Several queues, or the partitions of one, as one."""
     work: dict[str, float] = {}
     for each in queues:
         for type, number in each.work.items():
@@ -55,7 +67,7 @@ def _parse(reply: Reply) -> Backlog:
     listed = max(0, waiting(depths) - depths.in_lanes)
     limited = in_lanes.total() - open.total()
     if is_paused:
-        listed, limited, open = 0, 0, Counter()
+        listed, limited, open = 0, waiting(depths), Counter()
     if which == b"scheduled":
         scheduled = _shared_out(depths.scheduled, found)
         mix = {type: number - in_lanes[type] - scheduled.get(type, 0) for type, number in living.items()}

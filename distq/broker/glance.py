@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from distq.broker import cluster, controls, keys
-from distq.broker.broker import Broker
+from distq.broker import controls, keys
 from distq.broker.ledger import Tally, read_tally
 from distq.broker.scripts import Reply, readable, script
-from distq.broker.together import parts, several
+from distq.broker.together import several
 from distq.broker.verbs import Command
 
 NAMED = 16
@@ -36,7 +35,7 @@ class Glance(NamedTuple):
     tally: Tally
     workers: list[Holder]
     oldest_ms: int
-    """When the call was made that waits longest; 0: nothing waits."""
+    """When the call was made that is next and has waited longest; 0: nothing could run."""
     stopped: dict[str, object]
     """Who paused the queue, and when; empty: nobody."""
     paused: dict[str, dict[str, object]]
@@ -49,17 +48,9 @@ def glance(prefix: str, each: int = NAMED) -> Command[Glance]:
     return Command(verb, verb.command(prefix.encode(), each), _parse)
 
 
-def glances(broker: Broker, queues: Sequence[str], each: int = NAMED) -> list[Glance | None]:
-    """The same of several queues, in one round trip for each place and 16 queues; None where a queue's keys are of the
-    wrong kind. Raises BrokerError."""
-    prefixes = [broker.prefix(queue) for queue in queues]
-    found: list[Glance | None] = [None] * len(queues)
-    for numbers in cluster.grouped(broker.url, prefixes).values():
-        for some in parts(numbers):
-            command = several("glance", [prefixes[number] for number in some], _parse, each)
-            for number, one in zip(some, broker.run(command), strict=True):
-                found[number] = one
-    return found
+def glances(prefixes: Sequence[str], each: int = NAMED) -> Command[list[Glance | None]]:
+    """The same of several queues; None where keys are of the wrong kind."""
+    return several("glance", prefixes, _parse, each)
 
 
 def _parse(reply: Reply) -> Glance:

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+from distq.broker import cluster
+from distq.broker.broker import Broker
 from distq.broker.scripts import Argument, Reply, each
 from distq.broker.verbs import Command, Depths
 
 T = TypeVar("T")
+
+Asks = Callable[[Sequence[str]], Command[list[T | None]]]
+"""Makes the call for some queues, by their prefixes."""
 
 AT_ONCE = 16
 """Queues in one call: none may hold the server for long."""
@@ -29,9 +34,9 @@ class Renewal(NamedTuple):
     keeper: str
 
 
-def parts(queues: Sequence[int]) -> Iterator[Sequence[int]]:
+def parts(queues: Sequence[int], most: int = AT_ONCE) -> Iterator[Sequence[int]]:
     """As many at a time as one call may ask."""
-    return (queues[start : start + AT_ONCE] for start in range(0, len(queues), AT_ONCE))
+    return (queues[start : start + most] for start in range(0, len(queues), most))
 
 
 def renew(
@@ -50,6 +55,18 @@ def _parse_renewal(reply: Reply) -> Renewal:
 def depths(prefixes: Sequence[str]) -> Command[list[Depths | None]]:
     """How many tasks are in each state."""
     return several("depths", prefixes, lambda reply: Depths(*reply))
+
+
+def of_all(broker: Broker, queues: Sequence[str], command: Asks[T], most: int = AT_ONCE) -> list[T | None]:
+    """What this command says of each of these queues, asked for so many at a time that share a place; None where it was
+    refused. Raises BrokerError."""
+    prefixes = [broker.prefix(queue) for queue in queues]
+    found: list[T | None] = [None] * len(queues)
+    for numbers in cluster.grouped(broker.url, prefixes).values():
+        for some in parts(numbers, most):
+            for number, one in zip(some, broker.run(command([prefixes[number] for number in some])), strict=True):
+                found[number] = one
+    return found
 
 
 def several(

@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 failed, or unknown id · 2 usage or import · 3 broker u
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -100,6 +101,8 @@ app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 
 NO_BROKER = "hint: start one, or name another with --broker or $DISTQ_BROKER; `distq dev` brings its own"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What standard output says that is a file on a full disk, or a terminal that is gone. A closed pipe is silent."""
 UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What the parser raises; typer exports only this one child of it."""
 
@@ -131,6 +134,11 @@ def execute(host: Callable[[WorkerConfig], int] | None = None) -> int:
         return 2
     except typer.Abort:
         output.complain("nothing was changed")
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        output.complain(f"error: what it prints cannot be written: {error.strerror}")
         return 1
 
 

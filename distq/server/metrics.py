@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse, Response
 
-from distq.broker.backlog import Backlog, backlog, together
+from distq.broker.backlog import AT_ONCE, Backlog, backlogs, by_queue, together
+from distq.broker.together import of_all
 from distq.demand import Pace, mean_s, reckon
 from distq.demand import within as seconds_of
 from distq.exposition import CONTENT_TYPE, of_queues
-from distq.facts import places
+from distq.facts import every_place
 from distq.history import History, lately
 from distq.server.site import READS, answer, site_of
 
@@ -65,9 +66,8 @@ def scale(request: Request, slots: Annotated[int, Query(ge=1, le=MOST_SLOTS)] = 
 
 
 def _queues(app: Distq) -> dict[str, Backlog]:
-    """Partitions are one."""
-    run, prefix = app.broker.run, app.broker.prefix
-    return {queue: together([run(backlog(prefix(name))) for name in names]) for queue, names in places(app).items()}
+    names = every_place(app)
+    return by_queue(names, of_all(app.broker, names, backlogs, AT_ONCE))
 
 
 def _arrivals(now: History, within_s: float) -> float:

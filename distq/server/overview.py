@@ -36,7 +36,7 @@ class Due(BaseModel):
 
 
 class Overview(BaseModel):
-    """What is there now; `oldest`: by queue, when the call was made that waits longest."""
+    """What is there now; `oldest`: by queue, when the call was made that is next and has waited longest."""
 
     at_ms: int
     hosts: list[HostDetails]

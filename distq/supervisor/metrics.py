@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from distq.broker import keys
-from distq.broker.backlog import Backlog, backlog, together
+from distq.broker.backlog import AT_ONCE, Backlog, backlogs, by_queue, together
+from distq.broker.together import parts
 from distq.demand import within
 from distq.errors import ConfigurationError
 from distq.exposition import CONTENT_TYPE, Queues, of_queues
-from distq.message import family
 from distq.supervisor import host_page
 from distq.supervisor.condition import Condition
 from distq.supervisor.outlook import Outlook
@@ -181,26 +181,28 @@ class _Backlogs:
 
     def __init__(self, site: Site, show: Show) -> None:
         self._site, self._show = site, show
-        self._found: dict[str, Backlog] = {}
+        self._found: dict[int, Backlog | None] = {}
         self._open = 0
 
     def ask(self) -> None:
-        """Shows what is in all queues, or {} if the broker refuses."""
+        """Shows what is in all queues but those that are broken, or {} if the broker refuses."""
         if self._open:
             return
-        self._found, self._open = {}, len(self._site.prefixes)
-        for prefix in self._site.prefixes:
-            self._site.link.submit(backlog(prefix), partial(self._take, prefix), self._answered)
+        asked = [queues for group in self._site.groups for queues in parts(group, AT_ONCE)]
+        self._found, self._open = {}, len(asked)
+        for queues in asked:
+            command = backlogs([self._site.prefixes[queue] for queue in queues])
+            self._site.link.submit(command, partial(self._take, queues), self._answered)
 
-    def _take(self, prefix: str, found: Backlog) -> None:
-        self._found[keys.queue_of(prefix)] = found
+    def _take(self, queues: Sequence[int], found: Sequence[Backlog | None]) -> None:
+        self._found.update(zip(queues, found, strict=True))
         self._answered()
 
     def _answered(self) -> None:
         self._open -= 1
         if self._open == 0:
-            is_whole = len(self._found) == len(self._site.prefixes)
-            self._show(_by_queue(self._found) if is_whole else {})
+            names, is_whole = self._site.queues, len(self._found) == len(self._site.prefixes)
+            self._show(by_queue(names, map(self._found.get, range(len(names)))) if is_whole else {})
 
 
 def _asked(query: str) -> str:
@@ -209,24 +211,15 @@ def _asked(query: str) -> str:
     return given[1] if given else ""
 
 
-def _by_queue(found: dict[str, Backlog]) -> dict[str, Backlog]:
-    """Partitions are one."""
-    queues: dict[str, list[Backlog]] = {}
-    for name, its in found.items():
-        queues.setdefault(family(name), []).append(its)
-    return {queue: together(parts) for queue, parts in queues.items()}
-
-
 def _bind(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setblocking(False)
+    """On all interfaces, also of IPv6: scrapers come from elsewhere, and it shows numbers only."""
+    has_both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if has_both else socket.AF_INET
     try:
-        listener.bind(("0.0.0.0", port))  # noqa: S104 (scrapers come from elsewhere; it shows numbers only)
-        listener.listen(64)
+        listener = socket.create_server(("", port), family=family, backlog=64, dualstack_ipv6=has_both)
     except OSError as error:
-        listener.close()
-        raise PortTaken(f"metrics port {port}: {error.strerror}") from error
+        raise PortTaken(f"metrics port {port}: {os.strerror(error.errno or 0)}") from error
+    listener.setblocking(False)
     return listener
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from distq.broker import ledger
-from distq.broker.backlog import Backlog, backlog, together
+from distq.broker.backlog import Backlog, backlogs, together
+from distq.broker.glance import glance
 from distq.broker.scripts import script
 from tests.broker.test_flow import flow
 from tests.support import states
@@ -16,7 +17,9 @@ from tests.support.switch import pause
 
 
 def look(room: Room) -> Backlog:
-    return room.run(backlog(room.prefix))
+    [found] = room.run(backlogs([room.prefix]))
+    assert found is not None
+    return found
 
 
 def test_nothing_is_there(room: Room) -> None:
@@ -85,7 +88,7 @@ def test_a_pause_keeps_all_back_and_what_runs_still_does(room: Room) -> None:
     room.enqueue("mail")
     pause(room)
     found = look(room)
-    assert (found.ready, found.limited, found.age_ms) == (0, 0, 0)
+    assert (found.ready, found.limited, found.age_ms) == (0, 1, 0), "the one that waits is no alarm"
     assert sum(found.work.values()) == pytest.approx(1)
 
 
@@ -100,6 +103,32 @@ def test_the_age_is_that_of_the_front_and_one_that_was_delayed_before_does_not_m
     assert 5_000 <= look(room).age_ms < 60_000
     room.step(room.register(), want=4)
     assert look(room).age_ms == 0
+
+
+def test_who_watches_is_told_the_same_age_and_none_of_what_cannot_run(room: Room) -> None:
+    worker = room.register(("rated", "v2/busy"), flows={"busy": {"m": 1}}, limits={"rated": "3600000000 1"})
+
+    def ages() -> set[int]:
+        watched = room.run(glance(room.prefix, 0))
+        return {look(room).age_ms // 1000, (watched.now_ms - watched.oldest_ms) // 1000 if watched.oldest_ms else 0}
+
+    for _ in range(2):
+        room.enqueue("busy", key="x", flow=flow(m=1))
+    room.pass_time(100_000)
+    assert ages() == {100}, "in the lane of a key"
+    room.step(worker, want=1)
+    assert ages() == {0}, "the other one waits for its place"
+    for _ in range(2):
+        room.enqueue("rated")
+    room.pass_time(10_000)
+    assert ages() == {10}
+    room.step(worker, want=1)
+    assert ages() == {0}, "the other one waits for a token"
+    room.enqueue()
+    room.pass_time(1_000)
+    assert ages() == {1}
+    pause(room)
+    assert ages() == {0}
 
 
 def test_what_is_due_and_has_not_moved_is_overdue(room: Room) -> None:

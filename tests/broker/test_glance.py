@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from distq.broker import controls
-from distq.broker.broker import Broker
 from distq.broker.glance import Glance, glance, glances
 from distq.broker.ledger import tally
 from tests.support import states
@@ -61,7 +60,7 @@ def test_several_queues_of_which_one_is_broken(room: Room) -> None:
     rooms = [Room(room.url, queue=name) for name in ("default", "mail", "bulk")]
     rooms[2].enqueue()
     rooms[1].redis.set(rooms[1].key("LEASES"), "mine")
-    first, broken, last = glances(Broker(room.app, room.url, 5.0), [each.queue for each in rooms])
+    first, broken, last = room.run(glances([each.prefix for each in rooms]))
     assert first is not None
     assert broken is None
     assert last is not None

@@ -195,6 +195,17 @@ def test_lanes_of_keys_lose_none_and_hold_up_none(room: Room, policy: dict[str, 
     assert not room.redis.exists(*(room.key(name) for name in ("HELD", "RUNNING", "FLOWING", "RESUMES")))
 
 
+def test_the_first_of_a_lane_leaves_no_ghost_in_it(room: Room) -> None:
+    flow = msgpack.packb({"mk": 2})
+    first, second = (room.enqueue(key="a", flow=flow) for _ in range(2))
+    assert change(room, first, LATER) == "rescheduled"
+    lane = room.key("LANE", "default:v2/job a")
+    assert room.redis.lrange(lane, 0, -1) == [second.encode()]
+    assert not room.redis.exists(room.key("GHOSTS", "default"))
+    assert change(room, second, LATER) == "rescheduled"
+    assert not room.redis.exists(lane, room.key("FLOWING"), room.key("TURNS", "default:v2/job"))
+
+
 def test_what_is_in_order_keeps_its_place_through_a_retry(room: Room) -> None:
     worker = room.register(["job", "v2/job"], flows={"job": {"o": 1}})
     first, second = (room.enqueue(key="a", flow=msgpack.packb({"o": 1})) for _ in range(2))

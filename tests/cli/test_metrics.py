@@ -34,8 +34,8 @@ class Port:
         self.host = host
         self.number = number or int(re.findall(r"listening on :(\d+)", host.out)[0])
 
-    def get(self, path: str, within: float = 30) -> tuple[int, str, str]:
-        connection = HTTPConnection("127.0.0.1", self.number, timeout=within)
+    def get(self, path: str, within: float = 30, at: str = "127.0.0.1") -> tuple[int, str, str]:
+        connection = HTTPConnection(at, self.number, timeout=within)
         connection.request("GET", path)
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -149,6 +149,9 @@ def test_the_families_are_those_of_the_guide_and_prometheus_reads_them(common: P
 def test_health_and_what_is_not_there(common: Port) -> None:
     for path in ("/livez", "/healthz"):
         assert common.get(path)[::2] == (200, "ok\n")
+    inet6 = Path("/proc/net/if_inet6")
+    if inet6.exists() and "lo\n" in inet6.read_text():
+        assert common.get("/livez", at="::1")[0] == 200
     eventually(lambda: common.get("/readyz")[::2] == (200, "ok\n"), "all processes are ready")
     status, _, text = common.get("/nothing")
     assert (status, text) == (404, "not found: try /metrics\n")
@@ -301,7 +304,8 @@ def test_only_the_supervisor_holds_the_port_also_after_its_template_was_replaced
 
 def sockets_of(number: int) -> set[str]:
     """The names of the sockets whose own port is this one."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    tables = [place for place in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")) if place.exists()]
+    rows = [line.split() for place in tables for line in place.read_text().splitlines()[1:]]
     return {f"socket:[{row[9]}]" for row in rows if int(row[1].split(":")[1], 16) == number}
 
 
@@ -311,3 +315,14 @@ def test_the_depths_are_left_out_while_the_broker_is_away(distq: Shell, port: Po
     assert "distributedq_queue_depth" not in names
     assert "distributedq_processed_total" in names
     eventually(lambda: any("queue_depth" in name for name in port.samples()), "they come back", within=30)
+
+
+def test_a_queue_whose_keys_are_broken_is_left_out_and_the_others_are_not(port: Port, shop: Room) -> None:
+    mail = Room(shop.url, "shop", "mail")
+    mail.redis.set(mail.key("LEASES"), "mine")
+    names = set(port.samples())
+    assert 'distributedq_delayed_tasks{queue="default"}' in names
+    assert 'distributedq_delayed_tasks{queue="mail"}' not in names
+    assert "distributedq_wanted_workers" in names
+    mail.redis.delete(mail.key("LEASES"))
+    mail.close()

@@ -279,6 +279,13 @@ def test_a_reader_that_is_gone_already_is_no_traceback(distq: Shell, shop: Room,
     assert process.err == ""
 
 
+def test_a_disk_that_is_full_is_said_in_a_line(distq: Shell, shop: Room) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        process = distq.start("queues", stdout=full.fileno())
+        assert process.ended() == 1
+    assert process.err == "error: what it prints cannot be written: No space left on device\n"
+
+
 # -- a broker that dies in between ----------------------------------------------------------------------------------
 
 

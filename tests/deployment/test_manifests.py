@@ -14,6 +14,7 @@ import typer.main
 import yaml
 
 from distq.cli.commands import app as command_line
+from distq.cli.values import size
 from distq.durations import seconds
 from distq.supervisor.metrics import HEALTH
 from tests.support.compose import ROOT, exec_form, image
@@ -83,11 +84,13 @@ def test_services_budgets_and_scalers_mean_deployments_that_are_there() -> None:
         assert named("Service")[url[1]]["ports"][0]["port"] == int(url[2])
 
 
-def test_pods_have_longer_to_end_than_their_grace_and_as_many_processes_as_cores() -> None:
+def test_pods_have_longer_to_end_than_their_grace_and_memory_for_a_process_on_each_core() -> None:
     worker = named("Deployment")["distq-worker"]["template"]["spec"]
     told = environment(worker["containers"][0])
     assert worker["terminationGracePeriodSeconds"] > seconds(told["DISTQ_GRACE"], "grace")
-    assert told["DISTQ_PROCESSES"] == worker["containers"][0]["resources"]["limits"]["cpu"]
+    limits = worker["containers"][0]["resources"]["limits"]
+    most = size(told["DISTQ_MAX_MEMORY_PER_CHILD"], "most")
+    assert int(limits["cpu"]) * most + (100 << 20) < size(limits["memory"].removesuffix("i"), "memory")
 
 
 def test_pods_are_probed_where_they_answer_and_may_do_nothing_but_their_work() -> None:

@@ -236,11 +236,14 @@ def test_completed_tasks_of_a_type_with_a_history_are_listed_and_found_also_with
     assert {one["type"]: one["history"] for one in web.get("/api/v1/types").json["types"]}["echo"] == "1 h"
 
 
-def test_the_overview_shows_what_is_there(web: Web, work: Work) -> None:
+def test_the_overview_shows_what_is_there(web: Web, work: Work, room: Room) -> None:
     work()
     web.post("/api/v1/pauses", {"queue": "default"})
     web.task("fail", text="no")
     web.task("add", 1)
+    mail = Room(room.url, room.app, "mail")
+    mail.enqueue("nobody-knows-it")
+    mail.close()
 
     def whole() -> bool:
         now = web.get("/api/v1/overview").json
@@ -251,6 +254,7 @@ def test_the_overview_shows_what_is_there(web: Web, work: Work) -> None:
     assert (found["groups"][0]["type"], found["groups"][0]["error"]) == ("fail", "ValueError")
     assert [one["name"] for one in found["schedules"]] == ["hourly"]
     assert [one["queue"] for one in found["pauses"]] == ["default"]
+    assert list(found["oldest"]) == ["mail"], "what is paused cannot run, and has no age"
     web.post("/api/v1/pauses/resume", {"queue": "default"})
 
 

@@ -4,62 +4,27 @@
 -- KEYS prefix
 -- returns {what tally returns, {1 if the queue is paused, ms for which the front has waited, ms since when something is due},
 --   {lane, how many wait in it, how many can run, …}, "ready" | "scheduled", {type, how many of those that were looked up, …}}
--- uses clock head limit places
+-- uses clock head limit front places
 local call = redis.call
 local LEVELS = {'high', 'default', 'low'}
-local FRONT = 9 -- entries of a list whose ages are compared
 local BLOCKS, IN_BLOCK = 40, 5 -- so many of so many entries are looked up
 local MOST_LANES = 100
-local MOST_BYTES = 4194304 -- of messages, in all
-local bytes = 0
-
--- The live ones of these entries, as far as there is time for them.
-local function messages_of(entries)
-  local found = {}
-  if #entries == 0 or bytes > MOST_BYTES then return found end
-  for _, message in ipairs(call('HMGET', TASKS, unpack(entries))) do
-    if message and #message >= HEAD_SIZE then
-      found[#found + 1], bytes = message, bytes + #message
-    end
-  end
-  return found
-end
-
--- How long the front of a list has waited. A delay or a retry counts as well, for a message says when it was made only; so
--- it is the middle one of several, and single ones of that kind do not matter.
-local front_ms = 0
-local function compare_front(list)
-  local since = {}
-  for i, message in ipairs(messages_of(call('LRANGE', list, 0, FRONT - 1))) do since[i] = struct.unpack('>d', message) end
-  if #since == 0 then return end
-  table.sort(since)
-  front_ms = math.max(front_ms, now - since[math.ceil(#since / 2)])
-end
-
-local function tokens_of(type)
-  local interval, burst, tat = string.match(call('HGET', LIMITS, type) or '', '^(%S+) (%S+) (%S+)$')
-  if not interval then return math.huge end
-  return (tokens({interval = tonumber(interval), burst = tonumber(burst), tat = tonumber(tat)}))
-end
 
 -- How many of a flow (parts/flow.lua) can run, and the list of one that can.
 local function open_of_flow(level, flow, waiting)
+  local list, room, policy = next_of_flow(level, flow)
+  if not list then return 0 end
   local at = level .. ':' .. flow
-  local turns = call('ZCARD', TURNS .. at)
-  if turns == 0 or call('HEXISTS', BLOCKED .. at, 'g') == 1 then return 0 end
-  local type = limited_type((string.gsub(flow, '^v2/', '')))
-  local packed = call('HGET', FLOWS, type)
-  local policy = packed and cmsgpack.unpack(packed) or {}
-  local most, first, open = policy.o and 1 or policy.mk or math.huge, nil, 0
-  local keys = call('ZRANGE', TURNS .. at, 0, MOST_LANES - 1)
-  for i, key in ipairs(keys) do
-    local list = LANE .. at .. (key == '' and '' or ' ' .. key)
-    first = first or list
-    open = open + math.min(most, call('LLEN', list))
+  local most, open = policy.o and 1 or policy.mk or math.huge, nil
+  if call('HLEN', BLOCKED .. at) == 0 and most == math.huge then
+    open = waiting
+  else
+    local keys = call('ZRANGE', TURNS .. at, 0, MOST_LANES - 1)
+    open = 0
+    for _, key in ipairs(keys) do open = open + math.min(most, call('LLEN', lane_of_key(at, key))) end
+    open = open * call('ZCARD', TURNS .. at) / #keys
   end
-  if call('HLEN', BLOCKED .. at) == 0 and most == math.huge then open = waiting else open = open * turns / #keys end
-  local places = policy.m and math.max(0, policy.m - tonumber(call('HGET', RUNNING, type) or 0)) or math.huge
-  return math.floor(math.min(waiting, open, places, tokens_of(type))), first
+  return math.floor(math.min(waiting, open, room)), list
 end
 
 local lanes, is_flow = {}, {}

@@ -29,7 +29,7 @@ local function depart(id)
   if has_flag(h, HAS_MEMORY) then return {'remembers'} end
   local due = new_due(how, ms, was)
   if how ~= '' and h.expires > 0 and math.max(due, now) >= h.expires then return {'expires'} end
-  if was then redis.call('ZREM', DELAYED, entry) else redis.call('SADD', GHOSTS .. h.level, entry) end
+  if was then redis.call('ZREM', DELAYED, entry) else leave_list(entry, h) end
   h.priority = priority or h.priority
   local note = table.concat({'leaving', token, target, string.format('%.0f', due), string.format('%.0f', now)}, ' ')
   redis.call('HSET', LEAVING, id, note .. '\n' .. write_head(h, message))

@@ -1,12 +1,13 @@
 -- glance: (read only)
 -- What people who watch want to see at one instant: the numbers of tally.lua, each worker with the first of what it holds,
--- since when the first task waits, and what is paused.
+-- since when what is next waits, and what is paused.
 -- KEYS prefix
 -- ARGV how many entries of each worker
 -- returns {now ms, what depths returns, {"event type", count, …}, {{worker, lease until ms, host, info, number held,
---   {entry, type, …}}, …}, ms of the oldest call that waits | 0, STOPPED | false, {"type" or "type key", note, …}}
--- uses clock head oldest places
+--   {entry, type, …}}, …}, ms of the oldest call that is next in a list | 0, STOPPED | false, {"type" or "type key", note, …}}
+-- uses clock head limit front places
 local MOST_NAMED = 1000 -- entries whose types are looked up, of all workers together
+local MOST_LANES = 30 -- of each priority that are looked at: with unknown types there may be very many
 local call = redis.call
 local each, named, workers = tonumber(ARGV[1]), 0, {}
 for number, worker in ipairs(call('ZRANGE', LEASES, 0, -1, 'WITHSCORES')) do
@@ -24,4 +25,20 @@ for number, worker in ipairs(call('ZRANGE', LEASES, 0, -1, 'WITHSCORES')) do
       call('LLEN', PROCESSING .. name), holds
   end
 end
-return {now, count_places(), call('HGETALL', LEDGER), workers, oldest_waiting(), call('GET', STOPPED), call('HGETALL', PAUSED)}
+
+for _, level in ipairs(call('EXISTS', STOPPED) == 0 and {'high', 'default', 'low'} or {}) do
+  compare_front(SUSPECTS .. level)
+  compare_front(QUEUE .. level)
+  for number, lane in ipairs(call('SMEMBERS', LANES_AT .. level)) do
+    if number > MOST_LANES then break end
+    local list = LANE .. level .. ':' .. lane
+    if call('HEXISTS', FLOWING, level .. ' ' .. lane) == 1 then
+      list = next_of_flow(level, lane)
+    elseif tokens_of(limited_type(lane)) == 0 then
+      list = nil
+    end
+    if list then compare_front(list) end
+  end
+end
+local oldest = front_ms > 0 and math.floor(now - front_ms) or 0
+return {now, count_places(), call('HGETALL', LEDGER), workers, oldest, call('GET', STOPPED), call('HGETALL', PAUSED)}

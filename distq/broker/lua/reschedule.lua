@@ -1,7 +1,8 @@
 -- reschedule: queued -> queued | scheduled, scheduled -> queued | scheduled
--- Gives waiting tasks another time or priority; all else of them stays. What is ready leaves a ghost where it was, and goes on
--- as a further generation of its id: no list is searched (docs/decisions/0002). It comes to the end of where it waits from
--- now on. A call that is sent again changes nothing, and is answered the same.
+-- Gives waiting tasks another time or priority; all else of them stays. What is ready leaves a ghost where it was, unless
+-- it is the first in the lane of a flow, and goes on as a further generation of its id: no list is searched
+-- (docs/decisions/0002). It comes to the end of where it waits from now on. A call that is sent again changes nothing, and
+-- is answered the same.
 -- KEYS prefix
 -- ARGV a token of this call, "" | "delay" | "due", that in ms, priority "" | 0 | 1 | 2, ids…
 -- returns per id "rescheduled" | "running" | "ended" | "unknown" | "expires" | "ordered" | "suspect"
@@ -22,10 +23,9 @@ local function reschedule(id)
   local stays = not priority or priority == h.priority
   if not was and stays and due <= now then return 'rescheduled' end -- it is ready already
   if due > now and has_flag(h, SUSPECT) and redis.call('HEXISTS', HELD, entry) == 1 then return 'suspect' end
-  local level = h.level
+  if was then redis.call('ZREM', DELAYED, entry) else entry = leave_place(id, entry, h) end
   h.priority = priority or h.priority
   h.level = PRIORITY[h.priority] or 'default'
-  if was then redis.call('ZREM', DELAYED, entry) else entry = leave_place(id, entry, h, level) end
   redis.call('HSET', TASKS, entry, write_head(h, message))
   if due > now then make_scheduled(entry, h, due) else make_ready(entry, h, 'RPUSH') end
   keep_records(id, entry, h, math.max(due - now, 0))

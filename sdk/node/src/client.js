@@ -125,12 +125,14 @@ export class RemoteHandle {
     this.created = created;
   }
 
-  async status({ signal } = {}) {
+  async status(options = {}) {
+    const { signal } = checkNames(options, ["signal"], "status()");
     const { status, document } = await this.#result("", 0, signal);
     return status === 404 ? "unknown" : document.status;
   }
 
-  async get({ wait, signal } = {}) {
+  async get(options = {}) {
+    const { wait, signal } = checkNames(options, ["wait", "signal"], "get()");
     const giveUp = giveUpAt(wait);
     for (;;) {
       const waitMs = Math.min(MOST_WAIT_MS, Math.max(0, giveUp - performance.now()));
@@ -142,10 +144,12 @@ export class RemoteHandle {
     }
   }
 
-  async cancel({ running = false, kill = false, signal } = {}) {
+  async cancel(options = {}) {
+    const names = ["running", "kill", "signal"];
+    const { running = false, kill = false, signal } = checkNames(options, names, "cancel()");
     const body = this.#http.body({ running, kill });
-    const options = { body, once: randomUUID(), expected: [200, 404, 409], signal };
-    return (await this.#http.ask("POST", `${API}/tasks/${part(this.id)}/cancel`, options)).status === 200;
+    const request = { body, once: randomUUID(), expected: [200, 404, 409], signal };
+    return (await this.#http.ask("POST", `${API}/tasks/${part(this.id)}/cancel`, request)).status === 200;
   }
 
   toJSON() {

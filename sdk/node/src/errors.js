@@ -96,10 +96,14 @@ export function shown(value) {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
-/** A hint for a mistyped name: " (did you mean `priority`?)", or "" if nothing is near. */
+/** So many names are all told where none is near. */
+const FEW = 6;
+
+/** A hint for a mistyped or shortened name: " (did you mean `priority`?)", or "" if nothing is near. */
 export function didYouMean(word, known) {
-  let best = "";
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
+  const longer = word.length > 2 ? known.find((name) => name.startsWith(word)) : undefined;
+  let best = longer ?? "";
+  let least = longer ? 0 : Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const name of known) {
     const distance = distanceOf(word.toLowerCase().replaceAll("_", "").slice(0, 50), name.toLowerCase());
     if (distance < least) [best, least] = [name, distance];
@@ -119,14 +123,16 @@ function distanceOf(a, b) {
   return row[b.length];
 }
 
-/** Throws UnknownOption unless all names of `options` are known. */
+/** The options, if all their names are known; else throws UnknownOption: a slip must not mean "for ever". */
 export function checkNames(options, known, where) {
   if (options === null || typeof options !== "object" || Array.isArray(options)) {
     throw new ConfigurationError(`${where}: options are an object, not ${shown(options)}`);
   }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {
-      throw new UnknownOption(`${where}: there is no option ${shown(name)}${didYouMean(name, known)}`);
+      const hint = didYouMean(name, known) || (known.length <= FEW ? `; there are: ${known.join(", ")}` : "");
+      throw new UnknownOption(`${where}: there is no option ${shown(name)}${hint}`);
     }
   }
+  return options;
 }

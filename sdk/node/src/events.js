@@ -2,7 +2,7 @@
  * Live events of a server (server-sent events), for as long as somebody listens; a stream that breaks is opened again.
  */
 
-import { ConfigurationError, DistqError } from "./errors.js";
+import { ConfigurationError, DistqError, checkNames } from "./errors.js";
 import { sleep } from "./sleep.js";
 
 /** Frames come once a second: a stream that is silent for so long is dead. */
@@ -11,7 +11,8 @@ const MOST_PAUSE_MS = 5000;
 const MOST_FRAME = 16 << 20;
 
 /** Events as they come. While the server is not there: one `away` with the reason, and then silence until it is. */
-export async function* events(http, { signal } = {}) {
+export async function* events(http, options = {}) {
+  const { signal } = checkNames(options, ["signal"], "events()");
   let pause = 0;
   for (;;) {
     try {

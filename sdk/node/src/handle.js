@@ -15,6 +15,7 @@ import {
   TaskExpired,
   TaskFailed,
   UnknownTask,
+  checkNames,
   shown,
 } from "./errors.js";
 import { keepsNothing, queueOf } from "./message.js";
@@ -41,7 +42,8 @@ export class Handle {
   }
 
   /** queued, scheduled, running, completed, dead, cancelled, expired or unknown. */
-  async status({ signal } = {}) {
+  async status(options = {}) {
+    const { signal } = checkNames(options, ["signal"], "status()");
     const look = await this.#look("", signal);
     if (look.state !== "ended") return look.state;
     try {
@@ -54,7 +56,8 @@ export class Handle {
   }
 
   /** The handler's return value. Waits at most `wait` (seconds or text; nothing said: for ever). */
-  async get({ wait, signal } = {}) {
+  async get(options = {}) {
+    const { wait, signal } = checkNames(options, ["wait", "signal"], "get()");
     const giveUp = giveUpAt(wait);
     for (;;) {
       const left = giveUp - performance.now();
@@ -68,7 +71,9 @@ export class Handle {
   }
 
   /** Ends the task if it still waits; with `running` or `kill` also if it runs. False: it has ended, or is unknown. */
-  async cancel({ running = false, kill = false, by = "node", signal } = {}) {
+  async cancel(options = {}) {
+    const names = ["running", "kill", "by", "signal"];
+    const { running = false, kill = false, by = "node", signal } = checkNames(options, names, "cancel()");
     if (typeof by !== "string" || !by.trim() || Buffer.byteLength(by) > 200 || /[\x00-\x1f\x7f-\x9f]/.test(by)) {
       throw new ConfigurationError(`by: ${shown(by)}: say who asks in 1 to 200 bytes of one line of text`);
     }

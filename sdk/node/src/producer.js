@@ -78,13 +78,15 @@ export class Producer {
   }
 
   /** The handle of the task with this id. `queue`: where it is, if the id was given and the queue is known. */
-  handle(id, { queue } = {}) {
+  handle(id, options = {}) {
+    const { queue } = checkNames(options, ["queue"], "handle()");
     return new Handle(this.#broker, checkId(id), queue);
   }
 
   /** The return value of the task with this id; waits at most `wait` for it. */
-  async result(id, { wait, signal, queue } = {}) {
-    return this.handle(id, { queue }).get({ wait, signal });
+  async result(id, options = {}) {
+    const { queue, ...more } = checkNames(options, ["wait", "signal", "queue"], "result()");
+    return this.handle(id, { queue }).get(more);
   }
 
   /** Ends all connections. A program that has nothing else to do ends without it. */

@@ -39,12 +39,12 @@ local function note_lives()
   write_latest()
 end
 
--- It goes on under another entry; the old one is a ghost in its list.
-local function leave_place(id, entry, h, level)
+-- It goes on under another entry; the old one is gone, or a ghost in its list.
+local function leave_place(id, entry, h)
   if id == entry and h.created > now - RESEND_WINDOW then moved[#moved + 1] = id end
   local new = id .. ' ' .. redis.call('HINCRBY', META, 'fence', 1)
   redis.call('HDEL', TASKS, entry)
-  redis.call('SADD', GHOSTS .. level, entry)
+  leave_list(entry, h)
   redis.call('HSET', GENERATIONS, id, new)
   redis.call('ZREM', DEADLINES, entry)
   for _, place in ipairs({HELD, NAMED, UNSTARTED}) do

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import {
   BrokerFull,
   BrokerUnavailable,
+  Client,
   ConfigurationError,
   LayoutMismatch,
   NotSerializable,
@@ -44,6 +45,20 @@ test("a call says what the protocol says", async (t) => {
   const message = "\xff\xff\xff\xff\0\0\0\x01\x01\0\x03add\x91\x92\x01\x02";
   assert.deepEqual([keys, prefix, ...args], ["1", "distq:{shop/default}:", "add", "default", "", handle.id, message]);
   assert.match(handle.id, /^default\.[0-9a-f]{20}$/);
+});
+
+test("an option that does not exist is passed over nowhere: a wrong word must not mean for ever", async (t) => {
+  const broker = await fakeBroker(t, inTurn(CREATED));
+  const producer = producerAt(t, broker.url);
+  for (const handle of [producer.handle("shop.1"), new Client("http://localhost:1", { key: "k" }).handle("shop.1")]) {
+    await assert.rejects(handle.get({ timeout: 10 }), /get\(\): there is no option "timeout"; there are: wait, signal/);
+    await assert.rejects(handle.get(10), /options are an object, not 10/);
+    await assert.rejects(handle.cancel({ runing: true }), /did you mean `running`/);
+    await assert.rejects(handle.status({ wait: 1 }), UnknownOption);
+  }
+  await assert.rejects(producer.result("shop.1", { wiat: 1 }), /did you mean `wait`/);
+  assert.throws(() => producer.handle("shop.1", { que: "mail" }), /did you mean `queue`/);
+  assert.equal(broker.commands.length, 0);
 });
 
 test("a lost reply: the same bytes go over another connection", async (t) => {
@@ -149,6 +164,7 @@ test("what cannot be sent is refused before anything is", async (t) => {
     [["not a list"], NotSerializable, /^args: /],
     [[[], [1]], NotSerializable, /^kwargs: /],
     [[[], {}, { priorty: "high" }], UnknownOption, /did you mean `priority`/],
+    [[[], {}, { prio: "high" }], UnknownOption, /did you mean `priority`/],
     [[[], {}, { result_ttl: 1 }], UnknownOption, /did you mean `resultTtl`/],
     [[[], {}, { priority: "hihg" }], ConfigurationError, /did you mean `high`/],
     [[[], {}, { delay: "5 parsecs" }], ConfigurationError, /delay: "5 parsecs" is no duration/],
