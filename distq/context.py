@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from distq import memory
 from distq.codec import Call
 from distq.errors import ConfigurationError, DistqError
-from distq.message import CREATED, PRIORITIES, Message, attempt_of, parse
+from distq.message import CREATED, NOTED, PRIORITIES, Message, attempt_of, parse
 from distq.sensitive import hiding, without
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ CORRELATION, PARENT = "correlation_id", "parent_id"
 """Headers of what is enqueued in a handler."""
 MOST_CORRELATION = 200
 """Bytes."""
+AS_IT_IS = bytes(set(range(0x21, 0x7F)) - set(b'"\\'))
+"""Characters that no form of a log writes in another way."""
 
 Meter = Callable[[str, float], None]
 """(status, seconds): counts one ended attempt of a type."""
@@ -165,12 +167,16 @@ class Context:
         hidden = hiding(self.task.app.sensitive, self.headers, self.task, len(self.args))
         return without(hidden.secrets(self.args, self.kwargs), text)
 
-    def noted(self) -> tuple[str, int, float, str]:
-        """Id, attempt, `created_ms` and correlation id, at once: a line in the log about each task needs them."""
-        id, raw, headers = self._entry.decode("utf-8", "replace"), self._raw, self._call[2]
-        if " " in id:
-            id = self.id
-        return id, attempt_of(raw) + 1, CREATED.unpack_from(raw)[0], (headers and id_in(headers, CORRELATION)) or id
+    def noted(self) -> tuple[bytes, float, int]:
+        """What a line in the log about each task needs, at once: id, `created_ms`, and how many attempts were before.
+        No id: it has characters that do not stand in every text as they are."""
+        created_ms, attempts = NOTED.unpack_from(self._raw)
+        id = self._entry
+        if id.translate(None, AS_IT_IS):
+            id = id.partition(b" ")[0]
+            if id.translate(None, AS_IT_IS):
+                id = b""
+        return id, created_ms, attempts
 
     @property
     def worker(self) -> str:

@@ -85,12 +85,14 @@ class _Unhurried(logging.Handler):
         self.setFormatter(form)
         self._number, self._encoding = _own(number), encoding
         self._is_file = stat.S_ISREG(os.fstat(number).st_mode)
-        """Then there is always room, and what is written at once stays together."""
+        """Then what is written at once stays together."""
+        self._blocks = not self._is_file and os.get_blocking(self._number)
+        """Whether to write would wait for room."""
         self._lines: Lines | None = None
         """Where those about attempts are noted."""
         self._note: Callable[[bytes], bytes] = bytes
         self._form = form
-        self._completed: Callable[[Context, float], str] = cast("Any", form).completed
+        self._completed: Callable[[Context, float], bytes] = cast("Any", form).completed
         """What one of ours can do without records."""
         self.is_quick = False
         """See `Scribe`."""
@@ -117,11 +119,13 @@ class _Unhurried(logging.Handler):
         self.is_quick = False
         super().setLevel(level)
 
-    def completed(self, context: Context, seconds: float) -> None:
+    def completed(self, context: Context, seconds: float) -> bool:
         """See `Scribe`."""
-        rest = self._note(self._completed(context, seconds).encode(self._encoding, "backslashreplace"))
+        line = self._completed(context, seconds)
+        rest = self._note(line)
         if rest:
             self.write(rest)
+        return bool(line)
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line, or several with a traceback. Those about attempts stay in front of others."""
@@ -158,13 +162,15 @@ class _Unhurried(logging.Handler):
 
     def _write(self, front: bytes, lines: bytes) -> None:
         until = time.monotonic() + (0.0 if self._dropped else PATIENCE_S)
-        data, at = front + lines, 0
-        while at < len(data) and self._has_room(max(0.0, until - time.monotonic())):
+        data, at, is_full = front + lines, 0, self._blocks
+        while at < len(data) and not (is_full and not self._has_room(max(0.0, until - time.monotonic()))):
             try:
                 at += os.write(self._number, data[at:] if self._is_file else data[at : _end(data, at)])
-            except BlockingIOError:  # another process was quicker
-                if time.monotonic() >= until:
+                is_full = self._blocks
+            except BlockingIOError:
+                if is_full and time.monotonic() >= until:  # there was room, and another process was quicker
                     break
+                is_full = True
             except OSError:  # whoever read it is gone
                 break
         if at:
@@ -173,8 +179,6 @@ class _Unhurried(logging.Handler):
         self._dropped = known + data.count(b"\n", max(at, len(front)))
 
     def _has_room(self, seconds: float) -> bool:
-        if self._is_file:
-            return True
         poll = select.poll()
         poll.register(self._number, select.POLLOUT)
         return bool(poll.poll(seconds * 1000))
@@ -220,13 +224,13 @@ class _Clock:
 
     def __init__(self, form: str, convert: Any) -> None:
         self._form, self._convert = form, convert
-        self._known = (0, "")
+        self._known = (0, b"")
 
-    def __call__(self, at_ms: int) -> str:
+    def __call__(self, at_ms: int) -> bytes:
         known = self._known
         if known[0] != at_ms:
             second, ms = divmod(at_ms, 1000)
-            known = self._known = at_ms, time.strftime(self._form, self._convert(second)) % ms
+            known = self._known = at_ms, (time.strftime(self._form, self._convert(second)) % ms).encode()
         return known[1]
 
 
@@ -236,9 +240,10 @@ class _Text(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s")
         self._clock = _Clock("%Y-%m-%d %H:%M:%S,%%03d", time.localtime)
+        self._lines: dict[str, bytes] = {}
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return self._clock(int(record.created * 1000))
+        return self._clock(int(record.created * 1000)).decode()
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         said, text = record.__dict__, super().formatMessage(record)
@@ -248,11 +253,16 @@ class _Text(logging.Formatter):
             text += f" [{said[TASK]}]"
         return one_line(text)
 
-    def completed(self, context: Context, seconds: float) -> str:
-        """The line that the record of a success would have become."""
-        id, attempt, _, _ = context.noted()
-        now, what = self._clock(int(time.time() * 1000)), f"{context.type} {one_line(id)} completed"
-        return f"{now} INFO    {os.getpid()} distq.task: {what} [attempt {attempt}, {seconds:.3f} s]\n"
+    def completed(self, context: Context, seconds: float) -> bytes:
+        """The line that the record of a success would have become; nothing: only a record will do."""
+        type, (id, _, attempts) = context.type, context.noted()
+        between = self._lines.get(type)
+        if between is None:
+            between = self._lines[type] = f" INFO    {os.getpid()} distq.task: {type} ".encode()
+        if not id:
+            return id
+        now = self._clock(int(time.time() * 1000))
+        return b"".join((now, between, id, b" completed [attempt %d, %.3f s]\n" % (attempts + 1, seconds)))
 
 
 def _json_formatter() -> logging.Formatter:
@@ -265,26 +275,26 @@ def _json_formatter() -> logging.Formatter:
         """One object a line, for machines."""
 
         _clock = _Clock("%Y-%m-%dT%H:%M:%S.%%03dZ", time.gmtime)
-        _parts: dict[Task[Any, Any, Any], tuple[str, ...]] = {}  # noqa: RUF012 (there is one of it)
+        _lines: dict[Task[Any, Any, Any], tuple[str, str, int, bytes, bytes, bytes]] = {}  # noqa: RUF012 (one is made)
 
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-            return self._clock(int(record.created * 1000))
+            return self._clock(int(record.created * 1000)).decode()
 
-        def completed(self, context: Context, seconds: float) -> str:
-            """The line that the record of a success would have become."""
+        def completed(self, context: Context, seconds: float) -> bytes:
+            """The line that the record of a success would have become; nothing: only a record will do."""
             task, queue, worker = context.task, context.queue, context.worker
-            its_queue, its_worker, a, b, c, d, e, f, g, h = self._parts.get(task, NO_PARTS)
-            if its_queue != queue or its_worker != worker:
-                _, _, a, b, c, d, e, f, g, h = self._parts[task] = _parts(task.type, queue, worker)
-            its_id, attempt, created_ms, its_trace = context.noted()
-            id = quoted(its_id)[1:-1]
-            trace = id if its_trace is its_id else quoted(its_trace)[1:-1]
+            id, created_ms, attempts = context.noted()
+            if not id:
+                return id
+            its_queue, its_worker, its_attempts, a, b, c = self._lines.get(task, NO_LINE)
+            if its_queue != queue or its_worker != worker or its_attempts != attempts:
+                a, b, c = _parts(task.type, queue, worker, attempts + 1)
+                self._lines[task] = queue, worker, attempts, a, b, c
+            trace = quoted(context.correlation_id)[1:-1].encode() if context.headers else id
             now_ms, ms = time.time() * 1000, seconds * 1000
             waited_ms = now_ms - ms - created_ms
-            if waited_ms < 0:
-                waited_ms = 0.0
-            now = self._clock(int(now_ms))
-            return f"{a}{now}{b}{id}{c}{id}{d}{attempt}{e}{trace}{f}{ms:.3f}{g}{waited_ms:.3f}{h}"
+            took = _TOOK % (ms, waited_ms if waited_ms > 0 else 0.0)
+            return b"".join((_START, self._clock(int(now_ms)), a, id, b, id, c, trace, took))
 
     return Json(
         "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
@@ -299,20 +309,15 @@ def _json_formatter() -> logging.Formatter:
     )
 
 
-NO_PARTS = ("",) * 10
+_START, _TOOK = b'{"time": "', b'", "outcome": "completed", "duration_ms": %.3f, "wait_ms": %.3f, "error": null}\n'
+NO_LINE = ("", "", 0, b"", b"", b"")
 
 
-def _parts(type: str, queue: str, worker: str) -> tuple[str, ...]:
-    """What is the same in all lines about successes of a type, between what is not; the queue and the worker before."""
+def _parts(type: str, queue: str, worker: str, attempt: int) -> tuple[bytes, bytes, bytes]:
+    """What is the same in all lines about successes of a type, between what is not: time, id, id, correlation id."""
     return (
-        queue,
-        worker,
-        '{"time": "',
-        f'", "level": "INFO", "logger": "distq.task", "process": {os.getpid()}, "message": "{type} ',
-        ' completed", "event": "attempt.ended", "task_id": "',
-        f'", "type": "{type}", "queue": "{queue}", "attempt": ',
-        f', "worker": {quoted(worker)}, "correlation_id": "',
-        '", "outcome": "completed", "duration_ms": ',
-        ', "wait_ms": ',
-        ', "error": null}\n',
+        f'", "level": "INFO", "logger": "distq.task", "process": {os.getpid()}, "message": "{type} '.encode(),
+        b' completed", "event": "attempt.ended", "task_id": "',
+        f'", "type": "{type}", "queue": "{queue}", "attempt": {attempt}, "worker": {quoted(worker)}'.encode()
+        + b', "correlation_id": "',
     )

@@ -82,6 +82,8 @@ class Message(NamedTuple):
 CREATED = struct.Struct(">d")
 """`created_ms`, the first field."""
 _ATTEMPT = 20
+NOTED = struct.Struct(">d12xH")
+"""`created_ms` and `attempt`, at once."""
 
 
 def sent_head(raw: bytes) -> bytes:

@@ -128,7 +128,7 @@ def _about(operation: str, queue: str, type: str) -> Mapping[str, AttributeValue
 
 def _attempt(context: Context) -> dict[str, AttributeValue]:
     """What goes without saying is not said: each attribute takes the SDK a microsecond."""
-    id, attempt, _, correlation = context.noted()
+    id, attempt, correlation = context.id, context.attempt, context.correlation_id
     attributes = {**_about("process", context.queue, context.type), "messaging.message.id": id}
     if attempt > 1:
         attributes["distq.attempt"] = attempt

@@ -31,8 +31,8 @@ class Scribe(Protocol):
     is_quick: bool
     """Whether it needs no record of a success."""
 
-    def completed(self, context: Context, seconds: float) -> None:
-        """Writes what its record would have become."""
+    def completed(self, context: Context, seconds: float) -> bool:
+        """Writes what its record would have become. False: that needs a record all the same."""
 
 
 class LogAttempts(Middleware):
@@ -54,8 +54,7 @@ class LogAttempts(Middleware):
             return
         if len(handlers) == 1 and not (logger.handlers or logger.filters or _above.propagate) and logger.propagate:
             scribe: Any = handlers[0]
-            if getattr(scribe, "is_quick", False):
-                scribe.completed(context, seconds)
+            if getattr(scribe, "is_quick", False) and scribe.completed(context, seconds):
                 return
         _log(logging.INFO, context, seconds, "completed", None, "completed")
 
