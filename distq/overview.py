@@ -79,14 +79,18 @@ def overview(app: Distq, named: Mapping[str, Sequence[str]] | None = None) -> Ov
         max((one.now_ms for group in groups.values() for one in group), default=0),
         {queue: total([one.tally for one in group]) for queue, group in groups.items()},
         {queue: min(times) for queue, times in oldest.items() if times},
-        by_host((name, holder) for name, one in found.items() if one is not None for holder in one.workers),
+        by_host(
+            ((name, holder) for name, one in found.items() if one is not None for holder in one.workers),
+            (host for group in groups.values() for one in group for host in one.hosts),
+        ),
         in_order(_pauses(groups)),
         [name for name, one in found.items() if one is None],
     )
 
 
-def by_host(found: Iterable[tuple[str, Holder]]) -> list[Host]:
-    """What is registered in each queue, put together."""
+def by_host(found: Iterable[tuple[str, Holder]], present: Iterable[str]) -> list[Host]:
+    """What is registered in each queue, put together; of the hosts that are there also those without workers: they are
+    quiet, or start."""
     hosts: dict[str, Host] = {}
     for queue, holder in found:
         host = hosts.setdefault(holder.host, Host(holder.host, _about(holder.info)))
@@ -94,6 +98,8 @@ def by_host(found: Iterable[tuple[str, Holder]]) -> list[Host]:
         worker.lease_left_ms = max(worker.lease_left_ms, holder.lease_left_ms)
         worker.number += holder.number
         worker.holds += [Held(queue, id, type) for id, type in holder.holds]
+    for name in present:
+        hosts.setdefault(name, Host(name, {}))
     return list(hosts.values())
 
 

@@ -40,6 +40,8 @@ class Glance(NamedTuple):
     """Who paused the queue, and when; empty: nobody."""
     paused: dict[str, dict[str, object]]
     """The same by "type" and "type key"."""
+    hosts: list[str]
+    """Those that take orders: one that is quiet has no workers."""
 
 
 def glance(prefix: str, each: int = NAMED) -> Command[Glance]:
@@ -54,7 +56,7 @@ def glances(prefixes: Sequence[str], each: int = NAMED) -> Command[list[Glance |
 
 
 def _parse(reply: Reply) -> Glance:
-    now_ms, depths, counts, workers, oldest_ms, stopped, paused = reply
+    now_ms, depths, counts, workers, oldest_ms, stopped, paused, hosts = reply
     return Glance(
         now_ms,
         read_tally([depths, counts]),
@@ -62,6 +64,7 @@ def _parse(reply: Reply) -> Glance:
         oldest_ms,
         controls.unpacked(stopped),
         {readable(name): controls.unpacked(note) for name, note in zip(paused[::2], paused[1::2], strict=True)},
+        [readable(host) for host in hosts],
     )
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from distq.broker import keys, orders, verbs
 from distq.broker.glance import Holder
 from distq.facts import every_place
-from distq.overview import Host, by_host
+from distq.overview import Host, by_host, overview
 from distq.server.models import Hosts, Order, Ordered, Stacks
 from distq.server.problems import Problem
 from distq.server.site import READS, WRITES, Site, answer, needs, problems, site_of
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/workers", tags=["workers"])
 
 @router.get("", responses={200: {"model": Hosts}, **READS})
 def every(request: Request) -> Response:
-    """Each host with its worker processes, and the tasks that these have fetched or run."""
+    """Each host with its worker processes, and the tasks that these have fetched or run; one that is quiet has none."""
     return answer({"hosts": hosts(site_of(request))})
 
 
@@ -28,7 +28,8 @@ def hosts(site: Site) -> list[dict[str, Any]]:
     """The same as data, with all that they hold."""
     broker = site.app.broker
     found = ((queue, one) for queue in every_place(site.app) for one in broker.run(verbs.workers(broker.prefix(queue))))
-    return [described(host) for host in by_host((queue, _holder(one)) for queue, one in found)]
+    present = (host.name for host in overview(site.app).hosts)
+    return [described(host) for host in by_host(((queue, _holder(one)) for queue, one in found), present)]
 
 
 def _holder(one: verbs.Present) -> Holder:

@@ -17,7 +17,7 @@ def look(room: Room, each: int = 16) -> Glance:
 
 def test_nothing(room: Room) -> None:
     found = look(room)
-    assert found[1:] == (room.run(tally(room.prefix)), [], 0, {}, {})
+    assert found[1:] == (room.run(tally(room.prefix)), [], 0, {}, {}, [])
     assert abs(found.now_ms - room.now_ms()) < 5000
 
 
@@ -32,6 +32,7 @@ def test_numbers_workers_and_the_types_of_what_they_have(room: Room) -> None:
     [busy] = [one for one in found.workers if one.number]
     assert (busy.number, busy.holds) == (3, [(ids[0], "mail"), (ids[1], "job")])
     assert 14_000 < busy.lease_left_ms <= 15_000
+    assert sorted(found.hosts) == ["other", "web"]
 
 
 @pytest.mark.parametrize("place", ["ready", "lane", "low"])

@@ -2,81 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.server.conftest import ADMIN, READ, Serve, Work
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy, Refuse
 from tests.support.room import Room
+from tests.support.tab import NEEDS_BROWSER, Tab
 from tests.support.web import Web
-
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PROGRAM = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-SLOW_MS = 20_000
-"""Nothing takes so long but what hangs."""
-expect.set_options(SLOW_MS)
 
 HOSTILE = '<img src=x onerror="window.hacked=1">\'"><svg/onload=hacked()></script>{{7*7}}\u2028\u202e\x1b[31mred'
 
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="NO BROWSER: THE DASHBOARD IS NOT TESTED; install chromium (make browser)"
-)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Its loop runs in this thread: it must be gone when a test of another module begins one of its own."""
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=options)
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """A tab of somebody who signs in with a key. It notes what a page must not do."""
-
-    def __init__(self, browser: Browser, web: Web) -> None:
-        self.origin = f"http://127.0.0.1:{web.port}"
-        self.context = browser.new_context(base_url=self.origin)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(SLOW_MS)
-        self.complaints: list[str] = []
-        self.page.on("console", lambda said: self._note(said.text) if said.type in {"error", "warning"} else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda sent: self._check(sent.url))
-
-    def _note(self, text: str) -> None:
-        self.complaints.append(text)
-
-    def forgive(self, status: str) -> None:
-        """An answer that was wanted: the browser complains of it."""
-        self.complaints = [said for said in self.complaints if f"status of {status}" not in said]
-
-    def _check(self, url: str) -> None:
-        if f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" != self.origin:
-            self.complaints.append(f"it asks {url}")
-
-    def sign_in(self, key: str) -> Page:
-        self.page.goto("/")
-        self.page.get_by_label("API key").fill(key)
-        self.page.keyboard.press("Enter")
-        expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
-        return self.page
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture
 def tab(chromium: Browser, web: Web) -> Iterator[Tab]:
     tab = Tab(chromium, web)
     yield tab
-    tab.context.close()
-    assert tab.complaints == []
+    tab.close()
 
 
 PAGES = {
@@ -355,5 +303,4 @@ def test_a_broker_that_is_away_is_told_and_what_was_there_stays(chromium: Browse
         expect(page.get_by_text("Live", exact=True)).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)
         tab.forgive("503")
-        tab.context.close()
-        assert tab.complaints == []
+        tab.close()

@@ -202,6 +202,8 @@ def test_hosts_are_shown_with_what_they_hold_and_told_what_to_do(web: Web, work:
     assert web.post(f"{place}/quiet").json == {"host": found[0]["host"], "order": "quiet"}
     host.await_log("SIGTSTP: finishing what runs")
     waiting = eventually(lambda: one_that_waits(web), "its processes have heard it")
+    quiet = {"host": found[0]["host"], "about": {}, "workers": []}
+    eventually(lambda: web.get("/api/v1/workers").json["hosts"] == [quiet], "it has no processes, and can be resumed")
     web.post(f"{place}/resume")
     assert web.get(f"/api/v1/results/{waiting}?wait=10").json["result"] == 1
     before = host.children
@@ -286,22 +288,6 @@ def test_many_listeners_cost_the_broker_one_reader(web: Web, room: Room) -> None
         calls = room.redis.info("commandstats")["cmdstat_evalsha"]["calls"] - before
         assert calls <= 2 * (time.monotonic() - began + 2)
         assert web.get("/api/v1/queues").status == 200
-
-
-def test_many_open_pages_cost_the_broker_what_a_few_do(web: Web, room: Room) -> None:
-    def commands() -> int:
-        found = room.redis.info("commandstats")
-        return sum(one["calls"] for name, one in found.items() if name != "cmdstat_info")
-
-    def cost(tabs: int) -> int:
-        before = commands()
-        for _ in range(tabs):
-            assert web.get("/api/v1/overview").status == web.get("/api/v1/history?range=1h").status == 200
-        return commands() - before
-
-    few = max(cost(1), cost(5))
-    assert few > 0
-    assert cost(100) <= 5 * few
 
 
 def test_listeners_are_told_that_the_broker_is_away_and_let_go_at_the_end(serve: Serve, room: Room) -> None:

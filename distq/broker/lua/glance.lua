@@ -1,10 +1,11 @@
 -- glance: (read only)
 -- What people who watch want to see at one instant: the numbers of tally.lua, each worker with the first of what it holds,
--- since when what is next waits, and what is paused.
+-- since when what is next waits, what is paused, and which hosts are there: one that is quiet has no workers.
 -- KEYS prefix
 -- ARGV how many entries of each worker
 -- returns {now ms, what depths returns, {"event type", count, …}, {{worker, lease until ms, host, info, number held,
---   {entry, type, …}}, …}, ms of the oldest call that is next in a list | 0, STOPPED | false, {"type" or "type key", note, …}}
+--   {entry, type, …}}, …}, ms of the oldest call that is next in a list | 0, STOPPED | false, {"type" or "type key", note, …},
+--   {host, …}}
 -- uses clock head limit front places
 local MOST_NAMED = 1000 -- entries whose types are looked up, of all workers together
 local MOST_LANES = 30 -- of each priority that are looked at: with unknown types there may be very many
@@ -41,4 +42,5 @@ for _, level in ipairs(call('EXISTS', STOPPED) == 0 and {'high', 'default', 'low
   end
 end
 local oldest = front_ms > 0 and math.floor(now - front_ms) or 0
-return {now, count_places(), call('HGETALL', LEDGER), workers, oldest, call('GET', STOPPED), call('HGETALL', PAUSED)}
+return {now, count_places(), call('HGETALL', LEDGER), workers, oldest, call('GET', STOPPED), call('HGETALL', PAUSED),
+  call('ZRANGE', HOSTS, now, '+inf', 'BYSCORE')}

@@ -61,24 +61,25 @@ function fieldOf({ name, kind, choices, required, default: value, many, annotati
 /** {args, kwargs}. An empty field that has a default is left out. */
 function argumentsFrom(fields) {
 	const [args, kwargs] = [[], {}];
-	const hasRest = fields.some(({ many, read }) => many === "positional" && read().trim()); // then those before are positional as well
+	let isPlaced = fields.some(({ many, read }) => many === "positional" && read().trim()); // those before it are positional, too
 	let isGap = false;
 	for (const { name, kind, many, positional, required, read } of fields) {
 		const text = read();
+		const hasPlace = positional || isPlaced;
+		if (many) isPlaced = false;
 		if (!text.trim() && !(required && kind === "text")) {
 			if (required) throw new Error(`${name} is needed.`);
-			isGap ||= positional && !many;
+			isGap ||= hasPlace;
 			continue;
 		}
+		if (hasPlace && isGap) throw new Error(`${name}: it is positional, so give those before it, too.`);
 		const value = kind === "text" ? text : kind === "whole" || kind === "number" ? numberFrom(text, name) : parsed(text, name);
 		if (many) {
 			if (value === null || typeof value !== "object" || Array.isArray(value) !== (many === "positional")) throw new Error(`${name}: give ${MANY[many][1]}.`);
 			if (many === "positional") args.push(...value);
 			else Object.assign(kwargs, value);
-		} else if (positional || hasRest) {
-			if (isGap) throw new Error(`${name}: it is positional, so give those before it, too.`);
-			args.push(value);
-		} else kwargs[name] = value;
+		} else if (hasPlace) args.push(value);
+		else kwargs[name] = value;
 	}
 	return { args, kwargs };
 }

@@ -1,7 +1,7 @@
 // Worker hosts, their processes and stacks, and what hosts can be told.
 
 import { part, post } from "./api.js";
-import { bold, button, faint, h, mono, row } from "./dom.js";
+import { bold, button, faint, h, mono, note, row } from "./dom.js";
 import { count, duration, plural, when } from "./format.js";
 import { act, ask, go, may } from "./frame.js";
 import { card, code, empty, head, table, taskLink } from "./parts.js";
@@ -19,7 +19,7 @@ export default {
 		const known = new Map(running.map((one) => [`${one.queue} ${one.id}`, one]));
 		const processes = hosts.reduce((sum, { workers }) => sum + workers.length, 0);
 		return [
-			head("Workers", hosts.length && `${plural(hosts.length, "host")}, ${plural(processes, "process", "processes")}`),
+			head("Workers", hosts.length > 0 && `${plural(hosts.length, "host")}, ${plural(processes, "process", "processes")}`),
 			hosts.length ? hosts.map((host) => hostCard(host, known, shown)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "A host that vanishes is gone from this page when its lease ends, and its tasks go to another one."),
 		];
 	},
@@ -31,7 +31,7 @@ function hostCard({ host, about, workers }, known, shown) {
 		key: name, cells: [h("span.mono.id", {}, name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
 	}));
 	return card(host, [
-		table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes),
+		workers.length ? table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes) : note("No processes: it is quiet until it is resumed, or starts."),
 		shown?.host === host && code(shown.text || "They have a second to say what they are at …", "trace"),
 	], [told && faint(told), may("admin") && orders(host)], "host");
 }
