@@ -53,7 +53,14 @@ class _Packers(threading.local):
     """A packer for each thread: making one costs as much as packing a small call."""
 
     def __init__(self, default: Plain) -> None:
-        self.pack: Callable[[Any], bytes] = msgpack.Packer(default=default, strict_types=True, use_bin_type=True).pack
+        self._default = default
+        self.renew()
+
+    def renew(self) -> Callable[[Any], bytes]:
+        """A packer never gives back the room that its largest value took: behind one that was too large, another."""
+        pack: Callable[[Any], bytes] = msgpack.Packer(default=self._default, strict_types=True, use_bin_type=True).pack
+        self.pack = pack
+        return pack
 
 
 class Codec:

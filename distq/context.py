@@ -181,7 +181,7 @@ class Context:
     @property
     def worker(self) -> str:
         """The name of the worker that runs it, as the broker knows it."""
-        desk = memory.DESK.get()
+        desk = memory.desk_for(self)
         return "" if desk is None else desk.worker
 
     @property
@@ -203,7 +203,7 @@ class Context:
             total = _shown("total", total)
         if type(text) is not str:
             raise TypeError(f"progress(text=…): give a str, not {type(text).__name__}")
-        desk = memory.DESK.get()
+        desk = memory.desk_for(self)
         if desk is not None:
             desk.report(self, done, total, text)
 

@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, cast
@@ -57,6 +57,9 @@ class Desk(Protocol):
     def worker(self) -> str:
         """Its name in the broker."""
 
+    def runs(self, context: Context) -> bool:
+        """Whether this attempt runs here."""
+
     def holder(self, context: Context) -> str | None:
         """The name under which the worker holds this attempt; None: it does not any more."""
 
@@ -68,6 +71,14 @@ class Desk(Protocol):
 
 
 DESK: ContextVar[Desk | None] = ContextVar("distq.desk", default=None)
+DESKS: list[Desk] = []
+"""All of this process."""
+
+
+def desk_for(context: Context) -> Desk | None:
+    """The one at which this attempt runs. A thread that its handler has started has no context variables of it."""
+    desk = DESK.get()
+    return desk if desk is not None else next((one for one in DESKS if one.runs(context)), None)
 
 
 class Rows:
@@ -194,6 +205,15 @@ class Memory:
             raise self._too_much(f"{what} would be number {memory.MOST_FIELDS - 1}")
         self._used.add(field)
 
+    @contextmanager
+    def trying(self, field: bytes) -> Iterator[None]:
+        """Around a step: one that raises has not happened, and its handler may try it again."""
+        try:
+            yield
+        except BaseException:
+            self._used.discard(field)
+            raise
+
     def recall(self, field: bytes) -> Any:
         """What an earlier run has left; UNKNOWN: nothing."""
         raw = (self._found or {}).get(field)
@@ -280,7 +300,9 @@ def progress_in(raw: bytes | None) -> Progress | None:
 
 def memory_of(context: Context) -> Memory:
     """The memory of a running attempt. Raises DistqError outside of a worker, Interrupted behind the attempt's end."""
-    desk = DESK.get()
+    desk = desk_for(context)
+    if desk is None and DESKS:
+        raise Interrupted(GONE)
     if desk is None:
         raise DistqError("steps and rows are remembered in a worker only")
     if context.items[0] is not context:
@@ -305,7 +327,8 @@ def step(memory: Memory, name: str, call: Callable[[], R]) -> R:
     if known is not UNKNOWN:
         return cast("R", known)
     memory.stop_if_ending()
-    value = call()
+    with memory.trying(field):
+        value = call()
     if inspect.iscoroutine(value):
         value.close()
         raise TypeError(f"{what} is a coroutine: await current().astep(…)")
@@ -323,7 +346,8 @@ async def astep(memory: Memory, name: str, call: Callable[[], Awaitable[R]]) -> 
     if known is not UNKNOWN:
         return cast("R", known)
     memory.stop_if_ending()
-    value = await call()
+    with memory.trying(field):
+        value = await call()
     await memory.atell({field: memory.packed(value, what)})
     return value
 

@@ -158,7 +158,7 @@ def record(
     return {
         "outcome": _outcome(error),
         "type": name,
-        "message": clip(_text(verdict.reason) or _text(error), MAX_MESSAGE),
+        "message": clip(shown(verdict.reason) or shown(error), MAX_MESSAGE),
         "traceback": _traceback(error),
         "attempt": attempt,
         "at": at_ms,
@@ -193,7 +193,7 @@ def _name(cls: type) -> str:
     return name if module in ("builtins", "distq.outcome") else f"{module}.{name}"
 
 
-def _text(value: object) -> str:
+def shown(value: object) -> str:
     """str(value), whatever its `__str__` does."""
     try:
         return "" if value is None else str.__str__(str(value))  # of plain str: its class may have methods of its own

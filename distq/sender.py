@@ -271,6 +271,7 @@ class Sender(Generic[P, R]):
             self._app.codec.pack_call(args, NOTHING)  # raises
 
     def _too_large(self, size: int) -> PayloadTooLarge:
+        self._packers.renew()
         return PayloadTooLarge(
             f"{self.type}: a message of {size} bytes is above the limit of {self._app.max_payload}: store the "
             "data elsewhere and pass its address, or raise Distq(max_payload=…)"

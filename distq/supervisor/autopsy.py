@@ -57,8 +57,27 @@ def stack_of(file: int, thread: int) -> str:
 
 def blocks(pid: int, number: int) -> bool:
     """Whether the main thread of this process blocks the signal (Linux)."""
-    mask = _read(f"/proc/{pid}/status").partition("SigBlk:")[2].partition("\n")[0]
-    return bool(int(mask or "0", 16) >> (number - 1) & 1)
+    return _has(_status(pid), "SigBlk", number)
+
+
+def can_write(pid: int, number: int, dump: int) -> bool:
+    """Whether this process will write into its dump at this signal (Linux): it is not stopped, its main thread does not
+    block the signal, there is a handler for it, and the file still has its number there."""
+    said = _status(pid)
+    if said.get("State", "").strip()[:1] in "Tt" or _has(said, "SigBlk", number) or not _has(said, "SigCgt", number):
+        return False
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/fd/{dump}"), os.fstat(dump))
+    except OSError:
+        return False
+
+
+def _status(pid: int) -> dict[str, str]:
+    return dict(line.partition(":")[::2] for line in _read(f"/proc/{pid}/status").splitlines())
+
+
+def _has(said: Mapping[str, str], mask: str, number: int) -> bool:
+    return bool(int(said.get(mask) or "0", 16) >> (number - 1) & 1)
 
 
 def _read_dump(file: int) -> str:

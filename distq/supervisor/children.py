@@ -287,7 +287,8 @@ class Children(Service):
 
     def ask_where(self, slot: int) -> bool:
         """Has the process in this slot write where its threads are; whether it can."""
-        if DUMP is None or autopsy.blocks(self._site.board.slots[slot].words[board.PID], DUMP):
+        pid = self._site.board.slots[slot].words[board.PID]
+        if DUMP is None or not autopsy.can_write(pid, DUMP, self._dumps[slot]):
             return False
         autopsy.empty(self._dumps[slot])
         self.signal(slot, DUMP)

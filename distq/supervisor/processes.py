@@ -6,8 +6,9 @@ import ctypes
 import gc
 import os
 import signal
-import sys
 from collections.abc import Collection
+
+from distq.worker.forks import flush
 
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -25,8 +26,7 @@ def prepare_to_fork() -> None:
     A garbage collection writes into each object that it looks at, and so makes a copy of its page: what is frozen, it
     does not look at. Memory that was freed is in pages that everybody would write into again: it goes back.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     gc.collect()
     gc.freeze()
     if _TRIM is not None:
@@ -44,17 +44,28 @@ def die_with_parent(parent: int) -> None:
 def leave_signals_to_supervisor() -> None:
     """Ctrl-C and systemd reach every process of the group; only the supervisor acts on it.
 
-    A handler that does nothing, not SIG_IGN: programs that a task starts would inherit that.
+    A handler that does nothing, not SIG_IGN: programs that a task starts would inherit that. And none is blocked, be it
+    by who has started the host or by what the application does at its import.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1):
         signal.signal(number, _nothing)
     for number in (signal.SIGCHLD, signal.SIGCONT):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _nothing(number: int, frame: object) -> None:
     return None
+
+
+def has_children() -> bool:
+    """Whether there is a process that this one has started."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def next_pause(last: float, lived_s: float) -> float:

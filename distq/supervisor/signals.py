@@ -19,7 +19,7 @@ def catch_signals() -> int:
     for number in (*SIGNALS, signal.SIGCHLD):
         signal.signal(number, lambda number, frame: None)
     signal.set_wakeup_fd(writer)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # what has come since the start of the program
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what has come since the start; whoever started us may block others
     return reader
 
 

@@ -8,12 +8,12 @@ import logging
 import os
 import selectors
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from distq.supervisor.autopsy import how_it_ended
 from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
+from distq.worker.forks import leave
 
 logger = logging.getLogger("distq.supervisor")
 
@@ -115,5 +115,4 @@ def _run(folder: str, writer: int, parent: int) -> NoReturn:
         with contextlib.suppress(OSError):
             tell({"failed": f"changes of {folder} cannot be watched: {error}"})
     finally:
-        sys.stderr.flush()
-        os._exit(0)
+        leave(0)

@@ -44,10 +44,11 @@ from distq.supervisor.crews import (
     useless_tags,
     ways_in,
 )  # fmt: skip
-from distq.supervisor.processes import die_with_parent, leave_signals_to_supervisor, prepare_to_fork
+from distq.supervisor.processes import die_with_parent, has_children, leave_signals_to_supervisor, prepare_to_fork
 from distq.worker.alarms import survive_alarms
 from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
+from distq.worker.forks import FORKS, end_of_a_forked_child, leave, watch_forks
 from distq.worker.line import Way
 from distq.worker.notes import keep_what_is_logged
 from distq.worker.pool import Pool
@@ -95,6 +96,7 @@ def run_template(channel: socket.socket, shared: Shared, parent: int, names: Seq
     try:
         die_with_parent(parent)
         leave_signals_to_supervisor()
+        os.register_at_fork(after_in_child=channel.close)  # else its end is not heard while another has this open
         _Template(channel, shared, names).run()
         code = 0
     except DistqError as error:
@@ -103,8 +105,7 @@ def run_template(channel: socket.socket, shared: Shared, parent: int, names: Seq
         logger.exception("the template process failed")
         _tell(channel, {"failed": f"{type(error).__name__}: {error}"})
     finally:
-        sys.stderr.flush()
-        os._exit(code)
+        leave(code)
 
 
 def announcement(facts: dict[str, Any]) -> str:
@@ -148,6 +149,9 @@ class _Template:
             logger.warning("%s", slip)
         if threading.active_count() > 1:
             logger.warning("%s has started threads while it was imported; they do not exist in workers", config.app)
+        if has_children():
+            logger.warning("%s has started a process while it was imported: this host does not end it", config.app)
+        leave_signals_to_supervisor()  # it may have changed them
         for verb in SAID_BY_CHILDREN:
             script(verb)  # composed here, once; a child that did it would wait for it, and need memory of its own
         if config.coroutines:
@@ -204,7 +208,6 @@ class _Template:
         if pid == 0:
             for close in cleanup:
                 close()
-            self._channel.close()
             self._child(slot, queues, parent)
         _tell(self._channel, {"forked": slot, "pid": pid})
 
@@ -213,6 +216,7 @@ class _Template:
         try:
             die_with_parent(parent)
             leave_signals_to_supervisor()
+            watch_forks()
             shared = self._shared
             is_regular = shared.config.position(slot) < shared.config.children
             crew = self._crews[LOOPS if shared.config.is_loop(slot) else THREADS]
@@ -253,8 +257,7 @@ class _Template:
         except BaseException:
             logger.exception("worker failed")
         finally:
-            _flush()
-            os._exit(code)
+            leave(code)
 
     def _live(self, worker: Worker) -> int:
         """The worker's life, and what the application does before and after it; the exit code."""
@@ -264,6 +267,9 @@ class _Template:
         except BaseException:
             logger.exception("on_worker_start failed: this process is not used, and another one is tried later")
             return 1
+        finally:
+            if FORKS.is_child:
+                end_of_a_forked_child()
         try:
             worker.run()
         finally:
@@ -293,14 +299,6 @@ class _Template:
             if pid == 0:
                 return
             _tell(self._channel, {"exited": pid, "status": status, "rss": usage.ru_maxrss})
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
 
 
 def _tell(channel: socket.socket, message: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ class Seat:
         """The name under which the worker holds this attempt; None: it does not any more. Both change under the lock of
         the slot."""
         with self._slot.lock:
-            return self._slot.name if self._runs(context) else None
+            return self._slot.name if self.runs(context) else None
 
     @property
     def worker(self) -> str:
@@ -46,8 +46,8 @@ class Seat:
         """What was given to this seat."""
         return self._hand.running[self._seat]
 
-    def _runs(self, context: Context) -> bool:
-        """The fence tells attempts of one task apart."""
+    def runs(self, context: Context) -> bool:
+        """Whether this attempt runs here. The fence tells attempts of one task apart."""
         item = self._hand.running[self._seat]
         return item is not None and item[2] == context.fence and item[0] == context.entry and item[3] != VOID
 
@@ -59,7 +59,7 @@ class Seat:
         """Onto the board, from where the supervisor sends it; it is called if it does not look. Handlers call this
         often, and it takes a microsecond."""
         with self._reporting:  # a handler may have threads of its own
-            if not self._runs(context):
+            if not self.runs(context):
                 return
             self.used_by = context
             self._slot.report(self._seat, self._pack((done, total, text[:MOST_TEXT], time())))

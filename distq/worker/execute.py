@@ -41,7 +41,7 @@ from distq.middleware import final_error, foreseen, onion
 from distq.outcome import Cancelled, Reject, TimeLimit, Verdict, decide, is_a, record
 from distq.task import Task
 from distq.upgrade import upgrade
-from distq.worker.awaiting import alone
+from distq.worker.awaiting import alone, run_through
 from distq.worker.board import MAX_ENTRY_BYTES
 from distq.worker.desk import Seat
 from distq.worker.forks import FORKS, end_of_a_forked_child
@@ -130,7 +130,6 @@ class Executor:
         self._kinds: dict[bytes, Kind] = {}
         self._unknown: set[str] = set()
         self._runner: asyncio.Runner | None = None
-        FORKS.is_child = False  # from here on, this process is a worker
 
     def run(self, queue: str, entry: bytes, raw: bytes, fence: int, start_ns: int) -> Outcome:
         """(type, verdict, end) of one attempt that begins at `start_ns`; both times by the monotonic clock.
@@ -260,6 +259,7 @@ class Executor:
     def _look_at_large(self, value: Any, packed: bytes) -> None:
         """What a result of more than SHALLOW bytes can be refused for."""
         if len(packed) > self._limit:
+            self._pack = self._app.codec.packers.renew()
             self._refuse(value, len(packed))
         if is_too_deep(packed):
             self._refuse(value, None)
@@ -376,9 +376,8 @@ class Executor:
             import asyncio  # noqa: PLC0415 (see `alone`)
 
             self._runner = asyncio.Runner()
-        return self._runner.run(
-            alone(coroutine, self._door), context=copy_context()
-        )  # else each sees the first one's current()
+        loop = self._runner.get_loop()  # without a copy of the context each sees the first one's current()
+        return run_through(loop, loop.create_task(alone(coroutine, self._door), context=copy_context()))
 
     def _after_error(
         self,

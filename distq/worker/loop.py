@@ -20,11 +20,12 @@ from types import FrameType
 from typing import Any
 
 from distq.app import Distq
-from distq.memory import DESK
+from distq.memory import DESK, DESKS
 from distq.middleware import onion
 from distq.outcome import Interrupted
 from distq.worker import board
 from distq.worker.attempts import Attempts, end_all
+from distq.worker.awaiting import run_through
 from distq.worker.board import CANCEL, LEAVE, ORDER, RUN
 from distq.worker.desk import Seat
 from distq.worker.hand import Done, Item
@@ -101,18 +102,7 @@ class Loop(Pool):
         self._runner = asyncio.Runner(loop_factory=loop_factory())
         loop = self.loop = self._runner.get_loop()
         main = loop.create_task(self._live())
-        while not main.done():
-            try:
-                loop.run_until_complete(main)
-            except (SystemExit, KeyboardInterrupt) as error:  # of a task that a handler has started: nothing else ends
-                if main.done():
-                    raise
-                logger.error("a coroutine that a handler has started has raised %r", error)
-            except RuntimeError:
-                if main.done() or loop.is_closed():
-                    raise
-                logger.error("a handler has stopped the event loop: it goes on")
-        main.result()
+        run_through(loop, main)
 
     def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
         """Each seat is a task of the loop."""
@@ -127,6 +117,7 @@ class Loop(Pool):
         self._runs = Attempts(self._app, lambda: self._line.name, meters, loop, number, self._names, self)
         self._context = copy_context()
         self._desks = [Seat(self._post.board, self._slot, self._hand, seat, self._ring) for seat in range(number)]
+        DESKS.extend(self._desks)
         for desk in self._desks:
             desk.thread = 0
         self._contexts = [self._context_of(seat) for seat in range(number)]

@@ -7,12 +7,12 @@ room says whose lines it holds, and they are left there.
 from __future__ import annotations
 
 import logging
-import struct
 import time
 from contextvars import ContextVar
 from typing import Any
 
 from distq.context import CURRENT, TASK, TRACE, TYPE
+from distq.outcome import shown
 from distq.worker.board import LOG_BYTES, LOG_HEAD, Slot
 
 MOST_OF_A_LINE = 500
@@ -57,10 +57,10 @@ class Notes:
         try:
             text = record.getMessage()
         except Exception:
-            text = str(record.msg)
+            text = shown(record.msg)
         error = record.exc_info[1] if record.exc_info else None
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        why = f" ({type(error).__name__}: {error})" if error is not None else ""
+        why = f" ({type(error).__name__}: {shown(error)})" if error is not None else ""
         self.keep(SEAT.get(), f"{at} {record.levelname} {record.name}: {text}{why}")
 
 
@@ -81,7 +81,7 @@ def keep_what_is_logged(slot: Slot) -> None:
             setattr(record, TRACE, context.correlation_id)
             try:
                 notes.record(record)
-            except (ValueError, IndexError, struct.error):  # nobody's log may fail for it
+            except Exception:  # nobody's log may fail for it
                 return record
         return record
 

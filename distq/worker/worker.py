@@ -23,7 +23,7 @@ from distq.app import Distq
 from distq.broker import keys
 from distq.broker.verbs import Step, Takes
 from distq.broker.verdicts import NO_VERDICTS, Verdicts
-from distq.memory import DESK
+from distq.memory import DESK, DESKS
 from distq.message import family
 from distq.worker import board
 from distq.worker.board import LEAVE, MAX_ENTRY_BYTES, ORDER, RUN
@@ -121,6 +121,7 @@ class Worker:
         """What runs messages in this thread."""
         desk = Seat(self._post.board, self._slot, self._hand, seat, self._ring)
         DESK.set(desk)
+        DESKS.append(desk)
         door = self._doors.new(seat, (Units.run.__code__, Units.run_unit.__code__), Units._call.__code__)
         self._executors[seat] = runs = Units(self._app, lambda: self._line.name, meters, desk, door)
         return runs

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from distq import TaskFailed
-from tests.support.apps.badcode import BAD, WORSE, abad, aok, app, bad, ok
+from tests.support.apps.badcode import BAD, WORSE, abad, aok, app, bad, ok, told
 from tests.system.conftest import Start
 
 
@@ -30,3 +30,10 @@ def test_each_ends_in_a_definite_state_and_the_worker_goes_on(start: Start, url:
         assert handle.status() == ("dead" if error else "completed"), name
         assert (aok if is_loop else ok).delay(number).get(timeout=30) == number, f"after {name}"
     assert host.terminate() == 0
+
+
+def test_a_coroutine_that_stops_its_loop_goes_on_and_the_next_handler_is_still_told(start: Start, url: str) -> None:
+    app.rebind(url)
+    start("badcode", processes=1)
+    assert abad.delay("stops the loop").get(timeout=30) == "done"
+    assert told.delay().get(timeout=30) == "told"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from distq import Distq, TaskFailed
 from tests.support.eventually import eventually
 from tests.support.host import Host
 from tests.system.conftest import Start
@@ -102,6 +103,21 @@ def test_usr1_shows_where_a_process_stands_that_does_not_start(start: Start, lif
     host.await_log("stacks, as asked for with USR1")
     hang.unlink()
     assert results(lifecycle, "use", 1)
+    assert host.terminate() == 0
+
+
+def test_a_careless_application_harms_neither_its_host_nor_its_end(start: Start, url: str) -> None:
+    """It forks, ignores and blocks signals and takes its streams away when it is imported."""
+    app = Distq("app", broker=url)
+    host: Host = start("careless", processes=1)
+    host.await_log("has started a process while it was imported: this host does not end it")
+    for name in ("ends", "dies", "ends"):
+        with pytest.raises(TaskFailed, match="exited with code 3" if name == "dies" else "^SoftTimeLimit"):
+            app.enqueue(name).get(timeout=30)
+    first = host.template
+    os.kill(first, signal.SIGKILL)
+    assert app.enqueue("who").get(timeout=30) > 0
+    assert host.template != first, "its end was noticed, although its fork has all its files"
     assert host.terminate() == 0
 
 

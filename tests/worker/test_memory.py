@@ -374,6 +374,28 @@ def test_what_is_wrong_is_told(room: Room, bench: Callable[..., Bench], wrong: C
     assert why in room.attempts(id)[0]["message"]
 
 
+def test_a_step_that_has_raised_may_be_tried_again_under_its_name(room: Room, bench: Callable[..., Bench]) -> None:
+    calls: list[int] = []
+
+    def charge() -> int:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionError
+        return len(calls)
+
+    def job() -> int:
+        while True:
+            try:
+                return current().step("charge", charge)
+            except ConnectionError:
+                continue
+
+    one = bench(job)
+    id = one.enqueue()
+    one.run()
+    assert room.result(id)[1] == 3
+
+
 def test_a_thread_that_lives_on_can_remember_nothing(room: Room, bench: Callable[..., Bench]) -> None:
     kept: list[Context] = []
     one = bench(lambda: kept.append(current()))

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import io
 import locale
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from distq import Distq
+from distq import Distq, SoftTimeLimit
 from tests.support.journal import running
 
 app = Distq("app", retries=0)
@@ -104,6 +105,15 @@ def leaves_a_fork() -> str:
     return "done"
 
 
+def ends_what_it_forks() -> str:
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    process.start()
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == -signal.SIGTERM
+    return "done"
+
+
 def leaves_an_alarm() -> str:
     signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
     return "done"
@@ -124,8 +134,14 @@ def moves_house() -> str:
     return "done"
 
 
+class Broken(io.StringIO):
+    def flush(self) -> None:
+        raise RuntimeError
+
+
 def replaces_streams() -> str:
-    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    """The process flushes them when it ends."""
+    sys.stdout, sys.stderr = Broken(), Broken()
     return "done"
 
 
@@ -181,6 +197,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "10 MB of text": (raises_ten_megabytes, "ValueError: xxx"),
     "result that cannot travel": (lambda: open, "NotSerializable"),
     "fork and exec": (forks_and_execs, ""),
+    "terminate()": (ends_what_it_forks, ""),
     "a fork left behind": (leaves_a_fork, ""),
     "an alarm left behind": (leaves_an_alarm, ""),
     "signals blocked": (blocks_signals, ""),
@@ -206,6 +223,14 @@ async def abad(name: str) -> Any:
     """The same on an event loop, and what only coroutines can do."""
     with running(name):
         return await WORSE[name]() if name in WORSE else BAD[name][0]()
+
+
+@app.task(soft_time_limit=0.05, time_limit=20)
+def told() -> str:
+    with suppress(SoftTimeLimit):
+        while True:
+            time.sleep(0.01)
+    return "told"
 
 
 async def stops_the_loop() -> str:

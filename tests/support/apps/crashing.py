@@ -19,6 +19,11 @@ logging.basicConfig(level=logging.INFO)
 logger = logging.getLogger("shop.images")
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise TypeError
+
+
 @app.task
 def says(lines: int, gate: str = "") -> None:
     """Logs so much, and then its process is killed; or, with a gate, says so and waits."""
@@ -57,4 +62,9 @@ def logs_elsewhere(gate: str) -> str:
     thread.join()
     logger.info("%d", "no number")
     logger.info("\ud800 %s", "é" * 5000)
+    logger.info(Mute())
+    try:
+        raise Mute
+    except Mute:
+        logger.exception("it cannot be shown")
     return gate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import time
@@ -55,6 +56,14 @@ def ignores_signals() -> None:
 
 
 @app.task(**HARD)
+def stops_itself() -> None:
+    """Where it is cannot be asked, and nobody waits for that."""
+    with running():
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(60)
+
+
+@app.task(**HARD)
 async def awaits() -> None:
     with running():
         while True:
@@ -64,7 +73,7 @@ async def awaits() -> None:
                 continue
 
 
-STUBBORN = (sleeps, swallows, spins_in_c, ignores_signals, awaits)
+STUBBORN = (sleeps, swallows, spins_in_c, ignores_signals, stops_itself, awaits)
 
 
 @app.task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from decimal import Decimal
 from typing import Any
@@ -26,8 +27,11 @@ logger = logging.getLogger("shop")
 def says(number: int, gate: str) -> None:
     """All of it at once; then it is silent until the gate is there."""
     with running():
-        for done in range(number + 1):
+        for done in range(number):
             current().progress(done, number, f"row {done}")
+        last = threading.Thread(target=current().progress, args=(number, number, f"row {number}"))
+        last.start()  # it has no context of the task
+        last.join()
         pass_gate(gate)
 
 
