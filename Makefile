@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/python -m examples.shop.demo
 
 test: $(READY) browser monitoring
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 # The dashboard is tested in a real browser: Debian's, where it can be installed.
 browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import math
 import os
 from collections.abc import Iterator
@@ -14,6 +15,16 @@ from distq.embedded import EmbeddedBroker
 from tests.support import debian, nodejs
 from tests.support.room import Room
 from tests.support.rules import check_no_leaks, check_rules
+
+# Tests change programs that they wrote within the same second: no process may take an older one for it.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Byte code of what the many processes import that tests start: each of them would compile it anew."""
+    if not hasattr(session.config, "workerinput"):
+        for folder in ("distq", "tests/support", "benchmarks"):
+            compileall.compile_dir(session.config.rootpath / folder, quiet=2)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
 
 from distq import __version__
 from distq.cli import (
@@ -33,6 +32,7 @@ from distq.cli import (
     why,
 )
 from distq.cli.host import PortUnavailable
+from distq.cli.words import Commands, Group
 from distq.config import WorkerConfig
 from distq.errors import (
     BrokerError,
@@ -52,7 +52,7 @@ ORDER = (
 """As people read them: hosts, single tasks, queues, what goes on by itself, what is wrong."""
 
 
-class InOrder(TyperGroup):
+class InOrder(Group):
     """The page of help lists groups among the other commands, where they belong."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -60,7 +60,7 @@ class InOrder(TyperGroup):
         return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
-app = typer.Typer(
+app = Commands(
     name="distq",
     cls=InOrder,
     help="A task queue on Redis and Valkey that is fast and loses nothing.",

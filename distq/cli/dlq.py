@@ -14,13 +14,12 @@ from distq.cli import complete, output, values
 from distq.cli.groups import grouped
 from distq.cli.target import Place
 from distq.cli.tasks import show
+from distq.cli.words import Commands
 from distq.errors import ConfigurationError
 from distq.facts import depths, every_place, find_dead, newest_first, purge_dead, replay_dead
 from distq.rate import Rate
 
-app = typer.Typer(
-    help="Look at dead letters, replay or delete them.", invoke_without_command=True, rich_markup_mode=None
-)
+app = Commands(help="Look at dead letters, replay or delete them.", invoke_without_command=True, rich_markup_mode=None)
 app.callback()(output.help_if_alone)
 
 DryRun = typer.Option(False, "--dry-run", help="Say which, change nothing.")

@@ -10,10 +10,11 @@ import typer
 from distq.cli import complete, output, values
 from distq.cli.groups import grouped
 from distq.cli.target import Place
+from distq.cli.words import Commands
 from distq.controls import Limit, TypeLimits
 from distq.errors import ConfigurationError
 
-app = typer.Typer(
+app = Commands(
     help="Look at the limits of types, and change them live.", invoke_without_command=True, rich_markup_mode=None
 )
 app.callback()(output.help_if_alone)

@@ -8,7 +8,6 @@ import os
 import platform
 import resource
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 from distq import __version__
 from distq.broker.health import Finding
@@ -27,6 +26,8 @@ CROWD = 2
 
 def examine_machine(config: WorkerConfig) -> Iterator[Finding]:
     """What was found, good and bad, for a host with these settings."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (no other command needs it)
+
     yield Finding("ok", "python", f"{platform.python_version()} on {platform.system()}, {os.cpu_count()} cores")
     parts = [f"distq {__version__}"]
     for package in ("redis", "hiredis", "msgpack"):

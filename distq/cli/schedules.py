@@ -13,6 +13,7 @@ from distq.cli import complete, output, values
 from distq.cli.calls import Payload, aim, read_payload, wrong_arguments
 from distq.cli.groups import grouped
 from distq.cli.target import Place
+from distq.cli.words import Commands
 from distq.cron import shown
 from distq.durations import format_duration
 from distq.errors import ConfigurationError
@@ -21,7 +22,7 @@ from distq.plain import plain
 from distq.schedules import PastTick, Schedule
 from distq.sensitive import Hiding
 
-app = typer.Typer(help="Look at schedules, create and change them.", invoke_without_command=True, rich_markup_mode=None)
+app = Commands(help="Look at schedules, create and change them.", invoke_without_command=True, rich_markup_mode=None)
 app.callback()(output.help_if_alone)
 
 Name = typer.Argument(..., metavar="SCHEDULE", autocompletion=complete.schedules, help="Its name.")

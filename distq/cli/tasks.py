@@ -13,11 +13,12 @@ from distq.cli import complete, full, output, person, values
 from distq.cli.calls import Payload, aim, read_payload, wrong_arguments
 from distq.cli.groups import grouped
 from distq.cli.target import Place
+from distq.cli.words import Commands
 from distq.errors import BrokerError, ResultNotKept, ResultTimeout, TaskError, TaskFailed, UnknownTask
 from distq.facts import describe
 from distq.result import Handle
 
-app = typer.Typer(
+app = Commands(
     help="Look at a task; cancel or reschedule all that a filter means.",
     invoke_without_command=True,
     rich_markup_mode=None,
