@@ -125,10 +125,11 @@ def _origin(said: object) -> dict[str, str]:
 
 
 def _of_history(found: Distq, queue: str, id: str) -> dict[str, Any]:
-    """Of a completed task what its type's history keeps, also when its result is gone."""
+    """Of a completed task what its type's history keeps, also when its result is gone; else what the last ones tell."""
     kept = completed.find(found.broker, queue, id)
     if kept is None:
-        return {}
+        last = next((one for one in completed.last(found.broker, queue) if one.id == id and one.type), None)
+        return {} if last is None else {"type": last.type, "worker": last.worker}
     facts = inspect.describe(kept.message) | {
         "status": "completed", "worker": kept.worker, "finished_at_ms": kept.finished_ms, "ran_s": kept.seconds,
     }  # fmt: skip

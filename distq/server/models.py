@@ -138,7 +138,7 @@ class Purged(BaseModel):
 
 
 class FoundTask(BaseModel):
-    """A task that was found, without its arguments."""
+    """A task that was found. `call`: its arguments in one line, or how large they are."""
 
     model_config = ConfigDict(extra="allow")
 

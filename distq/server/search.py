@@ -15,6 +15,7 @@ from distq.broker import search
 from distq.broker.inspect import describe
 from distq.errors import UnknownQueue
 from distq.facts import every_place
+from distq.message import Message
 from distq.server.meant import Meant, meant
 from distq.server.models import FoundTasks
 from distq.server.problems import Problem
@@ -24,6 +25,9 @@ from distq.server.strict import parse
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 MOST_READ = 2000
+MOST_BODY = 4096
+"""Larger calls are not shown in lists."""
+MOST_CALL = 200
 PAGE = 200
 
 State = Literal["running", "queued", "scheduled", "dead", "completed"]
@@ -93,7 +97,7 @@ def told(site: Site, queue: str, task: search.Found) -> dict[str, Any]:
     """A found task for a list."""
     facts: dict[str, Any] = {"id": task.id, "state": task.state, "queue": queue}
     if task.message is not None:
-        facts |= describe(task.message)
+        facts |= describe(task.message) | _call(site, task.message)
     elif task.type:
         facts["type"] = task.type
     if task.at_ms is not None:
@@ -103,6 +107,20 @@ def told(site: Site, queue: str, task: search.Found) -> dict[str, Any]:
     if task.cause is not None and task.cause.error:
         facts |= {"error": task.cause.error, "message": site.shown(task.cause.message), "frame": task.cause.frame}
     return facts | ({"worker": task.worker} if task.worker else {})
+
+
+def _call(site: Site, message: Message) -> dict[str, str]:
+    """Its arguments in one line for people, with the names that its function has for them."""
+    if len(message.body) > MOST_BODY:
+        return {"call": f"{len(message.body):,} bytes"}
+    try:
+        args, kwargs, headers = site.app.codec.unpack_call(message.body)
+    except ValueError:
+        return {}
+    shown = site.shown_call({"type": message.type, "args": args, "kwargs": kwargs, "headers": headers})
+    named = [*zip(site.names_of(message.type, len(args)), shown["args"], strict=False), *shown["kwargs"].items()]
+    said = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in named)
+    return {"call": said if len(said) <= MOST_CALL else f"{said[:MOST_CALL]}…"}
 
 
 # -- cursors -----------------------------------------------------------------------------------------------------------

@@ -115,6 +115,12 @@ class Site:
             call["args"] = [HIDDEN] * len(args)
         return self.shown({**facts, **{name: value for name, value in call.items() if name in facts}})
 
+    def names_of(self, type: str, number: int) -> list[str]:
+        """What so many positional arguments are called in the function of a type, or else their places."""
+        task = self.app.tasks.get(untyped(type)[0])
+        names = [""] * number if task is None else task.names_of(number)
+        return [name or f"[{place}]" for place, name in enumerate(names)]
+
     def shown_body(self, body: Mapping[str, Any]) -> Any:
         """Of a request, for those who look what others have done. By place alone nobody knows what arguments are."""
         said = self.shown_call(body) if "type" in body else {**body, **({"args": HIDDEN} if "args" in body else {})}

@@ -174,7 +174,8 @@ def show(request: Request, id: str) -> Response:
     facts = describe(site.app, check_id(id))
     if facts["status"] == "unknown":
         raise unknown(id)
-    return answer(site.shown_call(facts))
+    names = {"names": site.names_of(facts["type"], len(facts["args"]))} if "args" in facts else {}
+    return answer(site.shown_call(facts) | names)
 
 
 class How(Strict):

@@ -39,7 +39,7 @@ PAGES = {
           - rowgroup:
             - row "Select all Task Type State Queue Priority Attempt Time"
           - rowgroup:
-            - row /^Select mail.* fail ValueError. <img src=x/
+            - row /^Select mail.* fail text=.* ValueError. <img src=x/
       - paragraph: 1 task shown.
       """,
     "dead": """
@@ -123,6 +123,11 @@ PAGES = {
 }
 """What a screen reader finds on each page, as far as it is told here."""
 
+OUT_OF_SIGHT = """
+    [...document.querySelectorAll("main button, main input, main textarea, main a, main td")]
+        .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.textContent)
+"""
+
 
 def test_each_page_tells_what_there_is_and_hostile_text_stays_text(tab: Tab, web: Web, work: Work) -> None:
     work()
@@ -140,6 +145,9 @@ def test_each_page_tells_what_there_is_and_hostile_text_stays_text(tab: Tab, web
         expect(page.get_by_role("main")).to_match_aria_snapshot(tells)
         if address.startswith("task/%3C"):
             tab.forgive("400")
+        page.set_viewport_size({"width": 400, "height": 860})
+        assert page.evaluate(OUT_OF_SIGHT) == [], f"on a phone: {address}"
+        page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"/#/task/{dead}")
     expect(page.get_by_text("Traceback").first).to_be_visible()
     expect(page.get_by_text("<img src=x onerror=").first).to_be_visible()

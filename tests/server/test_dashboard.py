@@ -226,6 +226,9 @@ def test_completed_tasks_of_a_type_with_a_history_are_listed_and_found_also_with
     (found,) = web.get("/api/v1/tasks?type=echo&since=10m&args=value:%7B%22a%22%3A%201%7D").json["tasks"]
     assert (found["id"], found["state"], found["type"], found["attempt"]) == (id, "completed", "echo", 1)
     assert found["ran_s"] < found["finished_at_ms"]
+    assert found["call"] == 'value={"a": 1}'
+    assert web.get(f"/api/v1/tasks/{id}").json["names"] == ["value"]
+    assert web.get(f"/api/v1/tasks/{other}").json["type"] == "add", "the last ones of a queue are known"
     assert found["worker"]
     (last,) = web.get("/api/v1/tasks?state=completed&type=add&since=10m").json["tasks"]
     assert (last["id"], last["worker"], "attempt" in last) == (other, found["worker"], False)

@@ -21,13 +21,7 @@ async function ask(method, path, body, headers = {}) {
 	} catch {
 		throw refusal(0, "The server does not answer.");
 	}
-	const text = await response.text();
-	let found = null;
-	try {
-		found = text ? JSON.parse(text) : null;
-	} catch {
-		found = { detail: text.slice(0, 200) };
-	}
+	const found = await response.json().catch(() => null);
 	if (response.ok) return found;
 	if (response.status === 401 && !headers["X-API-Key"]) onSignedOut();
 	throw refusal(response.status, found?.detail || `The server answers ${response.status}.`);
@@ -41,7 +35,7 @@ export const remove = (path, query) => ask("DELETE", withQuery(path, query));
 export const signIn = (key) => ask("POST", "session", undefined, { "X-API-Key": key });
 
 /** Without what is empty. */
-export const given = (what) => Object.fromEntries(Object.entries(what).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+export const given = (what) => Object.fromEntries(Object.entries(what).filter(([, value]) => (value ?? "") !== ""));
 
 function withQuery(path, query = {}) {
 	const all = Object.entries(given(query)).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));

@@ -26,15 +26,15 @@ export function timeline(points, series, { axis: [ago, span_s], show, value, uni
 		const isWhole = points.length && !points.some((point) => point[name] === null);
 		return [isWhole && line(`${path}V${HEIGHT}H${x(points[0].at_ms)}Z`, `area ${kind}`), line(path, `line ${kind}`)];
 	});
-	const tick = (place, ...text) => h("span", { class: `tick ${place}`, ...HIDDEN }, text);
-	return h("figure", {},
-		h("figcaption", {}, h("span.legend", {}, series.map(([name, kind, label = name]) => h("span", { class: `key ${kind}` }, label, " ", bold(value(name)))))),
-		h("div.plot", {},
+	const tick = (place, ...text) => h(`span.tick.${place}`, HIDDEN, text);
+	return h("figure",
+		h("figcaption", h("span.legend", series.map(([name, kind, label = name]) => h(`span.key.${kind}`, label, " ", bold(value(name)))))),
+		h("div.plot",
 			h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", ...HIDDEN },
 				[0.5, 1].map((part) => line(`M0 ${y(top * part)}H${WIDTH}`, "grid")), lines),
 			tick("top", show(top), unit), tick("middle", show(top / 2))),
-		h("div.axis", { ...HIDDEN }, h("span", {}, `${ago} ago`), h("span", {}, "now")),
-		h("details.as-table", {}, h("summary", {}, "As a table"), table("The same as a table", ["Until", ...series.map(([name, , label = name]) => `${label} ${unit}#`)],
+		h("div.axis", HIDDEN, h("span", `${ago} ago`), h("span", "now")),
+		h("details.as-table", h("summary", "As a table"), table("The same as a table", ["Until", ...series.map(([name, , label = name]) => `${label} ${unit}#`)],
 			rows.toReversed().map((point) => ({ key: point.at_ms, cells: [clock(point.at_ms), ...series.map(([name]) => (point[name] === null ? "–" : show(point[name])))] })))));
 }
 

@@ -14,10 +14,10 @@ export default {
 		const one = types.find(({ type }) => type === id) ?? types[0];
 		return [
 			head("Enqueue", "Any type that the application declares. Arguments are checked against its function."),
-			h("div.columns.side-list", {},
+			h("div.columns.side-list",
 				h("nav.list", { "aria-label": "Types" }, types.map(({ type, doc }) =>
-					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, class: type === one.type && "here", "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
-				may("operate") ? callForm(one) : card(one.type, [h("p.doc", {}, one.doc), note("Your key may look, not enqueue.")])),
+					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
+				may("operate") ? callForm(one) : card(one.type, [h("p.doc", one.doc), note("Your key may look, not enqueue.")])),
 		];
 	},
 };
@@ -42,9 +42,9 @@ function callForm({ type, queue, doc, parameters }) {
 		}
 	};
 	return h("section.card.call", { "data-own": true, "data-key": `call-${type}` },
-		h("header", {}, h("h2", {}, type), faint(`queue ${queue}`)), doc && h("p.doc", {}, doc),
+		h("header", h("h2", type), faint(`queue ${queue}`)), doc && h("p.doc", doc),
 		h("form", { onsubmit: send }, fields.length ? fields.map(({ node }) => node) : note("It takes no arguments."),
-			h("details", {}, h("summary", {}, "Options of this call"), options.map(({ node }) => node)), problem,
+			h("details", h("summary", "Options of this call"), options.map(({ node }) => node)), problem,
 			row(h("button", { type: "submit", class: "primary" }, "Enqueue"))));
 }
 

@@ -5,7 +5,7 @@ import { attempt, choice } from "./dialog.js";
 import { bad, button, clip, h, link, note, row } from "./dom.js";
 import { count, plural, when } from "./format.js";
 import { ask, go, load, may, news } from "./frame.js";
-import { live } from "./live.js";
+import { inAll } from "./live.js";
 import { empty, head, search, table } from "./parts.js";
 
 const TRIED_S = 30;
@@ -30,7 +30,7 @@ export default {
 
 /** What a group is, how many it has, and since when. */
 export const cellsOf = (one, queue) => [h("a", { href: search(wordsOf(one, queue)), "data-row": true }, one.type),
-	[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span.mono.faint.small", {}, one.frame)],
+	[clip(bad(one.error || "?"), one.newest_message && `: ${one.newest_message}`), one.frame && h("span.mono.faint.small", one.frame)],
 	count(one.number), when(one.newest_at_ms)];
 
 /** Exactly this group. */
@@ -83,7 +83,7 @@ function ended(id, say) {
 
 /** One request takes 10,000 at most. */
 async function inTurn(path, which, say) {
-	const most = (live.frame?.queues ?? []).reduce((sum, queue) => sum + queue.dead, 0); // those that die again are not meant
+	const most = inAll("dead"); // those that die again are not meant
 	for (let number = 0; ;) {
 		const done = await post(path, which);
 		number += done.number;

@@ -5,7 +5,7 @@ import { button, faint, h, note, row } from "./dom.js";
 /** A few words in the corner, read out by screen readers. */
 export function toast(text, kind = "good") {
 	const place = document.getElementById("toasts");
-	const said = h("p", { class: `toast ${kind}` }, text, h("button.quiet", { "aria-label": "Close", onclick: () => said.remove() }, "×"));
+	const said = h(`p.toast.${kind}`, text, h("button.quiet", { "aria-label": "Close", onclick: () => said.remove() }, "×"));
 	place.append(said);
 	while (place.children.length > 4) place.firstElementChild.remove();
 	setTimeout(() => said.remove(), kind === "bad" ? 12000 : 5000);
@@ -93,7 +93,7 @@ export function field({ name, label, kind = "text", value = "", hint, choices, m
 		name,
 		read,
 		isReady: () => (must === undefined || read() === must) && (!required || read().trim() !== ""),
-		node: h("div", { class: `field ${kind}`, "data-key": `field-${name}` }, h("label", { for: id }, label, required && faint(" · needed")), input,
+		node: h(`div.field.${kind}`, { "data-key": `field-${name}` }, h("label", { for: id }, label, required && faint(" · needed")), input,
 			hint && h("p.hint", { id: `${id}-hint` }, hint)),
 	};
 }

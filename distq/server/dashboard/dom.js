@@ -2,14 +2,15 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = ["svg", "path", "rect"];
-const isNothing = (value) => value === null || value === undefined || value === false;
+const isNothing = (value) => (value ?? false) === false;
 
-/** h("a.class", {href, onclick}, ...children): children are nodes, text, numbers, lists; null and false are left out. */
-export function h(name, attributes, ...children) {
+/** h("a.class", {href, onclick}, ...children): nodes, text, numbers, lists; null and false are left out, and so are attributes where there are none. */
+export function h(name, ...children) {
 	const [tag, ...classes] = name.split(".");
 	const element = SHAPES.includes(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
 	if (classes.length) element.setAttribute("class", classes.join(" "));
-	for (const [key, value] of Object.entries(attributes ?? {})) {
+	const attributes = children[0]?.constructor === Object ? children.shift() : {};
+	for (const [key, value] of Object.entries(attributes)) {
 		if (isNothing(value)) continue;
 		if (key === "value") element.value = element.defaultValue = value;
 		else if (key.startsWith("on")) element[key] = value;
@@ -19,14 +20,8 @@ export function h(name, attributes, ...children) {
 	return element;
 }
 
-export const row = (...children) => h("div.buttons", {}, children);
-export const note = (...children) => h("p.faint", {}, children);
-export const para = (...children) => h("p", {}, children);
-export const faint = (...children) => h("span.faint", {}, children);
-export const clip = (...children) => h("span.clip", {}, children);
-export const bold = (...children) => h("b", {}, children);
-export const bad = (...children) => h("b.bad", {}, children);
-export const mono = (...children) => h("code", {}, children);
+export const [row, note, para, faint, clip, bold, bad, mono] = ["div.buttons", "p.faint", "p", "span.faint", "span.clip", "b", "b.bad", "code"]
+	.map((name) => (...children) => h(name, children));
 export const link = (href, ...children) => h("a", { href }, children);
 export const button = (label, onclick, kind, title) => h("button", { type: "button", class: kind, onclick, title }, label);
 

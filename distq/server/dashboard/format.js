@@ -7,7 +7,7 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 
 export const count = (number) => whole.format(number ?? 0);
 export const short = (number) => (Math.abs(number) < 10000 ? count(number) : compact.format(number));
-export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+export const plural = (number, one) => `${count(number)} ${number === 1 ? one : `${one}${one.endsWith("s") ? "e" : ""}s`}`;
 
 export function rate(perSecond) {
 	if (perSecond >= 100) return short(Math.round(perSecond));
@@ -34,6 +34,9 @@ export function relative(ms, now = Date.now()) {
 	const text = duration(Math.abs(seconds) < 60 ? Math.round(seconds) : seconds);
 	return seconds > 0 ? `in ${text}` : `${text} ago`;
 }
+
+/** For how long by now. */
+export const since = (ms) => relative(Math.min(ms, Date.now() - 1000)).replace(" ago", "");
 
 export function clock(ms) {
 	const at = new Date(ms);

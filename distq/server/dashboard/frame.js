@@ -89,7 +89,7 @@ async function arrive() {
 	await load();
 	if (isOther) {
 		scrollTo(0, 0);
-		document.querySelector(".side nav .here")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
+		document.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone
 		main()?.focus({ preventScroll: true });
 	}
 }
@@ -141,7 +141,7 @@ function body() {
 export function news(event, said) {
 	totals ??= live.frame?.totals;
 	const number = totals && live.frame.totals[event] - totals[event];
-	return number > 0 && h("p.banner.run", {}, `${plural(number, "task")} ${said} since this was read. `, button("Read it again", load));
+	return number > 0 && h("p.banner.run", `${plural(number, "task")} ${said} since this was read. `, button("Read it again", load));
 }
 
 live.onchange = (isFrame) => {

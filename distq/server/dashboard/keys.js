@@ -53,7 +53,7 @@ export function showKeys(menu) {
 		...menu.map(([name, label]) => [`g ${name[0]}`, label]), ["Esc", "leave a field, close a dialog"], ["?", "this list"],
 	];
 	const box = h("dialog.box", { "aria-labelledby": "keys-title" }, h("h2", { id: "keys-title" }, "Keys"),
-		h("table.keys", {}, rows.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", {}, one), " "])), h("td", {}, what)))),
+		h("table.keys", rows.map(([key, what]) => h("tr", h("th", { scope: "row" }, key.split(" ").map((one) => [h("kbd", one), " "])), h("td", what)))),
 		row(button("Close", () => box.close(), "primary")));
 	opened(box);
 }

@@ -94,6 +94,9 @@ function say(state) {
 	live.onchange(false);
 }
 
+/** How many tasks of all queues are there. */
+export const inAll = (name) => live.frame?.queues.reduce((sum, queue) => sum + queue[name], 0) ?? 0;
+
 /** Events per second, over ten. */
 export function perSecond(name) {
 	const recent = live.frames.slice(-10);

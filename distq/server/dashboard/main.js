@@ -6,7 +6,7 @@ import { bold, button, fill, h } from "./dom.js";
 import { count, short } from "./format.js";
 import { begin, draw, end, may, place, session } from "./frame.js";
 import { listenToKeys, showKeys } from "./keys.js";
-import { live, start, stop } from "./live.js";
+import { inAll, live, start, stop } from "./live.js";
 import actions from "./actions.js";
 import control from "./control.js";
 import dead from "./dead.js";
@@ -25,22 +25,21 @@ const STATES = {
 };
 
 function sidebar() {
-	const sum = (name) => (live.frame?.queues ?? []).reduce((found, queue) => found + queue[name], 0);
-	const badges = { dead: [sum("dead"), "bad"], tasks: [sum("live"), ""] };
+	const badges = { dead: [inAll("dead"), "bad"], tasks: [inAll("live"), ""] };
 	const [state, kind] = STATES[live.state];
 	return h("header.side", { "data-key": "side" },
 		h("a.brand", { href: "#/overview", title: session.app }, icon(26),
-			h("span", {}, bold(session.app), session.environment && h("span", { class: `place ${kindOf(session.environment)}` }, session.environment))),
+			h("span", bold(session.app), session.environment && h(`span.place.${kindOf(session.environment)}`, session.environment))),
 		h("nav", { "aria-label": "Pages" }, MENU.filter(([name]) => name !== "actions" || may("admin")).map(([name, label]) => {
 			const [number, badge] = badges[name] ?? [0];
 			const isHere = place.name === name || (name === "tasks" && place.name === "task");
-			return h("a", { href: `#/${name}`, "aria-current": isHere && "page", class: isHere && "here" }, label,
-				number > 0 && h("span", { class: `badge ${badge}`, title: count(number) }, short(number)));
+			return h("a", { href: `#/${name}`, "aria-current": isHere && "page" }, label,
+				number > 0 && h(`span.badge.${badge}`, { title: count(number) }, short(number)));
 		})),
-		h("div.foot", {},
-			h("p", { class: `link ${kind}`, role: "status" }, h("span.dot", {}), h("span", {}, state)),
-			h("p.who", {}, session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
-			h("p.tools", {},
+		h("div.foot",
+			h(`p.link.${kind}`, { role: "status" }, h("span.dot"), h("span", state)),
+			h("p.who", session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
+			h("p.tools",
 				button(THEMES[theme()], turnTheme, "quiet", "Light, dark, or as the system"), button("Keys", () => showKeys(MENU), "quiet", "Keys (?)"),
 				!session.is_open && button("Sign out", signOut, "quiet"))));
 }
@@ -90,8 +89,8 @@ function signInPage(said = "") {
 				}
 			},
 		},
-		icon(44), h("h1", {}, "Sign in"), h("label", { for: "key" }, "API key"), key, wrong, h("button.primary", { type: "submit" }, "Sign in"),
-		h("p.hint", {}, "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
+		icon(44), h("h1", "Sign in"), h("label", { for: "key" }, "API key"), key, wrong, h("button.primary", { type: "submit" }, "Sign in"),
+		h("p.hint", "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
 	key.focus();
 }
 

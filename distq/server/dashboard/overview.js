@@ -3,8 +3,8 @@
 import { bar, timeline } from "./chart.js";
 import { cellsOf } from "./dead.js";
 import { bad, bold, clip, faint, h, link, mono } from "./dom.js";
-import { duration, plural, rate, relative, short, when } from "./format.js";
-import { live, perSecond } from "./live.js";
+import { duration, plural, rate, short, since, when } from "./format.js";
+import { inAll, live, perSecond } from "./live.js";
 import { address, card, chips, empty, head, search, table, taskLink } from "./parts.js";
 
 const EVENTS = [["enqueued", "run", "came in"], ["completed", "good"], ["retried", "warn"], ["dead", "bad"]];
@@ -23,23 +23,22 @@ export default {
 		const axis = RANGES[past.range];
 		const [ago] = axis;
 		const queues = live.frame?.queues ?? [];
-		const sum = (name) => queues.reduce((total, queue) => total + queue[name], 0);
-		const waiting = sum("high") + sum("default") + sum("low");
-		const dead = sum("dead");
+		const waiting = inAll("high") + inAll("default") + inAll("low");
+		const dead = inAll("dead");
 		const { retried, dead: died, completed } = past.totals;
 		return [
 			head("Overview", null, chips("How far back", Object.entries(RANGES).map(([range, [label]]) => [label, address("overview", "", { range }), range === past.range]))),
-			pauses.length > 0 && h("p.banner.warn", {}, plural(pauses.length, "pause"), " in force: ",
+			pauses.length > 0 && h("p.banner.warn", plural(pauses.length, "pause"), " in force: ",
 				pauses.slice(0, 3).map(describePause).join(", "), ". ", link("#/queues", "Look")),
-			h("div.tiles", {},
+			h("div.tiles",
 				tile("Waiting", short(waiting), waiting ? oldest(found) : "nothing waits", search("state:queued")),
-				tile("Running", short(sum("running")), `in ${plural(found.hosts.flatMap((host) => host.workers).length, "process", "processes")}`, search("state:running")),
-				tile("Scheduled", short(sum("scheduled")), "for later, or a retry", search("state:scheduled")),
+				tile("Running", short(inAll("running")), `in ${plural(found.hosts.flatMap((host) => host.workers).length, "process")}`, search("state:running")),
+				tile("Scheduled", short(inAll("scheduled")), "for later, or a retry", search("state:scheduled")),
 				tile("Dead", short(dead), dead ? "until replayed or deleted" : "nothing has failed for good", "#/dead", dead && "bad"),
 				tile("Per second", rate(perSecond("completed")), `${rate(perSecond("enqueued"))} came in`),
 				tile("Failing", percent(retried + died, completed + retried + died), `of attempts, in ${ago}`, null, retried + died && "bad"),
 				tile("95 % within", within(past.p95), `99 % within ${within(past.p99)}`)),
-			h("div.columns", {},
+			h("div.columns",
 				card("Throughput", throughput(past, axis)),
 				card("Run time", timeline(slots(past), PARTS, { axis, show: duration, least: 0.01, value: (name) => within(past[name]) })),
 				card("Queues", queues.length ? depths(queues, found.oldest) : null, link("#/queues", "All")),
@@ -52,11 +51,11 @@ export default {
 };
 
 const tile = (label, value, about, href, kind) =>
-	h(href ? "a" : "div", { class: `tile ${kind || ""}`, href }, h("span.label", {}, label), bold(value), faint(about));
+	h(href ? "a" : "div", { class: `tile ${kind || ""}`, href }, h("span.label", label), bold(value), faint(about));
 
 function oldest(found) {
 	const first = Math.min(...Object.values(found.oldest));
-	return Number.isFinite(first) && `the oldest for ${relative(first).replace(" ago", "")}`;
+	return Number.isFinite(first) && `the oldest for ${since(first)}`;
 }
 
 function percent(part, all) {
@@ -102,7 +101,7 @@ function depths(queues, oldestOf) {
 			cells: [[link(search(`queue:${queue.queue}`), queue.queue), bar(parts(queue), most)], ...LEVELS.map(([name]) => short(queue[name])),
 				oldestOf[queue.queue] ? when(oldestOf[queue.queue]) : faint("–")],
 		}))),
-		h("p.legend", {}, LEVELS.map(([name, kind]) => h("span", { class: `key ${kind}` }, name))),
+		h("p.legend", LEVELS.map(([name, kind]) => h(`span.key.${kind}`, name))),
 	];
 }
 

@@ -63,7 +63,7 @@ function said({ rate, max_running: most, rate_per_key: rateEach, max_running_per
 }
 
 function limitTable(limits, types) {
-	return table("Limits of types", ["Type", "Queue", "Holds", "Declared", "Set by", ">"], limits.map((one) => ({
+	return table("Limits of types", ["Type", "Queue", "Holds", "Declared-", "Set by", ">"], limits.map((one) => ({
 		key: `${one.queue} ${one.type}`,
 		cells: [bold(one.type), one.queue, said(one.now), one.is_set ? said(one.declared) : faint("the same"), one.is_set && [one.by, " ", faint(when(one.since))],
 			may("operate") && row(button("Change", () => setLimit(types, one)),

@@ -50,8 +50,8 @@ function single(one) {
 				act: () => remove(path), said: "Deleted.", then: () => go("schedules"),
 			}), "danger"),
 		], link("#/schedules", "Schedules")),
-		h("div.columns.two", {},
-			card("Next five", one.next.length ? h("ol.ticks", {}, one.next.map((at) => h("li", {}, when(at, "clock"), " ", faint(when(at))))) : note(one.is_paused ? "None while it is paused." : "None.")),
+		h("div.columns.two",
+			card("Next five", one.next.length ? h("ol.ticks", one.next.map((at) => h("li", when(at, "clock"), " ", faint(when(at))))) : note(one.is_paused ? "None while it is paused." : "None.")),
 			card("What it does", list([
 				["Calls", [bold(one.type), "(", call(one.args, one.kwargs), ")"]], ["When", mono(one.when)], ["Zone", one.tz || "UTC"], ["Queue", one.queue],
 				["Jitter", one.jitter && duration(one.jitter)], ["If the one before runs", one.overlap], ["Missed ticks", one.missed], ["From", one.is_declared ? "the code" : "a person, at run time"],

@@ -3,9 +3,9 @@
 import { part, post, remove } from "./api.js";
 import { choice, toast } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para } from "./dom.js";
-import { call, count, duration, plural, python, relative, shell, when } from "./format.js";
+import { call, count, duration, plural, python, relative, shell, since, when } from "./format.js";
 import { act, ask, go, may } from "./frame.js";
-import { address, card, code, empty, head, json, list, parsed, search, state, taskLink } from "./parts.js";
+import { address, card, code, empty, head, json, list, parsed, search, state, taskLink, teach } from "./parts.js";
 
 const ALIVE = ["queued", "scheduled", "running"];
 
@@ -20,14 +20,14 @@ export default {
 	},
 	view({ facts, gates }) {
 		return [
-			head([facts.type ?? "Task", " ", state(facts.status)], h("span.mono.id", {}, facts.id), may("operate") && actions(facts),
+			head([facts.type ?? "Task", " ", state(facts.status)], h("span.mono.id", facts.id), may("operate") && actions(facts),
 				[link("#/tasks", "Tasks"), facts.type && [" / ", link(search(`type:${facts.type}`), facts.type)]]),
-			facts.corrupt && h("p.banner.bad", {}, "Its message cannot be read: ", facts.corrupt),
-			gates?.length && facts.status !== "running" ? h("section.card.why", {}, h("h2", {}, "Why is it not running?"), h("ul", {}, gates.map(({ text }) => h("li", {}, text)))) : null,
+			facts.corrupt && h("p.banner.bad", "Its message cannot be read: ", facts.corrupt),
+			gates?.length && facts.status !== "running" ? h("section.card.why", h("h2", "Why is it not running?"), h("ul", gates.map(({ text }) => h("li", text)))) : null,
 			facts.progress && progress(facts.progress),
-			h("div.columns.two", {},
+			h("div.columns.two",
 				card("Life", life(facts, gates)),
-				h("div", {}, card("Call", argumentsOf(facts)), ending(facts), card("Facts", factsOf(facts)))),
+				h("div", card("Call", argumentsOf(facts)), ending(facts), card("Facts", factsOf(facts)))),
 			card("Copy", copies(facts)),
 		];
 	},
@@ -82,38 +82,39 @@ function life(facts, gates) {
 	const steps = [last && step("called", "off", "Called", last, headers?.schedule && ["by schedule ", link(address("schedules", headers.schedule), headers.schedule)])];
 	attempts.forEach((one, i) => {
 		const from = one.at - (one.seconds ?? 0) * 1000;
-		if (last && from - last > 1) steps.push(h("li.gap", {}, note(`${i ? "waited for the next attempt" : "waited"} ${duration((from - last) / 1000)}`)));
+		if (last && from - last > 1) steps.push(h("li.gap", note(`${i ? "waited for the next attempt" : "waited"} ${duration((from - last) / 1000)}`)));
 		const how = one.outcome === "killed" ? "killed its process" : one.outcome ?? "ended";
 		steps.push(step(`attempt-${i}`, "bad", `Attempt ${one.attempt ?? i + 1}`, one.at, `${how}${one.seconds === undefined ? "" : ` after ${duration(one.seconds)}`}`,
 			errorOf(one), worker(one),
-			one.traceback && h("details", { open: i === attempts.length - 1 }, h("summary", {}, "Traceback"), code(one.traceback, "trace")),
-			one.log && h("details", {}, h("summary", {}, "Its last log lines"), code(one.log, "trace")),
+			one.traceback && h("details", { open: i === attempts.length - 1 }, h("summary", "Traceback"), code(one.traceback, "trace")),
+			one.log && h("details", h("summary", "Its last log lines"), code(one.log, "trace")),
 			typeof one.retry_in_ms === "number" && note(`Retry in ${duration(one.retry_in_ms / 1000)}`)));
 		last = one.at;
 	});
 	const end = {
 		running: () => step("now", "run", `Attempt ${facts.attempt ?? ""}`, null, "is at a worker", worker(facts), (gates ?? []).map(({ text }) => note(text))),
 		scheduled: () => step("now", "later", attempts.length ? "Next attempt" : "Due", facts.due_at_ms, facts.due_at_ms && relative(facts.due_at_ms)),
-		queued: () => step("now", "wait", "Waits for a worker", null, last && `for ${relative(last).replace(" ago", "")}`),
-		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && ` in ${duration(facts.ran_s)}`]),
+		queued: () => step("now", "wait", "Waits for a worker", null, last && `for ${since(last)}`),
+		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && `, ran for ${duration(facts.ran_s)}`]),
 		dead: () => step("end", "bad", "Dead", null, attempts.at(-1)?.outcome === "rejected" ? "it was rejected" : "it has no attempts left"),
 	}[status] ?? (() => step("end", "off", status, null, facts.by && `by ${facts.by}`));
-	return h("ol.life", {}, steps, end());
+	return h("ol.life", steps, end());
 }
 
 const step = (key, kind, title, at, about, ...more) =>
 	h("li", { class: kind, "data-key": key }, para(bold(title), " ", about, " ", at && faint(when(at, "clock"))), more);
-const worker = (one) => h("p.faint.mono.small", {}, one.worker);
-const errorOf = ({ type, message }) => h("p.error", {}, bold(type || "?"), message && `: ${message}`);
+const worker = (one) => h("p.faint.mono.small", one.worker);
+const errorOf = ({ type, message }) => h("p.error", bold(type || "?"), message && `: ${message}`);
 
-function argumentsOf({ args, kwargs }) {
-	if (args === undefined) return empty("Its arguments are not kept", "What has ended leaves its result alone, unless its type has a history=.");
-	return [args.length > 0 && code(json(args)), (Object.keys(kwargs).length > 0 || !args.length) && code(json(kwargs))];
+function argumentsOf({ args, kwargs, names, attempt }) {
+	if (args === undefined) return empty("Its arguments are not kept", attempt ? "They were larger than 4 KB." : teach());
+	const all = [...args.map((value, i) => [names[i], value]), ...Object.entries(kwargs)];
+	return all.length ? list(all.map(([name, value]) => [name, (isObject(value) || Array.isArray(value) ? code : mono)(json(value))])) : note("It takes no arguments.");
 }
 
-function ending({ status, result, error }) {
+function ending({ status, result, error, attempts }) {
 	if (status === "completed") return card("Result", result === undefined ? note("It keeps no result.") : code(json(result)), null, "good");
-	return error?.type && card("Died of", errorOf(error), null, "bad");
+	return error?.type && !attempts.length && card("Died of", errorOf(error), null, "bad");
 }
 
 function factsOf({ headers, deliveries_lost: lost, ...facts }) {
@@ -121,7 +122,7 @@ function factsOf({ headers, deliveries_lost: lost, ...facts }) {
 	return list([
 		["Queue", facts.queue], ["Parent", facts.parent_id && taskLink(facts.parent_id)], ["Children", link(search(`parent:${facts.id}`), "Look for them")], ["Correlation id", facts.correlation_id !== facts.id && facts.correlation_id], ["Priority", facts.priority], ["Worker", facts.worker], ["Called", clock("enqueued_at_ms")],
 		["Due", clock("due_at_ms")], ["Expires", clock("expires_at_ms")], ["Finished", clock("finished_at_ms")], ["Cancelled by", facts.by],
-		["Deliveries lost", lost && plural(lost, "time its process died", "times its process died")],
+		["Deliveries lost", lost && [plural(lost, "time"), " its process died"]],
 		["Headers", headers && Object.keys(headers).length > 0 && code(json(headers))],
 	]);
 }
@@ -137,8 +138,8 @@ function copies({ id, type, args, kwargs }) {
 		calls.push(["curl", `curl ${shell(url)} -H "X-API-Key: $KEY" -H 'Content-Type: application/json' -d ${shell(JSON.stringify({ type, args, kwargs }))}`]);
 		if (isOne) calls.push(["CLI", `distq enqueue ${shell(type)}${isNone ? "" : ` ${shell(JSON.stringify(payload))}`}`]);
 	}
-	return h("div.copies", {}, [...calls, ["Show", `distq tasks show ${shell(id)}`]].map(([name, text]) =>
-		h("div", {}, h("span.label", {}, name), mono(text), h("button", {
+	return h("div.copies", [...calls, ["Show", `distq tasks show ${shell(id)}`]].map(([name, text]) =>
+		h("div", h("span.label", name), mono(text), h("button", {
 			class: "quiet", "aria-label": `Copy as ${name}`,
 			onclick: async () => {
 				await navigator.clipboard.writeText(text);

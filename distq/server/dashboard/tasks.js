@@ -6,7 +6,7 @@ import { bad, bold, button, clip, faint, h, link, mono, note, para, row } from "
 import { count, plural, when } from "./format.js";
 import { deadButtons, purge, replay } from "./dead.js";
 import { ask, draw, go, load, may, news } from "./frame.js";
-import { chips, empty, head, search, state, table, taskLink } from "./parts.js";
+import { chips, empty, head, search, state, table, taskLink, teach } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
 const WORDS = { state: "state", type: "type", queue: "queue", error: "error", frame: "frame", parent: "parent", since: "since", older: "older_than" };
@@ -130,28 +130,33 @@ function rowsOf(rows) {
 			key, kind: picked.has(key) && "here",
 			cells: [
 				...(boxes ? [box(`Select ${one.id}`, picked.has(key), [key])] : []),
-				taskLink(one.id, { "data-row": true }), [one.type ? bold(one.type) : faint("–"), one.error && clip(bad(one.error), one.message && `: ${one.message}`)], state(one.state),
-				one.queue, one.priority ?? faint("–"), one.attempt ? count(one.attempt) : faint("–"),
+				taskLink(one.id, { "data-row": true }), [one.type ? bold(one.type) : unkept(), one.call && clip(h("code.faint", one.call)), one.error && clip(bad(one.error), one.message && `: ${one.message}`)], state(one.state),
+				one.queue, one.priority ?? unkept(), one.attempt ? count(one.attempt) : unkept(),
 				when(one.finished_at_ms ?? one.died_at_ms ?? one.due_at_ms ?? one.enqueued_at_ms),
 			],
 		};
 	}));
 }
 
-/** How far back completed ones are listed. */
-const horizon = () => ["Of completed tasks the last 100 of each queue are listed", ...known[0].types.map(({ type, history }) => history && `of ${type} ${history}`)].filter(Boolean).join(", ");
+/** How far back completed ones are listed, and how that becomes more. */
+function horizon() {
+	const longer = known[0].types.filter(({ history }) => history).map(({ type, history }) => `${history} of ${type}`).join(", ");
+	return `Completed tasks: the last 100 of each queue, without arguments${longer && `; with them ${longer}`}. `;
+}
+const unkept = () => h("span.faint", { title: "Kept where its type has a history=" }, "–");
 
 function nothing(text) {
 	if (next) return empty("Nothing in this part", "There is more to look at: go on below.");
-	if (text) return empty("No task fits", horizon());
+	if (text) return empty("No task fits", horizon(), teach());
 	return empty("No tasks", "Call one and it is here:", mono("distq enqueue add '{\"a\": 1, \"b\": 2}'"), para(link("#/enqueue", "Or enqueue one with a form.")));
 }
 
 function foot(found, rows, text) {
 	const looked = found.read + readMore;
-	return h("footer.foot-line", {},
+	return h("footer.foot-line",
 		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
-			next ? "; there are more." : ".", !/state:[^c]/.test(text) && ` ${horizon()}`),
+			next ? "; there are more." : ".", !/state:[^c]/.test(text) && [" ", horizon()]),
+		/state:c/.test(text) && teach(),
 		next && button("Show more", async () => {
 			const cursor = next;
 			const behind = await attempt(() => page(text, cursor));

@@ -19,7 +19,7 @@ export default {
 		const known = new Map(running.map((one) => [`${one.queue} ${one.id}`, one]));
 		const processes = hosts.reduce((sum, { workers }) => sum + workers.length, 0);
 		return [
-			head("Workers", hosts.length > 0 && `${plural(hosts.length, "host")}, ${plural(processes, "process", "processes")}`),
+			head("Workers", hosts.length > 0 && `${plural(hosts.length, "host")}, ${plural(processes, "process")}`),
 			hosts.length ? hosts.map((host) => hostCard(host, known, shown)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "A host that vanishes is gone from this page when its lease ends, and its tasks go to another one."),
 		];
 	},
@@ -28,7 +28,7 @@ export default {
 function hostCard({ host, about, workers }, known, shown) {
 	const told = [about.pid && `pid ${about.pid}`, about.distq && `distq ${about.distq}`].filter(Boolean).join(" · ");
 	const processes = workers.map(({ name, holds, lease_left_ms: left_ms }) => ({
-		key: name, cells: [h("span.mono.id", {}, name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
+		key: name, cells: [h("span.mono.id", name), holds.length ? held(holds, known) : faint("idle"), duration(left_ms / 1000)],
 	}));
 	return card(host, [
 		workers.length ? table(`Processes of ${host}`, ["Process", "Holds", "Lease#"], processes) : note("No processes: it is quiet until it is resumed, or starts."),
@@ -37,19 +37,19 @@ function hostCard({ host, about, workers }, known, shown) {
 }
 
 function held(holds, known) {
-	return h("ul.held", {}, holds.slice(0, SHOWN).map(({ queue, id }) => {
+	return h("ul.held", holds.slice(0, SHOWN).map(({ queue, id }) => {
 		const task = known.get(`${queue} ${id}`);
-		return h("li", {}, task?.type && bold(task.type), " ", taskLink(id), task?.enqueued_at_ms && faint(" called ", when(task.enqueued_at_ms)));
-	}), holds.length > SHOWN && h("li.faint", {}, `and ${count(holds.length - SHOWN)} more`));
+		return h("li", task?.type && bold(task.type), " ", taskLink(id), task?.enqueued_at_ms && faint(" called ", when(task.enqueued_at_ms)));
+	}), holds.length > SHOWN && h("li.faint", `and ${count(holds.length - SHOWN)} more`));
 }
 
 function orders(host) {
 	const path = `workers/${part(host)}`;
-	const tell = (label, order, title, said) => button(label, () => act(() => post(`${path}/${order}`), said), null, title);
+	const tell = (label, order, said, signal) => button(label, () => act(() => post(`${path}/${order}`), `${said}.`), null, `${said} (${signal})`);
 	return row(
-		tell("Quiet", "quiet", "It takes no more tasks (TSTP)", "It takes no more tasks."),
-		tell("Resume", "resume", "It takes tasks again (CONT)", "It takes tasks again."),
-		tell("Restart", "restart", "It loads the code afresh and replaces its processes (HUP)", "It replaces its processes, one after the other."),
+		tell("Quiet", "quiet", "It takes no more tasks", "TSTP"),
+		tell("Resume", "resume", "It takes tasks again", "CONT"),
+		tell("Restart", "restart", "It loads the code afresh and replaces its processes, one after the other", "HUP"),
 		button("Stacks", async () => {
 			await act(() => post(`${path}/stacks`));
 			go("workers", "", { stacks: host });
