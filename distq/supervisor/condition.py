@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from distq.broker.links import Links
 from distq.durations import format_duration
 from distq.supervisor.children import Children
+from distq.supervisor.processes import is_stopped
 from distq.supervisor.service import Site
 from distq.supervisor.templates import Templates
 from distq.worker import board
@@ -61,6 +62,19 @@ class Condition:
         return [*self.templates.pids, *self.children.pids()]
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it can work, or need not just now. A broker that is away is no reason to begin anew."""
+        children = self.children
+        is_excused = children.is_ending or children.is_quiet or self.site.link.failing_since is not None
+        return not self.hangs and (is_excused or any(map(children.is_ready, children.manned)))
+
+    @property
+    def hangs(self) -> bool:
+        """Whether nothing in it goes on: all its processes were stopped."""
+        pids = self.children.pids()
+        return bool(pids) and all(map(is_stopped, pids))
+
+    @property
     def unready(self) -> str:
         """Why it takes no tasks now; "" if it does."""
         children, since = self.children, self.site.link.failing_since
@@ -70,6 +84,9 @@ class Condition:
             return "it was told to start nothing (SIGTSTP)"
         if since is not None:
             return f"the broker has not answered for {format_duration(time.monotonic() - since)}"
+        pids = children.pids()
+        if stopped := sum(map(is_stopped, pids)):
+            return f"{stopped} of {len(pids)} processes are stopped (SIGSTOP)"
         ready = sum(map(children.is_ready, children.manned))
         if ready < len(children.manned):
             return f"{ready} of {len(children.manned)} processes are ready"

@@ -126,7 +126,8 @@ class MetricsDoor(Service):
 
     def _answer(self, visitor: Visitor, path: str, query: str) -> None:
         if path in LIVE:
-            visitor.reply("200 OK", PLAIN, ["ok\n"])
+            why = "all processes are stopped" if self._condition and self._condition.hangs else ""
+            visitor.reply(UNAVAILABLE if why else "200 OK", PLAIN, [f"{why or 'ok'}\n"])
         elif path in HEALTH:
             why = self._condition.unready if self._condition else STARTS
             visitor.reply(UNAVAILABLE if why else "200 OK", PLAIN, [f"not ready: {why}\n" if why else "ok\n"])

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, MutableMapping
 
+from distq.supervisor.condition import Condition
 from distq.supervisor.service import NEVER, Service
 
 
@@ -25,12 +26,12 @@ class Notify(Service):
         is_watched = bool(place) and period.isdigit() and owner in ("", str(os.getpid()))
         self._every_s = int(period) / 2_000_000 if is_watched else NEVER
         self._next, self._is_reloading = NEVER, False
-        self._is_alive: Callable[[], bool] = lambda: True
+        self._condition: Condition | None = None
         self._is_loaded: Callable[[], bool] = lambda: True
 
-    def serve(self, is_alive: Callable[[], bool], is_loaded: Callable[[], bool]) -> None:
+    def serve(self, condition: Condition, is_loaded: Callable[[], bool]) -> None:
         """Whom to ask whether this host can work, and whether fresh code is everywhere."""
-        self._is_alive, self._is_loaded = is_alive, is_loaded
+        self._condition, self._is_loaded = condition, is_loaded
 
     def ready(self) -> None:
         """It has started."""
@@ -57,7 +58,7 @@ class Notify(Service):
             self._send("READY=1")
         if now >= self._next:
             self._next = now + self._every_s
-            if self._is_alive():
+            if self._condition is None or self._condition.is_alive:
                 self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:

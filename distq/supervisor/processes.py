@@ -73,6 +73,15 @@ def next_pause(last: float, lived_s: float) -> float:
     return 0.0 if lived_s >= STABLE_S else min(MAX_PAUSE_S, last * 2 or FIRST_PAUSE_S)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether it runs nothing until it is told to go on: SIGSTOP, a debugger. Only Linux tells it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as told:
+            return told.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 def reap_orphans(own: Collection[int | None]) -> None:
     """Process 1 inherits what the handlers' programs leave behind, and nobody else ends their being zombies.
 

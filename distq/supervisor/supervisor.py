@@ -188,7 +188,8 @@ class Supervisor:
         self._succession = Succession(site, self._children)
         self._templates.serve(self._children, self._accepts)
         self._stacks = Stacks(site, self._children, shared.dumps)
-        self._notify.serve(self._is_alive, lambda: not (self._templates.is_loading or self._succession.is_due))
+        condition = Condition(site, self._children, self._templates, self._connections)
+        self._notify.serve(condition, lambda: not (self._templates.is_loading or self._succession.is_due))
         self._time, self._audit, self._watch, self._reports = Timekeeper(site), Audit(site), Watch(site), Reports(site)
         self._schedules = Schedules(site, facts["schedules"], self._time.tick)
         self._time.fire = self._schedules.fire
@@ -215,7 +216,7 @@ class Supervisor:
                 verbs.workers(prefix), partial(self._leases.find_orphans, queue, self._identity), lambda: None
             )
         if self._metrics:
-            self._metrics.start(Condition(site, self._children, self._templates, self._connections))
+            self._metrics.start(condition)
             self._services.append(self._metrics)
 
     def _returned(self) -> None:
@@ -279,11 +280,6 @@ class Supervisor:
                 self._selector.unregister(key.fd)
         for number, readable in wanted.items():
             self._selector.register(number, selectors.EVENT_READ, readable)
-
-    def _is_alive(self) -> bool:
-        """Whether there are processes that can work, or need not be any."""
-        children = self._children
-        return children.is_ending or children.is_quiet or any(map(children.is_ready, children.manned))
 
     def _say_when_ready(self) -> None:
         if not self._is_ready and self._children.all_ready:

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,24 @@ def test_a_host_says_why_it_takes_no_tasks(port: Port) -> None:
     assert port.get("/livez")[0] == 200
     port.host.send(signal.SIGCONT)
     eventually(lambda: port.get("/readyz")[0] == 200, "it goes on")
+
+
+def test_a_host_whose_processes_are_stopped_is_not_ready_and_if_all_are_not_alive(port: Port) -> None:
+    def says(path: str, text: str) -> bool:
+        return port.get(path)[::2] == (503, text)
+
+    eventually(lambda: port.get("/readyz")[0] == 200, "all processes are ready")
+    (template,) = children_of(port.host.pid)
+    workers = children_of(template)
+    for number, pid in enumerate(workers, 1):
+        assert port.get("/livez")[0] == 200, "others work"
+        os.kill(pid, signal.SIGSTOP)
+        stopped = f"{number} of 2 processes are stopped (SIGSTOP)"
+        eventually(partial(says, "/readyz", f"not ready: {stopped}\n"), "one more is stopped")
+    assert says("/livez", "all processes are stopped\n")
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: port.get("/livez")[0] == port.get("/readyz")[0] == 200, "they go on")
 
 
 def test_a_host_that_still_imports_its_application_lives_and_is_not_ready(distq: Shell) -> None:

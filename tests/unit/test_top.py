@@ -120,6 +120,20 @@ def test_what_80_columns_say(story: Story) -> None:
     assert all(f"[{number}] {pane.name}" in wide for number, pane in enumerate(PANES, 1))
 
 
+def test_a_narrow_terminal_leaves_columns_out_rather_than_names_and_what_matters(story: Story) -> None:
+    name = "reports.of_the_whole_year"
+    story.add(news(1030, {name: {f"completed {name}": 1}}))
+    shown = lines(story, View(), 60, 16)
+    assert shown[1].rstrip().endswith("  24 workers")
+    assert "dead 1" in shown[1]
+    assert "q  quit" in shown[-1]
+    assert any(line.startswith(name) for line in shown), shown
+    narrow = lines(story, View(), 40, 16)
+    assert [line.split() for line in narrow if "dead" in line] == [
+        ["queue▴", "high", "default", "low", "dead", "oldest"], ["type", "done/s▾", "dead/s", "p95"],
+    ]  # fmt: skip
+
+
 def test_the_printed_page_has_all_rows(story: Story) -> None:
     text = printed(story, "shop", "redis://x", 120)
     assert all(pane.name in text for pane in PANES)

@@ -20,7 +20,8 @@ WIDE, TALL = 150, 40
 """From this width on tables stand side by side, from this height on all of them below each other."""
 HEAD, FOOT, GAP = 3, 1, 2
 LEAST_ROWS = 3
-KEYS = (("?", "help"), ("tab", "next table"), ("s", "sort"), ("p", "pause"), ("space", "still"), ("q", "quit"))
+KEYS = (("?", "help"), ("q", "quit"), ("tab", "next table"), ("s", "sort"), ("p", "pause"), ("space", "still"))
+"""The last ones are not seen in a narrow terminal."""
 BARS = "▁▂▃▄▅▆▇█"
 MOST_PRINTED = 50
 
@@ -100,8 +101,9 @@ def _head(story: Story, place: Place, width: int, is_still: bool) -> Text:
                 ("waiting", count(sums.waiting), "bold"), ("later", count(sums.scheduled), ""),
                 ("running", count(sums.running), "green"), ("dead", count(sums.dead), "red"),
             )  # fmt: skip
-            here = f"{output.number(sums.workers, 'worker')} on {output.number(sums.hosts, 'host')}"
-            lines.append(_between(_named(depths), Text(here), width))
+            left, workers = _named(depths), output.number(sums.workers, "worker")
+            here = f"{workers} on {output.number(sums.hosts, 'host')}"
+            lines.append(_between(left, Text(here if left.cell_len + len(here) < width else workers), width))
         failing = "–" if sums.failing is None else f"{sums.failing:.1%}"
         rates = _named((("in/s", rate(sums.came), ""), ("out/s", rate(sums.ended), "green"), ("failing", failing, "")))
         lines.append(_between(rates, _bars(story.ended, width - rates.cell_len - 2), width))
