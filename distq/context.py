@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from distq import memory
 from distq.codec import Call
 from distq.errors import ConfigurationError, DistqError
-from distq.message import CREATED, NOTED, PRIORITIES, Message, attempt_of, parse
+from distq.message import CREATED, PRIORITIES, Message, attempt_of, parse
 from distq.sensitive import hiding, without
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ CORRELATION, PARENT = "correlation_id", "parent_id"
 """Headers of what is enqueued in a handler."""
 MOST_CORRELATION = 200
 """Bytes."""
-AS_IT_IS = bytes(set(range(0x21, 0x7F)) - set(b'"\\'))
-"""Characters that no form of a log writes in another way."""
 
 Meter = Callable[[str, float], None]
 """(status, seconds): counts one ended attempt of a type."""
@@ -46,7 +44,7 @@ class Context:
     It is made from what the broker handed over, and read out only when asked: most attempts ask for nothing.
     """
 
-    __slots__ = ("_call", "_entry", "_raw", "fence", "meter", "queue", "task")
+    __slots__ = ("_call", "entry", "fence", "meter", "queue", "raw", "task")
 
     def __init__(
         self,
@@ -58,7 +56,11 @@ class Context:
         task: Task[Any, Any, Any],
         meter: Meter | None,
     ) -> None:
-        self._entry, self._raw, self._call = entry, raw, call
+        self.entry = entry
+        """What the broker's lists hold of this task."""
+        self.raw = raw
+        """The call as it travelled, in bytes."""
+        self._call = call
         self.queue = queue
         self.fence = fence
         """Rises with each hand-over of any task of this queue: a resource that keeps the highest fence it has seen can
@@ -88,7 +90,7 @@ class Context:
     @property
     def id(self) -> str:
         """The task's id."""
-        return self._entry.partition(b" ")[0].decode("utf-8", "replace")
+        return self.entry.partition(b" ")[0].decode("utf-8", "replace")
 
     @property
     def ids(self) -> list[str]:
@@ -101,19 +103,14 @@ class Context:
         return (self,)
 
     @property
-    def entry(self) -> bytes:
-        """What the broker's lists hold of this task."""
-        return self._entry
-
-    @property
     def message(self) -> Message:
         """The call as it travelled."""
-        return parse(self._raw)
+        return parse(self.raw)
 
     @property
     def created_ms(self) -> float:
         """`enqueued_at` as milliseconds since 1970."""
-        created_ms: float = CREATED.unpack_from(self._raw)[0]
+        created_ms: float = CREATED.unpack_from(self.raw)[0]
         return created_ms
 
     @property
@@ -124,7 +121,7 @@ class Context:
     @property
     def attempt(self) -> int:
         """1 at the first attempt; each retry adds one, a snooze or a lost worker none."""
-        return attempt_of(self._raw) + 1
+        return attempt_of(self.raw) + 1
 
     @property
     def delivery(self) -> int:
@@ -166,17 +163,6 @@ class Context:
         """A text without the values of sensitive arguments, as far as they stand in it as they are."""
         hidden = hiding(self.task.app.sensitive, self.headers, self.task, len(self.args))
         return without(hidden.secrets(self.args, self.kwargs), text)
-
-    def noted(self) -> tuple[bytes, float, int]:
-        """What a line in the log about each task needs, at once: id, `created_ms`, and how many attempts were before.
-        No id: it has characters that do not stand in every text as they are."""
-        created_ms, attempts = NOTED.unpack_from(self._raw)
-        id = self._entry
-        if id.translate(None, AS_IT_IS):
-            id = id.partition(b" ")[0]
-            if id.translate(None, AS_IT_IS):
-                id = b""
-        return id, created_ms, attempts
 
     @property
     def worker(self) -> str:
@@ -263,7 +249,7 @@ class BatchContext(Context):
 
     def __init__(self, items: Sequence[Context], values: list[Any]) -> None:
         first = items[0]
-        super().__init__(first.entry, first._raw, ([values], {}, {}), first.queue, first.fence, first.task, first.meter)
+        super().__init__(first.entry, first.raw, ([values], {}, {}), first.queue, first.fence, first.task, first.meter)
         self._items = items
 
     @property

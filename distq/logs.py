@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from distq.context import TASK, TRACE, TYPE, Context
 from distq.errors import ConfigurationError, did_you_mean
+from distq.message import NOTED, attempt_of
 from distq.middleware.logging import ENDED
 from distq.middleware.logging import logger as of_attempts
 
@@ -30,6 +31,9 @@ FORMATS = ("text", "json")
 
 PATIENCE_S = 0.2
 """So long a line waits for somebody who reads, in all; while nobody does, those behind it do not wait."""
+
+PLAIN = bytes(set(range(0x21, 0x7F)) - set(b'"\\'))
+"""Characters that no form writes in another way."""
 
 
 def configure(level: str, format: str) -> None:
@@ -219,6 +223,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _plain(entry: bytes) -> bytes:
+    """The id in an entry, if it stands in every text as it is; else nothing."""
+    id = entry.partition(b" ")[0]
+    return b"" if id.translate(None, PLAIN) else id
+
+
 class _Clock:
     """When something was said. What is the same for a millisecond is worked out once."""
 
@@ -255,14 +265,16 @@ class _Text(logging.Formatter):
 
     def completed(self, context: Context, seconds: float) -> bytes:
         """The line that the record of a success would have become; nothing: only a record will do."""
-        type, (id, _, attempts) = context.type, context.noted()
+        id, type = context.entry, context.task.type
+        if id.translate(None, PLAIN):
+            id = _plain(id)
+            if not id:
+                return id
         between = self._lines.get(type)
         if between is None:
             between = self._lines[type] = f" INFO    {os.getpid()} distq.task: {type} ".encode()
-        if not id:
-            return id
-        now = self._clock(int(time.time() * 1000))
-        return b"".join((now, between, id, b" completed [attempt %d, %.3f s]\n" % (attempts + 1, seconds)))
+        now, took = self._clock(int(time.time() * 1000)), b" completed [attempt %d, %.3f s]\n"
+        return b"".join((now, between, id, took % (attempt_of(context.raw) + 1, seconds)))
 
 
 def _json_formatter() -> logging.Formatter:
@@ -282,10 +294,12 @@ def _json_formatter() -> logging.Formatter:
 
         def completed(self, context: Context, seconds: float) -> bytes:
             """The line that the record of a success would have become; nothing: only a record will do."""
-            task, queue, worker = context.task, context.queue, context.worker
-            id, created_ms, attempts = context.noted()
-            if not id:
-                return id
+            id, task, queue, worker = context.entry, context.task, context.queue, context.worker
+            if id.translate(None, PLAIN):
+                id = _plain(id)
+                if not id:
+                    return id
+            created_ms, attempts = NOTED.unpack_from(context.raw)
             its_queue, its_worker, its_attempts, a, b, c = self._lines.get(task, NO_LINE)
             if its_queue != queue or its_worker != worker or its_attempts != attempts:
                 a, b, c = _parts(task.type, queue, worker, attempts + 1)
