@@ -230,17 +230,20 @@ def _plain(entry: bytes) -> bytes:
 
 
 class _Clock:
-    """When something was said. What is the same for a millisecond is worked out once."""
+    """When something was said. What is the same for a millisecond, or a second, is worked out once."""
 
     def __init__(self, form: str, convert: Any) -> None:
         self._form, self._convert = form, convert
-        self._known = (0, b"")
+        self._known, self._second = (-1, b""), (-1, b"")
 
     def __call__(self, at_ms: int) -> bytes:
         known = self._known
         if known[0] != at_ms:
             second, ms = divmod(at_ms, 1000)
-            known = self._known = at_ms, (time.strftime(self._form, self._convert(second)) % ms).encode()
+            its = self._second
+            if its[0] != second:
+                its = self._second = second, time.strftime(self._form, self._convert(second)).encode()
+            known = self._known = at_ms, its[1] % ms
         return known[1]
 
 
