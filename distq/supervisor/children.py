@@ -54,6 +54,10 @@ class Children(Service):
         self.is_quiet = False
         """Whether nobody is started until it is told otherwise."""
         self._cancel_at = NEVER
+        self._end_at = [NEVER for _ in range(slots)]
+        """When a child is ended that has left, and has not come to its end."""
+        self._is_outdated: set[int] = set()
+        """Slots of children that are ended before they have begun."""
         self.only: int | None = None
         """While it is set, nobody is started in any other slot."""
         self.man()
@@ -83,6 +87,10 @@ class Children(Service):
     def is_ready(self, slot: int) -> bool:
         """Whether its child is registered."""
         return self._site.board.slots[slot].words[board.STATE] in (board.IDLE, board.BUSY)
+
+    def has_left(self, slot: int) -> bool:
+        """Whether its child holds nothing any more, and only closes what it has opened."""
+        return bool(self._site.board.slots[slot].words[board.STATE] == board.LEFT)
 
     def has_child(self, slot: int) -> bool:
         """Whether it has one, or gets one in a moment."""
@@ -115,10 +123,10 @@ class Children(Service):
         return self._start_at[slot] == NEVER and not self.has_child(slot)
 
     def deadline(self) -> float:
-        """When the next child is to be started."""
+        """When the next child is to be started, or ended."""
         if self.is_ending or self.is_quiet or self._template is None:
-            return self._cancel_at
-        return min((self._start_at[slot] for slot in self._free()), default=NEVER)
+            return min(self._cancel_at, *self._end_at)
+        return min((*(self._start_at[slot] for slot in self._free()), *self._end_at))
 
     def _free(self) -> list[int]:
         """Where somebody may be started when it is time."""
@@ -149,6 +157,7 @@ class Children(Service):
         if now >= self._cancel_at:
             self._cancel_at = NEVER
             self.order(board.CANCEL)
+        self._end_those_that_hang(now)
         if self.is_ending or self.is_quiet or self._template is None:
             return
         for slot in self._free():
@@ -162,6 +171,45 @@ class Children(Service):
                     self._start_at[slot] = NEVER
                 self._template_of[slot] = self._template
                 self._template.fork(slot, self._site.queues)
+
+    def _end_those_that_hang(self, now: float) -> None:
+        """When the whole host ends, its grace period is theirs."""
+        for pid, slot in self._slot_of.items():
+            place = self._site.board.slots[slot]
+            if place.words[board.STATE] != board.LEFT or self.is_ending:
+                continue
+            if self._end_at[slot] == NEVER:
+                self._end_at[slot] = now + self._site.config.grace_ms / 1000
+            elif now >= self._end_at[slot]:
+                self._end_at[slot] = NEVER
+                logger.warning(
+                    "worker %s is killed: its end takes longer than --grace (on_worker_stop, closing)", place.name
+                )
+                os.kill(pid, signal.SIGKILL)
+
+    def outdate(self, slot: int) -> bool:
+        """If the child there has not begun, it is ended: it may hang in a start function that has been mended since."""
+        place = self._site.board.slots[slot]
+        if place.words[board.STATE] != board.STARTING or self.is_fresh(slot):
+            return False
+        place.leave()  # if it begins just now, it runs nothing
+        if place.words[board.STATE] != board.STARTING:
+            return False
+        if slot not in self._is_outdated:
+            logger.info("a process of the code before has not started yet: one of the fresh code takes its place")
+        self._is_outdated.add(slot)
+        self.signal(slot, signal.SIGKILL)
+        return True
+
+    def not_forked(self, slot: int, why: str) -> None:
+        """The template could not: it is tried again, after a pause."""
+        self._asked.discard(slot)
+        self._pause[slot] = next_pause(self._pause[slot], 0.0)
+        again = ""
+        if slot in self.manned:
+            self._start_at[slot] = time.monotonic() + self._pause[slot]
+            again = f"; again in {self._pause[slot]:g} s"
+        logger.error("a worker process could not be started: %s%s", why, again)
 
     def forked(self, slot: int, pid: int) -> None:
         """The template has forked."""
@@ -179,8 +227,11 @@ class Children(Service):
             return
         place = self._site.board.slots[slot]
         write_lines(place)
+        self._end_at[slot] = NEVER
         has_left = place.words[board.STATE] == board.LEFT
-        if not has_left:
+        is_outdated = slot in self._is_outdated and not place.name
+        self._is_outdated.discard(slot)
+        if not (has_left or is_outdated):
             was_stopped = self.is_ending or is_charged_apart(place, self._ends.get(slot, []))
             self._recover(place, "left" if was_stopped else "died", status, rss_kb)
             self._count(self._ends.get(slot, []))

@@ -159,7 +159,7 @@ class Succession(Service):
     def _begin(self, position: int) -> None:
         slot = self._children.current[position]
         place, other = self._site.board.slots[slot], self._other(slot)
-        if not self._children.has_child(slot):  # the next one there is a new one anyhow
+        if not self._children.has_child(slot) or self._children.outdate(slot):  # the next one there is a new one anyhow
             del self._due[position]
         elif slot not in self._children.manned or self._children.kept(slot) == 0:
             self._say_why("worker %s ends: %s", place, self._due.pop(position))
@@ -183,6 +183,8 @@ class Succession(Service):
             if not self._children.is_fresh(slot):
                 self._due[position] = FRESH
             self._pass_on()
+        elif self._children.outdate(slot):
+            return
         elif self._children.is_free(slot):  # it died before it could begin: its predecessor goes on
             self._coming = None
             self._pause = next_pause(self._pause, 0.0)
@@ -196,7 +198,7 @@ class Succession(Service):
         for slot, leaving in list(self._leaving.items()):
             number, is_gone = self._children.take_lent(slot), not self._children.has_child(slot)
             if slot != self._children.current[leaving.position]:
-                number = leaving.seats if is_gone else number
+                number = leaving.seats if is_gone or self._children.has_left(slot) else number
                 leaving.seats -= number
             self._children.give_seats(leaving.position, number)
             if is_gone:

@@ -2,7 +2,7 @@
 
 It speaks JSON lines with the supervisor over a socket pair:
     to the supervisor    {"ready": {...}} | {"failed": text} | {"forked": slot, "pid": n}
-                         | {"exited": pid, "status": n, "rss": kB}
+                         | {"not_forked": slot, "why": text} | {"exited": pid, "status": n, "rss": kB}
     from the supervisor  {"fork": slot, "queues": […]}; the socket's end means: end
 """
 
@@ -204,7 +204,11 @@ class _Template:
 
     def _fork(self, slot: int, queues: list[str], cleanup: tuple[Callable[[], None], ...]) -> None:
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # the machine has no room: those that are there go on
+            _tell(self._channel, {"not_forked": slot, "why": str(error)})
+            return
         if pid == 0:
             for close in cleanup:
                 close()

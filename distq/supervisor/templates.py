@@ -57,6 +57,7 @@ class Offspring(Protocol):
 
     def use(self, template: Template | None) -> None: ...  # noqa: D102
     def forked(self, slot: int, pid: int) -> None: ...  # noqa: D102
+    def not_forked(self, slot: int, why: str) -> None: ...  # noqa: D102
     def exited(self, pid: int, status: int, rss_kb: int) -> None: ...  # noqa: D102
     def all_exited(self, template: Template) -> None: ...  # noqa: D102
     def has_any_of(self, template: Template) -> bool: ...  # noqa: D102
@@ -115,7 +116,13 @@ class Templates(Service):
         ours, theirs = socket.socketpair()
         parent = os.getpid()
         prepare_to_fork()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._could_not_fork(error)
+            return
         if pid == 0:
             ours.close()
             for other in self._all:
@@ -126,6 +133,15 @@ class Templates(Service):
         template = self._loading = Template(pid, ours)
         self._all.append(template)
         self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, template))
+
+    def _could_not_fork(self, error: OSError) -> None:
+        """The machine has no room for it. What is there goes on."""
+        if self._children is None:
+            self.failure = f"no process can be started: {error}"
+            return
+        self._pause = next_pause(self._pause, 0.0)
+        self._start_at = time.monotonic() + self._pause
+        logger.error("the template process could not be started: %s; again in %g s", error, self._pause)
 
     def deadline(self) -> float:
         """When the next one is started."""
@@ -181,6 +197,8 @@ class Templates(Service):
                 template.failure = message["failed"]
             elif self._children is not None and "forked" in message:
                 self._children.forked(message["forked"], message["pid"])
+            elif self._children is not None and "not_forked" in message:
+                self._children.not_forked(message["not_forked"], message["why"])
             elif self._children is not None and "exited" in message:
                 self._children.exited(message["exited"], message["status"], message["rss"])
 

@@ -104,6 +104,9 @@ class Loop(Pool):
         main = loop.create_task(self._live())
         run_through(loop, main)
 
+    def _close(self) -> None:
+        run_through(self.loop, self.loop.create_task(self._close_all()))
+
     def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
         """Each seat is a task of the loop."""
         both = zip(self._hand.running, self._tasks, strict=True)
@@ -130,11 +133,13 @@ class Loop(Pool):
                 await asyncio.wait([ended])
         self._cancel()
         ended.result()
+
+    async def _close_all(self) -> None:
         self._runs.close()
         if self._app.lifecycle.has_loops:
             await self._app.lifecycle.aclose()
         await end_all(asyncio.all_tasks() - {asyncio.current_task()})
-        await loop.shutdown_asyncgens()
+        await self.loop.shutdown_asyncgens()
 
     def _context_of(self, seat: int) -> Context:
         """What attempts in this seat begin with: each has a copy of its own."""

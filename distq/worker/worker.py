@@ -85,11 +85,16 @@ class Worker:
                 self._pass_on()
             self._leave()
             self._hand.leave()
+            self._ring(b"e")  # what is closed from here on may hang
         except Ended:
             logger.warning("ending without the broker; its lease will give back what is held")
+        self._close()
 
     def _work(self) -> None:
         raise NotImplementedError
+
+    def _close(self) -> None:
+        """Nothing runs any more, and nothing is held."""
 
     def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
         """What each seat runs, and the tasks of event loops that belong to it."""
@@ -194,31 +199,31 @@ class Solo(Worker):
     def _work(self) -> None:
         self._await_seat()
         back = NO_VERDICTS
-        try:
-            while True:
-                self._line.hear()
-                left = self._left()
-                ending = self._is_done or self._order() != RUN or left == 0
-                idle = not (back.number or self._hand.unsettled)
-                if ending and idle:
-                    return
-                if self._slot.words[board.DOUBTED] and idle:
-                    self._begin_again()
-                step = self._fetch(0 if ending else min(left, self._pace.want()), back)
-                back = NO_VERDICTS
-                if step is None:
-                    continue
-                if step.word != "ok":
-                    self._begin_anew()
-                elif step.entries:
-                    if len(step.entries) > 1 and not self._head[board.WATCHING]:
-                        self._ring(b"b")
-                    back = self._run_batch(step)
-                    if time.monotonic_ns() > self._slot.words[board.LEASE_UNTIL]:
-                        self._settle_late(back)
-                        back = NO_VERDICTS
-        finally:
-            self._runs.close()
+        while True:
+            self._line.hear()
+            left = self._left()
+            ending = self._is_done or self._order() != RUN or left == 0
+            idle = not (back.number or self._hand.unsettled)
+            if ending and idle:
+                return
+            if self._slot.words[board.DOUBTED] and idle:
+                self._begin_again()
+            step = self._fetch(0 if ending else min(left, self._pace.want()), back)
+            back = NO_VERDICTS
+            if step is None:
+                continue
+            if step.word != "ok":
+                self._begin_anew()
+            elif step.entries:
+                if len(step.entries) > 1 and not self._head[board.WATCHING]:
+                    self._ring(b"b")
+                back = self._run_batch(step)
+                if time.monotonic_ns() > self._slot.words[board.LEASE_UNTIL]:
+                    self._settle_late(back)
+                    back = NO_VERDICTS
+
+    def _close(self) -> None:
+        self._runs.close()
 
     def _await_seat(self) -> None:
         """Its predecessor has it while that runs something. Who is told to end meanwhile does, whatever comes then."""

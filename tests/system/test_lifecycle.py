@@ -27,6 +27,10 @@ class Life:
         pairs = (line.split(" ", 1) for line in self.lines())
         return [text for its, text in pairs if int(its) == pid]
 
+    def starts(self) -> list[int]:
+        """Who has begun, in their order."""
+        return [int(line.split()[0]) for line in self.lines() if line.endswith(" start")]
+
     def lines(self) -> list[str]:
         return self.place.read_text().splitlines() if self.place.exists() else []
 
@@ -106,18 +110,55 @@ def test_usr1_shows_where_a_process_stands_that_does_not_start(start: Start, lif
     assert host.terminate() == 0
 
 
-def test_a_careless_application_harms_neither_its_host_nor_its_end(start: Start, url: str) -> None:
-    """It forks, ignores and blocks signals and takes its streams away when it is imported."""
+def test_a_start_that_hangs_gives_way_to_fresh_code(start: Start, life: Life, lifecycle: object) -> None:
+    """Be it that of the first process, or of a successor."""
+    stuck = Path(f"{life.place}.stuck")
+    stuck.touch()
+    host: Host = start("lifecycle", processes=1, ready=False)
+    host.tracebacks_allowed = True
+    eventually(lambda: "stuck" in "".join(life.lines()), "it hangs in its start")
+    stuck.unlink()
+    host.send(signal.SIGHUP)
+    host.await_ready()
+    assert results(lifecycle, "use", 1)[0][0] == life.starts()[1]
+    stuck.touch()
+    host.send(signal.SIGHUP)
+    eventually(lambda: "".join(life.lines()).count("stuck") == 2, "a successor hangs, too")
+    stuck.unlink()
+    host.send(signal.SIGHUP)
+    eventually(lambda: results(lifecycle, "use", 1)[0][0] == life.starts()[-1], "another one takes its place")
+    assert host.log().count("a process of the code before has not started yet") == 2
+    assert host.terminate() == 0
+
+
+def test_an_end_that_hangs_keeps_no_seat_and_is_bounded(start: Start, life: Life, lifecycle: object) -> None:
+    Path(f"{life.place}.endless").touch()
+    host: Host = start("lifecycle", "--max-tasks-per-child", "2", "--grace", "300ms", processes=1)
+    host.tracebacks_allowed = True
+    assert len({results(lifecycle, "use", 1)[0][0] for _ in range(8)}) == 4
+    host.await_log("is killed: its end takes longer than --grace (on_worker_stop, closing)", times=2)
+    assert host.terminate() == 0
+
+
+def test_a_careless_application_harms_neither_its_host_nor_its_end(start: Start, url: str, life: Life) -> None:
+    """It forks, ignores and blocks signals and takes its streams away when it is imported; and then it cannot fork."""
     app = Distq("app", broker=url)
     host: Host = start("careless", processes=1)
     host.await_log("has started a process while it was imported: this host does not end it")
     for name in ("ends", "dies", "ends"):
         with pytest.raises(TaskFailed, match="exited with code 3" if name == "dies" else "^SoftTimeLimit"):
             app.enqueue(name).get(timeout=30)
-    first = host.template
-    os.kill(first, signal.SIGKILL)
+    os.kill(host.template, signal.SIGKILL)
+    host.await_log("the template process was killed by SIGKILL; a new one in")  # although its fork has all its files
     assert app.enqueue("who").get(timeout=30) > 0
-    assert host.template != first, "its end was noticed, although its fork has all its files"
+    second, full = host.template, Path(f"{life.place}.full")
+    full.touch()
+    with pytest.raises(TaskFailed, match="exited with code 3"):
+        app.enqueue("dies").get(timeout=30)
+    host.await_log("a worker process could not be started: [Errno 11] the machine is full; again in", times=2)
+    full.unlink()
+    assert app.enqueue("who").get(timeout=30) > 0
+    assert host.template == second, "what is there goes on"
     assert host.terminate() == 0
 
 

@@ -14,7 +14,16 @@ app = Distq("app")
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 for number in (signal.SIGCHLD, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
-parent = os.getpid()
+parent, fork = os.getpid(), os.fork
+
+
+def fork_if_there_is_room() -> int:
+    if os.path.exists(os.environ["LIFE"] + ".full"):
+        raise BlockingIOError(11, "the machine is full")
+    return fork()
+
+
+os.fork = fork_if_there_is_room
 if os.fork() == 0:
     while os.getppid() == parent:  # as a Manager of multiprocessing, which has all files of its parent
         time.sleep(0.05)

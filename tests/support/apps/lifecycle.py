@@ -29,11 +29,16 @@ def begin() -> None:
         raise ConnectionError("the shop is closed")
     while Path(os.environ["LIFE"] + ".hang").exists():
         time.sleep(0.05)
+    if Path(os.environ["LIFE"] + ".stuck").exists():
+        note("stuck")
+        time.sleep(3600)
 
 
 @app.on_worker_stop
 def end() -> None:
     note(f"stop with {connection()}")
+    if Path(os.environ["LIFE"] + ".endless").exists():
+        time.sleep(3600)
 
 
 @app.on_worker_stop
