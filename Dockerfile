@@ -27,6 +27,7 @@ EXPOSE 8080 8081
 ENTRYPOINT ["distq"]
 CMD ["run"]
 STOPSIGNAL SIGTERM
-# Whether the supervisor works. Not whether the broker is there: a worker that waits for it is not helped by a restart.
+# Whether the host works. Not whether the broker is there: a worker that waits for it is not helped by a restart. Never by
+# way of a proxy, which the environment of a container often names.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1:8080', timeout=2); c.request('GET', '/livez'); exit(c.getresponse().status != 200)"]

@@ -67,6 +67,8 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if name in {"PYTHONPATH", "LD_LIBRARY_PATH"}}
         path = f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         environ = {**kept, "PATH": path, "HOME": str(self.folder), "DISTQ_SERVER_PORT": str(self.api_port)}
+        if name in ("worker", "api"):
+            environ["http_proxy"] = "http://127.0.0.1:1"  # as the settings of a Docker client give it to each container
         log = self.folder / f"log-{len(self.running)}"
         home = self.folder / {"redis": "data"}.get(name, "app")
         self.running.append(Running(Service(self.file, name), here, environ, home, log))
