@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distq.broker import completed, inspect, verbs
 from distq.broker.causes import cause_of
-from distq.broker.inspect import DeadFilter, DeadLetter, whole
+from distq.broker.inspect import DeadFilter, DeadLetter, Means, whole
 from distq.broker.ledger import total_depths
 from distq.broker.verbs import Depths, Look
 from distq.context import CORRELATION, PARENT, id_in
@@ -175,9 +175,11 @@ def _times(finished_ms: object = None, created_ms: object = None) -> dict[str, A
 # -- dead letters -----------------------------------------------------------------------------------------------------
 
 
-def newest_first(found: Distq, wanted: DeadFilter, queue: str | None = None) -> Iterator[DeadLetter]:
+def newest_first(
+    found: Distq, wanted: DeadFilter, queue: str | None = None, means: Means | None = None
+) -> Iterator[DeadLetter]:
     """Of all queues together, or of one, read only as far as somebody asks."""
-    each = [inspect.dead_letters(found.broker, name, wanted) for name in every_place(found, queue)]
+    each = [inspect.dead_letters(found.broker, name, wanted, means) for name in every_place(found, queue)]
     return heapq.merge(*each, key=lambda letter: -letter.died_at_ms)
 
 

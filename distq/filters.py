@@ -11,7 +11,9 @@ from distq.errors import ConfigurationError, did_you_mean
 from distq.message import PRIORITIES, priority_number
 
 STATES = ("queued", "scheduled", "retrying", "running")
-FIELDS = ("state", "type", "error", "queue", "priority", "key", "since", "older")
+FIELDS = ("state", "type", "error", "queue", "priority", "key", "parent", "since", "older")
+ARGUMENT = "args."
+"""In front of the name of an argument."""
 ALL = "all"
 MOST = 1000
 """Characters of a filter."""
@@ -32,6 +34,10 @@ class Filter:
     priorities: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     """Of limits, turns and order, as `types`."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Names and values, as they are shown."""
+    parent: str = ""
+    """The id of the task that has enqueued it."""
     since_s: float | None = None
     """Called so long ago at most."""
     older_s: float | None = None
@@ -66,6 +72,8 @@ class Filter:
             queue=said.get("queue", ""),
             priorities=tuple(PRIORITIES[priority_number(_number(one))] for one in _listed(said, "priority")),
             keys=_listed(said, "key"),
+            arguments=tuple((name[len(ARGUMENT) :], value) for name, value in said.items() if _is_argument(name)),
+            parent=said.get("parent", ""),
             since_s=seconds(said["since"], "since") if "since" in said else None,
             older_s=seconds(said["older"], "older") if "older" in said else None,
             text=text,
@@ -76,6 +84,7 @@ class Filter:
         said = {
             "states": list(self.states), "types": list(self.types), "levels": list(self.priorities),
             "keys": list(self.keys), "error": self.error,
+            "calls": bool(self.arguments or self.parent) or None,
             "since": None if self.since_s is None else self.since_s * 1000,
             "older": None if self.older_s is None else self.older_s * 1000,
         }  # fmt: skip
@@ -88,13 +97,18 @@ def _split(word: str) -> tuple[str, str]:
         raise ConfigurationError(
             f"filter: {word!r:.80} is no condition: write field:value, with quotes around spaces, {EXAMPLE}"
         )
-    if name not in FIELDS:
+    if name not in FIELDS and not _is_argument(name):
         raise ConfigurationError(
-            f"filter: there is no field {name!r:.80}{did_you_mean(name, FIELDS)}; there are: {', '.join(FIELDS)}"
+            f"filter: there is no field {name!r:.80}{did_you_mean(name, FIELDS)}; there are: {', '.join(FIELDS)}, and "
+            f"{ARGUMENT}NAME for an argument"
         )
     if not value:
         raise ConfigurationError(f"filter: {name}: is empty: give a value, or leave it out")
     return name, value
+
+
+def _is_argument(name: str) -> bool:
+    return name.startswith(ARGUMENT) and name != ARGUMENT
 
 
 def _listed(said: dict[str, str], name: str) -> tuple[str, ...]:

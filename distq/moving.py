@@ -12,6 +12,7 @@ from distq.broker.moves import Change, Hit
 from distq.changing import check_queue, run, steps
 from distq.facts import every_place
 from distq.filters import Filter
+from distq.sought import Shown, Sought
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -38,6 +39,8 @@ class Sweep:
     """Whether it does something with what runs, too."""
     start: tuple[str, str] | None = None
     """Queue and cursor to go on from: `position` of another one."""
+    shown: Shown | None = None
+    """A call as whoever asks may see it: arguments are compared with that."""
     looked: int = 0
     number: int = 0
     """How many are meant, or have been changed."""
@@ -77,7 +80,11 @@ class Sweep:
         before = {} if self._began_ms is None else {"before": self._began_ms}
         page = self.app.broker.run(moves.sift(self.app.broker.prefix(name), cursor, self.wanted.conditions() | before))
         self._began_ms = page.now_ms if self._began_ms is None else self._began_ms
-        return page
+        sought = Sought(self.app, self.wanted.arguments, self.wanted.parent, self.shown)
+        if not sought:
+            return page
+        pairs = zip(page.hits, page.messages, strict=True)
+        return page._replace(hits=[hit for hit, raw in pairs if sought.of_bytes(raw)])
 
     def _take(self, name: str, page: moves.Page) -> None:
         self.looked += page.looked

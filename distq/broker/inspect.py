@@ -6,7 +6,7 @@ Everything that comes out is untrusted data; whoever shows it makes it harmless.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from distq.errors import BrokerError, BrokerUnavailable
 from distq.message import PRIORITIES, Message, parse
 
 PAGE = 200
+Means = Callable[[Message], bool]
+"""Whether a message is meant."""
 LARGER_THAN_ANY = 1 << 63
 
 
@@ -71,19 +73,22 @@ class DeadFilter:
         )
 
 
-def dead_letters(broker: Broker, queue: str, wanted: DeadFilter) -> Iterator[DeadLetter]:
+def dead_letters(broker: Broker, queue: str, wanted: DeadFilter, means: Means | None = None) -> Iterator[DeadLetter]:
     """The dead letters of a queue that a filter means, the newest first, read in pages."""
     now_ms, start = time.time() * 1000, 0
     while True:
-        number, letters = dead_page(broker, queue, start)
+        number, letters = dead_page(broker, queue, start, means=means)
         if not number:
             return
         yield from (letter for letter in letters if wanted.matches(letter, now_ms))
         start += PAGE
 
 
-def dead_page(broker: Broker, queue: str, start: int, count: int = PAGE) -> tuple[int, list[DeadLetter]]:
-    """How many dead letters there are from a position on, at most `count`; and those, the newest first."""
+def dead_page(
+    broker: Broker, queue: str, start: int, count: int = PAGE, means: Means | None = None
+) -> tuple[int, list[DeadLetter]]:
+    """How many dead letters there are from a position on, at most `count`; and those that are meant, the newest
+    first."""
     prefix = broker.prefix(queue)
     place = keys.key(prefix, "DEAD_LETTERS")
     pairs = broker.exchange.request(encode("ZREVRANGE", place, start, start + count - 1, "WITHSCORES"))
@@ -93,19 +98,21 @@ def dead_page(broker: Broker, queue: str, start: int, count: int = PAGE) -> tupl
     raws = broker.exchange.request(encode("HMGET", keys.key(prefix, "DEAD"), *ids))
     names = [id.decode("utf-8", "replace") for id in ids]
     found = [
-        _letter(queue, id, at, raw, cause)
+        _letter(queue, id, at, raw, cause, means)
         for id, at, raw, cause in zip(names, times, raws, last_causes(broker, queue, names), strict=True)
     ]
     return len(ids), [letter for letter in found if letter is not None]
 
 
-def _letter(queue: str, id: str, at: int, raw: bytes | None, cause: Cause) -> DeadLetter | None:
+def _letter(queue: str, id: str, at: int, raw: bytes | None, cause: Cause, means: Means | None) -> DeadLetter | None:
     if raw is None:
         return None
     try:
         message = parse(raw)
     except ValueError:
         message = Message(0, 0, 0, 0, 0, 0, 1, 0, "(corrupt)", b"")
+    if means is not None and not means(message):
+        return None
     return DeadLetter(
         id, queue, message.type, cause.error, cause.message, message.attempt + 1, at, whole(message.created_ms),
         cause.frame,

@@ -119,6 +119,8 @@ class Page(NamedTuple):
     now_ms: int
     looked: int
     hits: list[Hit]
+    messages: list[bytes]
+    """Of these, if the conditions have asked for their calls."""
 
 
 def sift(prefix: str, cursor: str, conditions: Mapping[str, Any]) -> Command[Page]:
@@ -130,8 +132,9 @@ def sift(prefix: str, cursor: str, conditions: Mapping[str, Any]) -> Command[Pag
 
 def _page(reply: Reply) -> Page:
     cursor, now_ms, looked, *fields = reply
-    rows = [fields[start : start + len(Hit._fields)] for start in range(0, len(fields), len(Hit._fields))]
-    return Page(readable(cursor), now_ms, looked, [_hit(*row) for row in rows])
+    width = len(Hit._fields) + 1
+    rows = [fields[start : start + width] for start in range(0, len(fields), width)]
+    return Page(readable(cursor), now_ms, looked, [_hit(*row[:-1]) for row in rows], [row[-1] for row in rows])
 
 
 def _hit(id: bytes, state: bytes, type: bytes, level: bytes, attempt: int, created: int, due: int, error: bytes) -> Hit:

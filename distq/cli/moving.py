@@ -62,8 +62,8 @@ def cancel(
 ) -> None:
     """Cancel all waiting tasks that a filter means.
 
-    Fields: state (queued, scheduled, retrying), type, error, queue, priority, key, since, older. All must hold; `a,b`
-    means one of them, `a*` what begins so.
+    Fields: state (queued, scheduled, retrying), type, error, queue, priority, key, args.NAME (an argument), parent,
+    since, older. All must hold; `a,b` means one of them, `a*` what begins so.
     """
     wanted = Filter.parse(" ".join(words))
     found = place.find()

@@ -25,6 +25,8 @@ PLACE = "default"
 """The queue with whose keys it is kept: each application has it."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _API = "/api/v1/"
+_DEAD = "/api/v1/dead/"
+"""Where bodies are no calls, but say which are meant."""
 
 router = APIRouter(prefix="/actions", tags=["about"])
 
@@ -58,8 +60,10 @@ class Noted:
             await send(message)
 
         await self._api(scope, receive, seen)
-        said = _said(self._site, scope["state"]["distq_body"])
-        if 200 <= status[0] < 300 and said is not None:
+        if not 200 <= status[0] < 300:
+            return
+        said = _said(self._site, path, scope["state"]["distq_body"])
+        if said is not None:
             await self._note(scope["state"]["distq_key"].name, f"{scope['method']} {path.removeprefix(_API)}", said)
 
     async def _note(self, who: str, what: str, said: str) -> None:
@@ -71,7 +75,7 @@ class Noted:
             logger.warning("not noted in the broker, which is away: %s: %s %s: %s", who, what, said, error)
 
 
-def _said(site: Site, body: bytes) -> str | None:
+def _said(site: Site, path: str, body: bytes) -> str | None:
     """The body as it may be shown; None: it is a question only."""
     if not body:
         return ""
@@ -82,5 +86,5 @@ def _said(site: Site, body: bytes) -> str | None:
     if isinstance(found, dict):
         if found.get("dry_run") is True:
             return None
-        found = site.shown_body(found)
+        found = site.shown_conditions(found) if path.startswith(_DEAD) else site.shown_body(found)
     return json.dumps(site.shown(found), ensure_ascii=True, separators=(",", ":"))[: actions.MOST_TEXT]

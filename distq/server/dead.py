@@ -12,13 +12,13 @@ from pydantic import Field, StrictBool, StrictStr
 from starlette.responses import Response
 
 from distq.broker import inspect
-from distq.broker.inspect import DeadFilter, DeadLetter
+from distq.broker.inspect import DeadFilter, DeadLetter, Means
 from distq.durations import seconds
 from distq.facts import dead_by_id, dead_groups, every_place, newest_first, purge_dead, replay_dead
 from distq.message import MAX_ID, MAX_NAME
 from distq.rate import Rate
 from distq.server.calls import Duration
-from distq.server.meant import Error, Frame, OlderThan, Since, Type
+from distq.server.meant import MOST_ARGUMENTS, Arguments, Error, Frame, OlderThan, Parent, Since, Type, sought
 from distq.server.models import DeadGroups, DeadLetters, Replayed
 from distq.server.problems import Problem
 from distq.server.search import MOST_READ, PAGE, Cursor, Limit, decode, encode
@@ -55,10 +55,16 @@ def dead_filter(
     )  # fmt: skip
 
 
+def means_of(request: Request, args: list[str] = Arguments, parent: str = Parent) -> Means | None:
+    """What it means by arguments and parent."""
+    return sought(site_of(request), args, parent) or None
+
+
 @router.get("", responses={200: {"model": DeadLetters}, **READS})
 def every(
     request: Request,
     wanted: Annotated[DeadFilter, Depends(dead_filter)],
+    means: Annotated[Means | None, Depends(means_of)],
     queue: str = Queue,
     limit: int = Limit,
     cursor: str = Cursor,
@@ -75,7 +81,7 @@ def every(
         while True:
             if len(found) >= limit or read >= MOST_READ:
                 return answer({"dead": found, "next": encode([name, position])})
-            number, letters = inspect.dead_page(site.app.broker, name, position, min(PAGE, limit - len(found)))
+            number, letters = inspect.dead_page(site.app.broker, name, position, min(PAGE, limit - len(found)), means)
             if not number:
                 break
             found += [_told(site, letter) for letter in letters if wanted.matches(letter, now_ms)]
@@ -116,6 +122,9 @@ class Chosen(Strict):
     type: Annotated[StrictStr, Field(min_length=1, max_length=MAX_NAME)] | None = None
     error: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
     frame: Annotated[StrictStr, Field(min_length=1, max_length=400)] | None = None
+    args: Annotated[list[Annotated[StrictStr, Field(max_length=1000)]], Field(max_length=MOST_ARGUMENTS)] | None = None
+    """Arguments, each as name:value."""
+    parent: Annotated[StrictStr, Field(min_length=1, max_length=MAX_ID)] | None = None
     since: Duration | None = None
     older_than: Duration | None = None
     queue: Annotated[StrictStr, Field(min_length=1, max_length=70)] | None = None
@@ -158,15 +167,18 @@ def _choose(site: Site, said: Chosen) -> tuple[list[DeadLetter], bool]:
     wanted = DeadFilter(
         frozenset(said.ids or ()), said.type or "", said.error or "", older_s, since_s, said.frame or ""
     )
-    is_narrow = said.ids is not None or said.queue is not None or not wanted.is_empty
+    means = sought(site, said.args or [], said.parent or "") or None
+    is_narrow = said.ids is not None or said.queue is not None or means is not None or not wanted.is_empty
     if is_narrow == said.all:
         why = "all means all: leave it, or the conditions, out" if said.all else "give ids, conditions, or all: true"
         raise Problem(400, why, field="all")
+    if said.ids is not None and means is not None:
+        raise Problem(400, "give ids, or args and parent", field="args" if said.args else "parent")
     if said.ids is not None:
         by_id = {(letter.queue, letter.id): letter for id in said.ids for letter in dead_by_id(site.app, id)}
         now_ms = time.time() * 1000
         return [letter for letter in by_id.values() if wanted.matches(letter, now_ms)], True
-    letters = list(islice(newest_first(site.app, wanted, said.queue), MOST_AT_ONCE + 1))
+    letters = list(islice(newest_first(site.app, wanted, said.queue, means), MOST_AT_ONCE + 1))
     return letters[:MOST_AT_ONCE], len(letters) <= MOST_AT_ONCE
 
 

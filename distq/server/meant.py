@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 from fastapi import Query, Request
 
 from distq.broker.search import Found, Place
-from distq.context import PARENT, id_in
 from distq.durations import seconds
-from distq.message import MAX_ID, MAX_NAME, Message, untyped
+from distq.message import MAX_ID, MAX_NAME, untyped
 from distq.server.problems import Problem
 from distq.server.site import Site, site_of
+from distq.sought import Sought
 
 Type = Query("", max_length=MAX_NAME)
-Arguments = Query([], max_length=10, description="Arguments, each as name:value, such as user_id:42.")
+MOST_ARGUMENTS = 10
+Arguments = Query([], max_length=MOST_ARGUMENTS, description="Arguments, each as name:value, such as user_id:42.")
 Error = Query("", max_length=200, description="Part of the error's class or message, in any letter case; or =Class.")
 Frame = Query("", max_length=400, description="Where the error was raised, such as shop/mail.py:12 in send.")
 Since = Query("", max_length=20, description="Called, or if dead died, so long ago at most: 10s, 5m, 2d.")
@@ -25,25 +24,16 @@ OlderThan = Query("", max_length=20, description="The same, at least.")
 
 
 class Meant:
-    """Which tasks: by type; by arguments such as `user_id:42`, by their names in the call or, where the application
-    declares the type, in its function; by the last error; by their age. Arguments are compared as they are shown, as
-    JSON or as text: what is hidden cannot be guessed."""
+    """Which tasks: by type; by arguments and parent; by the last error; by their age."""
 
-    def __init__(self, site: Site, type: str, args: list[str], error: str, frame: str) -> None:
-        self._site, self._type, self._error, self._frame = site, type, error, frame
-        self._wanted = [_named(one) for one in args]
-        self.parent = ""
-        """The id of the task that has enqueued it."""
+    def __init__(self, sought: Sought, type: str, error: str, frame: str) -> None:
+        self._sought, self._type, self._error, self._frame = sought, type, error, frame
         self.oldest_ms, self.newest_ms = 0.0, float("inf")
 
     @property
     def needs_causes(self) -> bool:
         """Whether it looks at their last errors."""
         return bool(self._error or self._frame)
-
-    @property
-    def _reads_calls(self) -> bool:
-        return bool(self._wanted or self.parent)
 
     def may_be_in(self, place: Place) -> bool:
         """Whether it is worth while to look there."""
@@ -53,31 +43,18 @@ class Meant:
         """Whether this is one."""
         if task.message is None:
             is_of_type = not self._type or untyped(task.type)[0] == self._type
-            return is_of_type and not (self._reads_calls or self.needs_causes) and self._is_of_time(task.at_ms)
+            return is_of_type and not (self._sought or self.needs_causes) and self._is_of_time(task.at_ms)
         at_ms = task.at_ms if task.state in ("dead", "completed") else task.message.created_ms
         type = untyped(task.message.type)[0]
         return (
             (not self._type or type == self._type)
             and self._is_of_time(at_ms)
             and (not self.needs_causes or (task.cause is not None and task.cause.matches(self._error, self._frame)))
-            and (not self._reads_calls or self._has(type, task.message))
+            and (not self._sought or self._sought(task.message))
         )
 
     def _is_of_time(self, at_ms: float | None) -> bool:
         return self.oldest_ms <= (0.0 if at_ms is None else at_ms) <= self.newest_ms
-
-    def _has(self, type: str, message: Message) -> bool:
-        try:
-            args, kwargs, headers = self._site.app.codec.unpack_call(message.body)
-        except ValueError:
-            return False
-        if self.parent and id_in(headers, PARENT) != self.parent:
-            return False
-        task = self._site.app.tasks.get(type)
-        names = list(task.signature.parameters) if task is not None else []
-        shown = self._site.shown_call({"type": message.type, "args": args, "kwargs": kwargs, "headers": headers})
-        values = dict(zip(names, shown["args"], strict=False)) | shown["kwargs"]
-        return all(name in values and _text(values[name]) == said for name, said in self._wanted)
 
 
 def meant(
@@ -91,8 +68,7 @@ def meant(
     older_than: str = OlderThan,
 ) -> Meant:
     """That of a request."""
-    found, now_ms = Meant(site_of(request), type, args, error, frame), time.time() * 1000
-    found.parent = parent
+    found, now_ms = Meant(sought(site_of(request), args, parent), type, error, frame), time.time() * 1000
     if since:
         found.oldest_ms = now_ms - seconds(since, "since") * 1000
     if older_than:
@@ -100,12 +76,13 @@ def meant(
     return found
 
 
+def sought(site: Site, args: list[str], parent: str) -> Sought:
+    """By its arguments and parent alone."""
+    return Sought(site.app, [_named(one) for one in args], parent, site.shown_call)
+
+
 def _named(said: str) -> tuple[str, str]:
     name, colon, value = said.partition(":")
     if not name or not colon:
         raise Problem(400, "give arguments as name:value, such as user_id:42", field="args")
     return name, value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

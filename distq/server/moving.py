@@ -102,9 +102,9 @@ def reschedule_all(request: Request) -> Response:
 def _sweep(site: Site, said: Which, act: Act, takes_running: bool = False) -> Response:
     start = decode(said.cursor, str, str) if said.cursor else None
     wanted = Filter.parse(said.filter)
-    sweep = Sweep(
-        site.app, wanted, None if said.dry_run else act, takes_running, (start[0], start[1]) if start else None
-    )
+    act_on = None if said.dry_run else act
+    place = (start[0], start[1]) if start else None
+    sweep = Sweep(site.app, wanted, act_on, takes_running, place, site.shown_call)
     for _ in sweep:
         if sweep.looked >= MOST_LOOKED:
             break

@@ -128,7 +128,17 @@ class Site:
             said["calls"] = [call if isinstance(call, dict) else HIDDEN for call in said["calls"]]
         if isinstance(said.get("tasks"), list):
             said["tasks"] = [self.shown_body(task) if isinstance(task, dict) else task for task in said["tasks"]]
-        return Hiding(frozenset((*self.app.sensitive, *self.config.redacted)), frozenset()).shown(said)
+        return self._hiding().shown(said)
+
+    def shown_conditions(self, body: Mapping[str, Any]) -> Any:
+        """The same of one that says by arguments, such as `user_id:42`, which tasks are meant."""
+        hides = self._hiding().covers
+        named = [one.partition(":") for one in body.get("args") or ()]
+        said = [f"{name}:{HIDDEN if hides(name) else value}" for name, _, value in named]
+        return {**body, "args": said} if said else body
+
+    def _hiding(self) -> Hiding:
+        return Hiding(frozenset((*self.app.sensitive, *self.config.redacted)), frozenset())
 
 
 def site_of(request: Request) -> Site:

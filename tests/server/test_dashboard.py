@@ -164,6 +164,35 @@ def test_tasks_are_found_by_their_arguments(web: Web) -> None:
     web.post("/api/v1/queues/default/purge")
 
 
+def test_what_is_found_by_arguments_and_parent_is_cancelled_and_replayed_all_at_once(web: Web, work: Work) -> None:
+    later = {"type": "add", "delay": 3600}
+    mine, others = ([web.post("/api/v1/tasks", {**later, "args": [a]}).json["id"] for _ in range(2)] for a in (1, 2))
+    child = web.post("/api/v1/tasks", {**later, "args": [1], "headers": {"parent_id": mine[0]}}).json["id"]
+
+    def cancelled(filter: str, **more: bool) -> int:
+        return int(web.post("/api/v1/tasks/cancel", {"filter": filter, **more}).json["number"])
+
+    assert cancelled("args.a:1 args.b:0", dry_run=True) == 0, "it was not said in the call"
+    assert cancelled("type:add args.a:1", dry_run=True) == 3
+    assert cancelled(f"parent:{mine[0]}") == 1
+    assert cancelled("args.a:1") == 2
+    assert web.get(f"/api/v1/tasks/{child}").json["status"] == "cancelled"
+    assert cancelled("all") == len(others)
+
+    work()
+    for text in ("one", "two"):
+        web.task("fail", text)
+    eventually(lambda: len(web.get("/api/v1/dead").json["dead"]) == 2, "both have died")
+    assert len(web.get("/api/v1/dead?args=text:one").json["dead"]) == 1
+    assert web.post("/api/v1/dead/replay", {"args": ["text:two"], "dry_run": True}).json["number"] == 1
+    assert web.post("/api/v1/dead/purge", {"parent": "nobody"}).json["number"] == 0
+    assert web.post("/api/v1/dead/purge", {"args": ["text:one"]}).json["number"] == 1
+    assert web.post("/api/v1/dead/purge", {"args": ["text:two"], "ids": ["x"]}).fields == ["args"]
+    web.post("/api/v1/dead/purge", {"type": "log_in", "args": ["user:ann", "password:hunter2"]})
+    said = web.get("/api/v1/actions").json["actions"][0]["said"]
+    assert said == '{"type":"log_in","args":["user:ann","password:***"]}'
+
+
 def test_what_happened_lately_outlives_the_workers(web: Web, work: Work) -> None:
     host = work()
     web.task("add", 1)

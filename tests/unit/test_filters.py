@@ -19,6 +19,10 @@ from distq.filters import Filter
         ),
         ("state:queued,retrying priority:high,0", Filter(states=("queued", "retrying"), priorities=("high", "low"))),
         ("key:a:b since:1h older:90", Filter(keys=("a:b",), since_s=3600.0, older_s=90.0)),
+        (
+            'args.user_id:42 args.to:"a b:c" parent:x.1',
+            Filter(arguments=(("user_id", "42"), ("to", "a b:c")), parent="x.1"),
+        ),
     ],
 )  # fmt: skip
 def test_words_are_conditions(text: str, meant: Filter) -> None:
@@ -35,6 +39,8 @@ def test_words_are_conditions(text: str, meant: Filter) -> None:
         ("all type:email", "'all' is no condition"),
         ("tpye:email", "did you mean `type`"),
         ("type:", "type: is empty"),
+        ("args.:1", "no field 'args.'.* and args.NAME"),
+        ("args.a:", "args.a: is empty"),
         ("type:a type:b", "twice"),
         ("state:dead", "distq dlq"),
         ("state:completed", "has ended"),

@@ -3,9 +3,9 @@
 -- looked at; one may be met twice.
 -- KEYS prefix
 -- ARGV cursor ("0" at first), msgpack map of conditions: states, types, levels, keys (of each one must hold; "a*": begins
---   so), error (part of the last one), since, older (ms ago), before (ms: when it was called)
+--   so), error (part of the last one), since, older (ms ago), before (ms: when it was called); calls: with messages
 -- returns {next cursor ("0" at the end), now ms, how many were looked at, then per task: id, state, type, priority, attempt,
---   ms of its call, ms when it is due or 0, last error}
+--   ms of its call, ms when it is due or 0, last error, message or ''}
 -- uses clock head limit held
 local wanted = cmsgpack.unpack(ARGV[2])
 
@@ -48,7 +48,8 @@ for i = 1, #entries, 2 do
     local id, state, due = id_of(entries[i]), state_of(entries[i], h)
     local said = state and last_error(id, h)
     if state and (not wanted.error or string.find(string.lower(said), wanted.error, 1, true)) then
-      for _, value in ipairs({id, state, h.type, h.level, h.attempt, h.created, due, string.sub(said, 1, 500)}) do
+      local message = wanted.calls and entries[i + 1] or ''
+      for _, value in ipairs({id, state, h.type, h.level, h.attempt, h.created, due, string.sub(said, 1, 500), message}) do
         found[#found + 1] = value
       end
     end

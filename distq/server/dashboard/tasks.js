@@ -169,7 +169,7 @@ function foot(found, rows, text) {
 /** With all that the search finds; of live ones, as `distq tasks cancel` takes them. */
 function allOf(text) {
 	const { query: { state: wanted, args, ...which } } = understood(text);
-	if (args.length) return null;
+	if (args.length) which.args = args;
 	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text, " all");
 	if (!["queued", "scheduled"].includes(wanted) || which.frame || !may("admin")) return null;
 	return button("Cancel all", () => cancelAll(text), "danger");
