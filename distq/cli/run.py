@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
-from pathlib import Path
 
 import typer
 
@@ -76,7 +76,7 @@ def run(
         metrics_port=settings.port_of_metrics(metrics_port),
         burst=burst,
         reload=reload and can_reload(),
-        import_path=str(Path.cwd()),
+        import_path=current_folder(),
         **size.settings(),
         **work.settings(),
         **patience.settings(),
@@ -84,6 +84,18 @@ def run(
     )
     log.configure()
     raise typer.Exit((context.obj or host)(config))
+
+
+def current_folder() -> str:
+    """By the name under which it was entered, as the shell says it: a symbolic link may lead to another release when
+    fresh code is asked for."""
+    said = os.environ.get("PWD", "")
+    try:
+        if os.path.isabs(said) and os.path.samefile(said, "."):
+            return said
+        return os.getcwd()
+    except OSError as error:
+        raise ConfigurationError(f"the current folder, from which the application is imported: {error}") from None
 
 
 def can_reload(hint: str = "leave out --reload") -> bool:

@@ -135,6 +135,8 @@ class _Template:
         if config.reload:
             sys.dont_write_bytecode = True  # such a file is taken for fresh when a source is saved twice in a second
             importlib.invalidate_caches()
+        with contextlib.suppress(OSError):  # what it cannot find there it says
+            os.chdir(config.import_path)  # a link may lead elsewhere by now
         self._app = load(config.app, config.import_path)
         if config.broker:
             self._app.rebind(config.broker)

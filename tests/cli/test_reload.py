@@ -140,3 +140,22 @@ def test_a_watcher_that_dies_is_named_and_the_rest_goes_on(distq: Shell, start: 
     start.send(signal.SIGHUP)
     answers(distq, 2)
     assert start.end() == 0
+
+
+def test_fresh_code_is_that_of_the_folder_to_which_a_link_leads_now(distq: Shell, url: str) -> None:
+    """As with releases in folders of their own."""
+    for number in (1, 2):
+        distq.write(
+            f"releases/{number}/shop.py", source(number, f"\nassert open('shop.py').read().count('[{number},')\n")
+        )
+    link, releases = distq.folder / "current", distq.folder / "releases"
+    link.symlink_to(releases / "1")
+    distq.folder, distq.environ["PWD"] = releases / "1", str(link)
+    host = distq.start("run", "shop:app", "-p", "1", "--metrics-port", "0")
+    host.until(STARTED)
+    assert answer(distq) == 1
+    link.unlink()
+    link.symlink_to(releases / "2")
+    host.send(signal.SIGHUP)
+    answers(distq, 2)
+    assert host.end() == 0
