@@ -229,6 +229,11 @@ def _plain(entry: bytes) -> bytes:
     return b"" if id.translate(None, PLAIN) else id
 
 
+_Parts = tuple[int, str, int, bytes, bytes, bytes]
+"""Millisecond, queue and attempts before, and what is the same in all lines about these."""
+NO_START = (0, b"")
+
+
 class _Clock:
     """When something was said. What is the same for a millisecond, or a second, is worked out once."""
 
@@ -253,7 +258,8 @@ class _Text(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s")
         self._clock = _Clock("%Y-%m-%d %H:%M:%S,%%03d", time.localtime)
-        self._lines: dict[str, bytes] = {}
+        self._starts: dict[str, tuple[int, bytes]] = {}
+        """By type, those of the last millisecond."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return self._clock(int(record.created * 1000)).decode()
@@ -273,11 +279,12 @@ class _Text(logging.Formatter):
             id = _plain(id)
             if not id:
                 return id
-        between = self._lines.get(type)
-        if between is None:
-            between = self._lines[type] = f" INFO    {os.getpid()} distq.task: {type} ".encode()
-        now, took = self._clock(int(time.time() * 1000)), b" completed [attempt %d, %.3f s]\n"
-        return b"".join((now, between, id, took % (attempt_of(context.raw) + 1, seconds)))
+        now_ms = int(time.time() * 1000)
+        at_ms, start = self._starts.get(type, NO_START)
+        if at_ms != now_ms:
+            start = self._clock(now_ms) + f" INFO    {os.getpid()} distq.task: {type} ".encode()
+            self._starts[type] = now_ms, start
+        return b"%b%b completed [attempt %d, %.3f s]\n" % (start, id, attempt_of(context.raw) + 1, seconds)
 
 
 def _json_formatter() -> logging.Formatter:
@@ -290,28 +297,28 @@ def _json_formatter() -> logging.Formatter:
         """One object a line, for machines."""
 
         _clock = _Clock("%Y-%m-%dT%H:%M:%S.%%03dZ", time.gmtime)
-        _lines: dict[Task[Any, Any, Any], tuple[str, str, int, bytes, bytes, bytes]] = {}  # noqa: RUF012 (one is made)
+        _parts: dict[Task[Any, Any, Any], _Parts] = {}  # noqa: RUF012 (there is one of it)
 
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
             return self._clock(int(record.created * 1000)).decode()
 
         def completed(self, context: Context, seconds: float) -> bytes:
             """The line that the record of a success would have become; nothing: only a record will do."""
-            id, task, queue, worker = context.entry, context.task, context.queue, context.worker
+            id, task = context.entry, context.task
             if id.translate(None, PLAIN):
                 id = _plain(id)
                 if not id:
                     return id
             created_ms, attempts = NOTED.unpack_from(context.raw)
-            its_queue, its_worker, its_attempts, a, b, c = self._lines.get(task, NO_LINE)
-            if its_queue != queue or its_worker != worker or its_attempts != attempts:
-                a, b, c = _parts(task.type, queue, worker, attempts + 1)
-                self._lines[task] = queue, worker, attempts, a, b, c
-            trace = quoted(context.correlation_id)[1:-1].encode() if context.headers else id
             now_ms, ms = time.time() * 1000, seconds * 1000
+            at_ms, its_queue, its_attempts, a, b, c = self._parts.get(task, NO_PARTS)
+            if at_ms != int(now_ms) or its_queue != context.queue or its_attempts != attempts:
+                parts = _parts(context, attempts + 1, self._clock(int(now_ms)))
+                _, _, _, a, b, c = self._parts[task] = int(now_ms), context.queue, attempts, *parts
+            trace = quoted(context.correlation_id)[1:-1].encode() if context.headers else id
             waited_ms = now_ms - ms - created_ms
             took = _TOOK % (ms, waited_ms if waited_ms > 0 else 0.0)
-            return b"".join((_START, self._clock(int(now_ms)), a, id, b, id, c, trace, took))
+            return b"".join((a, id, b, id, c, trace, took))
 
     return Json(
         "%(asctime)s %(levelname)s %(name)s %(process)d %(message)s",
@@ -326,15 +333,17 @@ def _json_formatter() -> logging.Formatter:
     )
 
 
-_START, _TOOK = b'{"time": "', b'", "outcome": "completed", "duration_ms": %.3f, "wait_ms": %.3f, "error": null}\n'
-NO_LINE = ("", "", 0, b"", b"", b"")
+_TOOK = b'", "outcome": "completed", "duration_ms": %.3f, "wait_ms": %.3f, "error": null}\n'
+NO_PARTS: _Parts = (0, "", 0, b"", b"", b"")
 
 
-def _parts(type: str, queue: str, worker: str, attempt: int) -> tuple[bytes, bytes, bytes]:
-    """What is the same in all lines about successes of a type, between what is not: time, id, id, correlation id."""
+def _parts(context: Context, attempt: int, now: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is the same in the lines of a millisecond about successes of a type, between id, id and correlation id."""
+    type, queue, worker = context.type, context.queue, context.worker
     return (
-        f'", "level": "INFO", "logger": "distq.task", "process": {os.getpid()}, "message": "{type} '.encode(),
+        b'{"time": "%b", "level": "INFO", "logger": "distq.task", ' % now
+        + f'"process": {os.getpid()}, "message": "{type} '.encode(),
         b' completed", "event": "attempt.ended", "task_id": "',
-        f'", "type": "{type}", "queue": "{queue}", "attempt": {attempt}, "worker": {quoted(worker)}'.encode()
-        + b', "correlation_id": "',
+        f'", "type": "{type}", "queue": "{queue}", "attempt": {attempt}, "worker": {quoted(worker)}, '.encode()
+        + b'"correlation_id": "',
     )
