@@ -10,7 +10,8 @@ import msgpack
 from distq.broker import keys
 from distq.broker.broker import Broker
 from distq.broker.inspect import whole
-from distq.broker.scripts import encode, readable
+from distq.broker.scripts import encode, readable, script
+from distq.broker.verbs import Command
 from distq.broker.verdicts import SECONDS
 from distq.message import Message, parse
 
@@ -57,6 +58,12 @@ def types(broker: Broker, queue: str) -> list[str]:
     """Of which some may be listed, as they travel."""
     found = broker.exchange.request(encode("SMEMBERS", keys.key(broker.prefix(queue), "DONE_TYPES")))
     return sorted(map(readable, found))
+
+
+def forget(prefix: str, type: str) -> Command[int]:
+    """Deletes all that is kept of a type, as it travels; answers how many there were."""
+    verb = script("forget_done")
+    return Command(verb, verb.command(prefix.encode(), type), int)
 
 
 def page(broker: Broker, queue: str, type: str, start: int, count: int) -> list[tuple[str, Completed | None]]:

@@ -1,4 +1,4 @@
-"""What happened lately, for charts."""
+"""What happened lately, for charts; and forgetting what is kept of completed tasks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from distq.broker import completed
+from distq.facts import every_place
 from distq.history import History, lately
+from distq.message import untyped
 from distq.run_times import RunTimes
-from distq.server.site import READS, answer, site_of
+from distq.server.models import Forgotten
+from distq.server.site import READS, WRITES, answer, needs, site_of
 
 router = APIRouter(prefix="/history", tags=["stats"])
 
@@ -67,6 +71,18 @@ def history(request: Request, range: Literal["5m", "1h", "24h", "7d"] = "1h") ->
     Hosts tell how long attempts took every ten seconds.
     """
     return answer(_told(lately(site_of(request).app, range)))
+
+
+@router.delete("/{type:path}", responses={200: {"model": Forgotten}, **WRITES})
+def forget(request: Request, type: str) -> Response:
+    """Deletes what is kept of the completed tasks of a type for its `history=`. Needs a key of level admin."""
+    needs(request, "admin")
+    broker, number = site_of(request).app.broker, 0
+    for queue in every_place(site_of(request).app):
+        for one in completed.types(broker, queue):
+            if untyped(one)[0] == type:
+                number += broker.run(completed.forget(broker.prefix(queue), one))
+    return answer({"number": number})
 
 
 def _told(found: History) -> dict[str, Any]:

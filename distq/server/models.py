@@ -137,6 +137,12 @@ class Purged(BaseModel):
     dry_run: bool
 
 
+class Forgotten(BaseModel):
+    """Of how many tasks nothing is kept any more."""
+
+    number: int
+
+
 class FoundTask(BaseModel):
     """A task that was found. `call`: its arguments in one line, or how large they are."""
 

@@ -49,6 +49,7 @@ NO_MOVE = {
     "expect",
     "conclude",
     "roll_up",
+    "forget_done",
     "history",
 }
 

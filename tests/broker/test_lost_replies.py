@@ -15,6 +15,7 @@ import pytest
 
 from distq import Distq, message
 from distq.broker import actions, controls, history, ledger, memory, moves, orders, together, transfer, verbs
+from distq.broker import completed as listed
 from distq.broker.connect import Wire
 from distq.broker.scripts import script
 from distq.broker.verbs import Command
@@ -337,6 +338,15 @@ def purge__scheduled(room: Room) -> Command[Any]:
     for _ in range(5):
         room.enqueue(delay=3_600_000)
     return verbs.purge(room.prefix, "scheduled", "test")
+
+
+@case
+def forget_done__(room: Room) -> Command[Any]:
+    worker = room.register()
+    room.enqueue()
+    blob = struct.pack(">d", 0.25) + msgpack.packb(["completed", 42])
+    room.step(worker, 0, [verdict(room.step(worker, 1).entries[0].decode(), "complete+10+60000", blob=blob)])
+    return listed.forget(room.prefix, "job")
 
 
 @case

@@ -261,11 +261,14 @@ def test_completed_tasks_of_a_type_with_a_history_are_listed_and_found_also_with
     assert found["worker"]
     (last,) = web.get("/api/v1/tasks?state=completed&type=add&since=10m").json["tasks"]
     assert (last["id"], last["worker"], "attempt" in last) == (other, found["worker"], False)
+    assert web.as_(OPERATE).ask("DELETE", "/api/v1/history/echo").status == 403
     room.redis.delete(room.key("SHELVES"), room.key("LATEST"), *room.redis.keys("*:shelf:*"))
     shown = web.get(f"/api/v1/tasks/{id}").json
     assert (shown["status"], shown["args"], shown["worker"]) == ("completed", [{"a": 1}], found["worker"])
     assert web.get(f"/api/v1/tasks/{other}").status == 404
     assert {one["type"]: one["history"] for one in web.get("/api/v1/types").json["types"]}["echo"] == "1 h"
+    assert web.ask("DELETE", "/api/v1/history/echo").json["number"] == 1
+    assert web.get("/api/v1/tasks?state=completed&type=echo").json["tasks"] == []
 
 
 def test_the_overview_shows_what_is_there(web: Web, work: Work, room: Room) -> None:

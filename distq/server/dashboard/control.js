@@ -75,7 +75,7 @@ function argumentsFrom(fields) {
 		if (hasPlace && isGap) throw new Error(`${name}: it is positional, so give those before it, too.`);
 		const value = kind === "text" ? text : kind === "whole" || kind === "number" ? numberFrom(text, name) : parsed(text, name);
 		if (many) {
-			if (value === null || typeof value !== "object" || Array.isArray(value) !== (many === "positional")) throw new Error(`${name}: give ${MANY[many][1]}.`);
+			if (!(value instanceof Object) || Array.isArray(value) !== (many === "positional")) throw new Error(`${name}: give ${MANY[many][1]}.`);
 			if (many === "positional") args.push(...value);
 			else Object.assign(kwargs, value);
 		} else if (hasPlace) args.push(value);

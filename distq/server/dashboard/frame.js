@@ -38,6 +38,9 @@ export async function ask({ said, then = load, ...question }) {
 	await then(found);
 }
 
+/** A button for what cannot be taken back: it asks first. */
+export const risk = (label, question, title) => button(label, () => ask({ submit: label, kind: "danger", ...question }), "danger", title);
+
 export function go(name, id, params, isReplaced = false) {
 	if (!isReplaced) {
 		location.hash = address(name, id, params);

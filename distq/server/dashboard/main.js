@@ -40,7 +40,7 @@ function sidebar() {
 			h(`p.link.${kind}`, { role: "status" }, h("span.dot"), h("span", state)),
 			h("p.who", session.is_open ? "No key is needed here" : `${session.name} · ${session.level}`),
 			h("p.tools",
-				button(THEMES[theme()], turnTheme, "quiet", "Light, dark, or as the system"), button("Keys", () => showKeys(MENU), "quiet", "Keys (?)"),
+				button(THEMES[style.colorScheme] ?? "Auto", turnTheme, "quiet", "Light, dark, or as the system"), button("Keys", () => showKeys(MENU), "quiet", "Keys (?)"),
 				!session.is_open && button("Sign out", signOut, "quiet"))));
 }
 
@@ -49,19 +49,13 @@ const icon = (size) => h("img", { src: "dashboard/icon.svg", alt: "", width: siz
 /** Production is red, staging amber. */
 const kindOf = (name) => (/^prod/i.test(name) ? "bad" : /^(stag|test|qa)/i.test(name) ? "warn" : "run");
 
-const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
-const theme = () => document.documentElement.dataset.theme ?? "auto";
-
-function setTheme(name) {
-	if (name === "auto") delete document.documentElement.dataset.theme;
-	else document.documentElement.dataset.theme = name;
-}
+const THEMES = { "light dark": "Auto", light: "Light", dark: "Dark" };
+const { style } = document.documentElement;
 
 function turnTheme() {
 	const names = Object.keys(THEMES);
-	const next = names[(names.indexOf(theme()) + 1) % names.length];
-	setTheme(next);
-	localStorage.setItem("distq-theme", next);
+	style.colorScheme = names[(names.indexOf(style.colorScheme) + 1) % names.length];
+	localStorage.setItem("distq-theme", style.colorScheme);
 	draw();
 }
 
@@ -90,7 +84,7 @@ function signInPage(said = "") {
 			},
 		},
 		icon(44), h("h1", "Sign in"), h("label", { for: "key" }, "API key"), key, wrong, h("button.primary", { type: "submit" }, "Sign in"),
-		h("p.hint", "One of $DISTQ_API_KEYS of the server. It is kept by your browser alone, for a week, and pages cannot read it.")))]);
+		h("p.hint", "One of the server's $DISTQ_API_KEYS. Your browser keeps it for a week, and pages cannot read it.")))]);
 	key.focus();
 }
 
@@ -101,7 +95,7 @@ async function signOut() {
 
 whenSignedOut(() => session && signInPage("The session is over."));
 listenToKeys(MENU);
-setTheme(localStorage.getItem("distq-theme") ?? "auto");
+style.colorScheme = localStorage.getItem("distq-theme") ?? "light dark";
 
 try {
 	const found = await get("session");

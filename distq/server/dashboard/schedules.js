@@ -4,7 +4,7 @@ import { get, given, part, patch, post, remove } from "./api.js";
 import { choice } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para, row } from "./dom.js";
 import { call, duration, when } from "./format.js";
-import { act, ask, go, may } from "./frame.js";
+import { act, ask, go, may, risk } from "./frame.js";
 import { address, card, empty, head, json, list, mark, parsed, table, taskLink } from "./parts.js";
 
 const KINDS = { active: "good", paused: "warn", orphaned: "bad" };
@@ -45,10 +45,10 @@ function single(one) {
 		head([one.name, " ", marks(one)], null, [
 			buttons(one), may("operate") && button("Edit", () => edit(one)),
 			may("operate") && one.is_edited && button("Reset", () => act(() => post(`${path}/reset`), "What the code says holds again.")),
-			may("admin") && (!one.is_declared || one.is_orphaned) && button("Delete", () => ask({
-				title: `Delete schedule ${one.name}?`, text: "It ticks no more. Tasks that it has enqueued stay.", submit: "Delete", kind: "danger",
+			may("admin") && (!one.is_declared || one.is_orphaned) && risk("Delete", {
+				title: `Delete schedule ${one.name}?`, text: "It ticks no more. Tasks that it has enqueued stay.",
 				act: () => remove(path), said: "Deleted.", then: () => go("schedules"),
-			}), "danger"),
+			}),
 		], link("#/schedules", "Schedules")),
 		h("div.columns.two",
 			card("Next five", one.next.length ? h("ol.ticks", one.next.map((at) => h("li", when(at, "clock"), " ", faint(when(at))))) : note(one.is_paused ? "None while it is paused." : "None.")),

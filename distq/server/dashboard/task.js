@@ -4,7 +4,7 @@ import { part, post, remove } from "./api.js";
 import { choice, toast } from "./dialog.js";
 import { bold, button, faint, h, link, mono, note, para } from "./dom.js";
 import { call, count, duration, plural, python, relative, shell, since, when } from "./format.js";
-import { act, ask, go, may } from "./frame.js";
+import { act, ask, go, may, risk } from "./frame.js";
 import { address, card, code, empty, head, json, list, parsed, search, state, taskLink, teach } from "./parts.js";
 
 const ALIVE = ["queued", "scheduled", "running"];
@@ -23,7 +23,7 @@ export default {
 			head([facts.type ?? "Task", " ", state(facts.status)], h("span.mono.id", facts.id), may("operate") && actions(facts),
 				[link("#/tasks", "Tasks"), facts.type && [" / ", link(search(`type:${facts.type}`), facts.type)]]),
 			facts.corrupt && h("p.banner.bad", "Its message cannot be read: ", facts.corrupt),
-			gates?.length && facts.status !== "running" ? h("section.card.why", h("h2", "Why is it not running?"), h("ul", gates.map(({ text }) => h("li", text)))) : null,
+			gates?.length > 0 && facts.status !== "running" && card("Why is it not running?", h("ul", gates.map(({ text }) => h("li", text))), null, "why"),
 			facts.progress && progress(facts.progress),
 			h("div.columns.two",
 				card("Life", life(facts, gates)),
@@ -41,18 +41,18 @@ function actions(facts) {
 		dead: [
 			tell("Retry", "retry", {}, "It runs again, with fresh attempts.", "primary"),
 			button("Retry with edits", () => edit(facts, path)),
-			may("admin") && button("Delete", () => ask({
-				title: "Delete this dead letter?", text: `${type} ${id}: its arguments and its error are gone for good.`, submit: "Delete", kind: "danger",
+			may("admin") && risk("Delete", {
+				title: "Delete this dead letter?", text: `${type} ${id}: its arguments and its error are gone for good.`,
 				act: () => remove(path), said: "Deleted.", then: () => go("dead"),
-			}), "danger"),
+			}),
 		],
 		scheduled: [tell("Run now", "reschedule", { delay: 0 }, "It is due now."), tell("Cancel", "cancel", {}, "Cancelled.", "danger")],
 		queued: tell("Cancel", "cancel", {}, "Cancelled.", "danger"),
-		running: button("Cancel", () => ask({
-			title: "Cancel what runs?", text: `${type} ${id} runs now.`, submit: "Cancel it", kind: "danger",
+		running: risk("Cancel", {
+			title: "Cancel what runs?", text: `${type} ${id} runs now.`, submit: "Cancel it",
 			fields: [choice("how", "How", [["running", "Tell its handler: it is raised Cancelled where it is"], ["kill", "End its process: whatever it does"]])],
 			act: ({ how }) => post(`${path}/cancel`, { [how]: true }), said: "Its worker was told.",
-		}), "danger"),
+		}),
 	}[status];
 }
 
@@ -72,7 +72,7 @@ function progress({ done, total, text, at }) {
 	const isPart = typeof done === "number" && typeof total === "number" && total > 0;
 	return card("Progress", [
 		isPart && h("progress", { max: total, value: Math.min(done, total) }),
-		para(isPart ? `${count(done)} of ${count(total)} (${Math.floor((done / total) * 100)} %)` : done !== null && done !== undefined && count(done), text && ` · ${text}`, " ", faint(when(at))),
+		para(isPart ? `${count(done)} of ${count(total)} (${Math.floor((done / total) * 100)} %)` : (done ?? null) !== null && count(done), text && ` · ${text}`, " ", faint(when(at))),
 	]);
 }
 
@@ -109,7 +109,7 @@ const errorOf = ({ type, message }) => h("p.error", bold(type || "?"), message &
 function argumentsOf({ args, kwargs, names, attempt }) {
 	if (args === undefined) return empty("Its arguments are not kept", attempt ? "They were larger than 4 KB." : teach());
 	const all = [...args.map((value, i) => [names[i], value]), ...Object.entries(kwargs)];
-	return all.length ? list(all.map(([name, value]) => [name, (isObject(value) || Array.isArray(value) ? code : mono)(json(value))])) : note("It takes no arguments.");
+	return all.length ? list(all.map(([name, value]) => [name, (value instanceof Object ? code : mono)(json(value))])) : note("It takes no arguments.");
 }
 
 function ending({ status, result, error, attempts }) {
@@ -131,7 +131,7 @@ function copies({ id, type, args, kwargs }) {
 	const calls = [];
 	if (args !== undefined && type) {
 		const isNone = !args.length && !Object.keys(kwargs).length;
-		const isOne = !args.length || (args.length === 1 && !Object.keys(kwargs).length && !isObject(args[0])); // as a payload
+		const isOne = !args.length || (args.length === 1 && !Object.keys(kwargs).length && args[0]?.constructor !== Object); // as a payload
 		const payload = args.length ? args[0] : kwargs;
 		const url = new URL("api/v1/tasks", location.href.split("#")[0]);
 		calls.push(["Python", isOne ? `app.enqueue(${JSON.stringify(type)}${isNone ? "" : `, ${python(payload)}`})` : `app.tasks[${JSON.stringify(type)}].delay(${call(args, kwargs)})`]);
@@ -147,5 +147,3 @@ function copies({ id, type, args, kwargs }) {
 			},
 		}, "Copy"))));
 }
-
-const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);

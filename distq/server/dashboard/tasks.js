@@ -1,11 +1,11 @@
 // One list of tasks; what is looked for stands in the address: state:dead type:email since:1h args.user_id:42
 
-import { get, part, post } from "./api.js";
+import { get, part, post, remove } from "./api.js";
 import { attempt } from "./dialog.js";
 import { bad, bold, button, clip, faint, h, link, mono, note, para, row } from "./dom.js";
 import { count, plural, when } from "./format.js";
 import { deadButtons, purge, replay } from "./dead.js";
-import { ask, draw, go, load, may, news } from "./frame.js";
+import { ask, draw, go, load, may, news, risk } from "./frame.js";
 import { chips, empty, head, search, state, table, taskLink, teach } from "./parts.js";
 
 const STATES = ["queued", "scheduled", "running", "dead", "completed"];
@@ -171,8 +171,13 @@ function allOf(text) {
 	const { query: { state: wanted, args, ...which } } = understood(text);
 	if (args.length) which.args = args;
 	if (wanted === "dead") return deadButtons(Object.keys(which).length ? which : { all: true }, text, " all");
-	if (!["queued", "scheduled"].includes(wanted) || which.frame || !may("admin")) return null;
-	return button("Cancel all", () => cancelAll(text), "danger");
+	if (!may("admin")) return null;
+	if (["queued", "scheduled"].includes(wanted) && !which.frame) return button("Cancel all", () => cancelAll(text), "danger");
+	const { type } = known[0].types.find((one) => one.history && one.type === which.type) ?? {};
+	return wanted === "completed" && type && Object.keys(which).length === 1 && risk("Forget all", {
+		title: `Forget the completed tasks of ${type}?`, text: "What history= has kept of them is deleted. Results stay.", typed: type,
+		act: () => remove(`history/${part(type)}`), said: ({ number }) => `${plural(number, "task")} forgotten.`,
+	});
 }
 
 async function cancelAll(text) {

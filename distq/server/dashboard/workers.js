@@ -3,7 +3,7 @@
 import { part, post } from "./api.js";
 import { bold, button, faint, h, mono, note, row } from "./dom.js";
 import { count, duration, plural, when } from "./format.js";
-import { act, ask, go, may } from "./frame.js";
+import { act, go, may, risk } from "./frame.js";
 import { card, code, empty, head, table, taskLink } from "./parts.js";
 
 const SHOWN = 5;
@@ -54,8 +54,8 @@ function orders(host) {
 			await act(() => post(`${path}/stacks`));
 			go("workers", "", { stacks: host });
 		}, null, "What each thread and coroutine is at (USR1)"),
-		button("Stop", () => ask({
+		risk("Stop", {
 			title: `Stop ${host}?`, text: "It takes no more tasks, finishes what runs, gives back the rest, and ends. Whatever started it may start it again.",
-			submit: "Stop it", kind: "danger", act: () => post(`${path}/stop`), said: "It was told to end.",
-		}), "danger", "It finishes what runs and ends (TERM)"));
+			submit: "Stop it", act: () => post(`${path}/stop`), said: "It was told to end.",
+		}, "It finishes what runs and ends (TERM)"));
 }
