@@ -38,9 +38,9 @@ def dangers(path: Path) -> Iterator[tuple[ast.AST, str]]:
                 yield node, "compares a secret with ==, which tells its length and beginning; use hmac.compare_digest"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=place)
-def test_nothing_turns_data_into_code(path: Path) -> None:
-    assert not (found := [f"{place(path, node)} {what}" for node, what in dangers(path)]), "; ".join(found)
+def test_nothing_turns_data_into_code() -> None:
+    found = [f"{place(path, node)} {what}" for path in MODULES for node, what in dangers(path)]
+    assert not found, "; ".join(found)
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ MANY_PARTS = [
 
 
 def test_bodies_of_very_many_parts_are_refused_before_they_are_made(web: Web) -> None:
-    """To make and to drop them takes many seconds, in which nobody else would be served."""
+    """To make and to drop them takes many seconds, in which nobody else would be served; also not to note them."""
     json = {"Content-Type": "application/json"}
     for path in ("/api/v1/tasks", "/api/v1/tasks/bulk", "/enqueue", "/api/v1/pauses"):
         for raw in MANY_PARTS:

@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 READY = "Worker started. Waiting for tasks..."
+LINUX = Path("/proc/self/stat").exists()
 
 
 class Host:
@@ -142,6 +143,10 @@ class Host:
 
 def children_of(pid: int) -> list[int]:
     """Living children of a process."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    with suppress(OSError):
+        if told := [place.read_text() for place in threads]:
+            return [child for text in told for child in map(int, text.split()) if is_alive(child)]
     return [child for child, (parent, state) in _processes().items() if parent == pid and state not in "ZX"]
 
 
@@ -152,20 +157,25 @@ def is_alive(pid: int) -> bool:
 
 def state_of(pid: int) -> str:
     """First letter of its state: R runs, S waits, T is stopped, Z is a zombie, X is gone."""
-    return _processes().get(pid, (0, "X"))[1]
+    return (_told(pid) if LINUX else _processes().get(pid, (0, "X")))[1]
 
 
 def _processes() -> dict[int, tuple[int, str]]:
     """pid -> (parent, first letter of the state)."""
+    if LINUX:
+        return {int(place.name): _told(int(place.name)) for place in Path("/proc").glob("[0-9]*")}
     found: dict[int, tuple[int, str]] = {}
-    if not Path("/proc/self/stat").exists():
-        table = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
-        for line in table.stdout.splitlines():
-            pid, parent, state = line.split()
-            found[int(pid)] = (int(parent), state[0])
-        return found
-    for place in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, parent, *_ = place.read_text().rpartition(")")[2].split()
-            found[int(place.parent.name)] = (int(parent), state)
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    for line in table.stdout.splitlines():
+        pid, parent, state = line.split()
+        found[int(pid)] = (int(parent), state[0])
     return found
+
+
+def _told(pid: int) -> tuple[int, str]:
+    """The same of one process, as Linux tells it."""
+    try:
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, "X"
+    return int(parent), state
