@@ -17,10 +17,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from pathlib import Path
 from typing import Any
 
+from distq import Distq
 from distq.embedded import EmbeddedBroker
 
 HERE = Path(__file__).parent
@@ -76,6 +78,7 @@ def _run(page: Path, folder: str, module: str, calls: list[str]) -> list[str]:
     with asyncio.Runner() as runner:
         try:
             _execute(f"from {module} import *", names, runner)
+            _await_schedules([found for found in names.values() if isinstance(found, Distq)])
             for code in calls:
                 wrong += [f"{page.name}: {problem}" for problem in _snippet(code, names, runner)]
         finally:
@@ -85,6 +88,17 @@ def _run(page: Path, folder: str, module: str, calls: list[str]) -> list[str]:
                 if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
                     del sys.modules[name]
     return wrong
+
+
+def _await_schedules(apps: list[Distq]) -> None:
+    """A host says that it has started, and makes the schedules of its code known a moment later."""
+    give_up = time.monotonic() + 20
+    for app in apps:
+        declared = {name for found in app.schedules.declared(app.queues).values() for name in found}
+        while declared and not declared <= {schedule.name for schedule in app.schedules.list()}:
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"the schedules of the code are not known: {declared}")
+            time.sleep(0.01)
 
 
 def _snippet(code: str, names: dict[str, Any], runner: asyncio.Runner) -> list[str]:

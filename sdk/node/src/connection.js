@@ -80,10 +80,7 @@ export class Connection {
   close(error = new Error("closed")) {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.reason =
-      error instanceof BrokerUnavailable
-        ? error
-        : new BrokerUnavailable(`no broker at ${this.address.shown}: ${reason(error)}`, { cause: error });
+    this.reason = error instanceof BrokerUnavailable ? error : unavailable(this.address, error);
     this.socket.destroy();
     for (const { reject, timer } of this.waiting.splice(0)) {
       clearTimeout(timer);
@@ -92,13 +89,16 @@ export class Connection {
   }
 }
 
-/** Why there is no connection, for people. */
-function reason(error) {
+/** Why there is no connection, for people. What trying again does not help against is `isFinal`. */
+function unavailable(address, error) {
   const told = error.errors?.[0]?.message ?? error.message; // of an AggregateError: the first address tried
-  return /certificate|altname/i.test(told) ? `${told} (ssl_ca_certs= names the authority to trust)` : told;
+  const isFinal = /certificate|altname/i.test(told);
+  const hint = isFinal ? " (ssl_ca_certs= names the authority to trust)" : "";
+  const why = new BrokerUnavailable(`no broker at ${address.shown}: ${told}${hint}`, { cause: error });
+  return Object.assign(why, { isFinal });
 }
 
-/** What trying again does not help against is `isFinal`. */
+/** The server has answered, and does not want us. */
 function refused(address, error) {
   const isFinal = /NOAUTH|WRONGPASS|NOPERM|invalid username-password/.test(error.message);
   const hint = isFinal ? " (the password of this user has to be in the address, or in $DISTQ_BROKER_PASSWORD)" : "";
