@@ -29,9 +29,8 @@ def signed_in(chromium: Browser, shop: Shop) -> Iterator[Tab]:
 def tab(signed_in: Tab, shop: Shop) -> Iterator[Tab]:
     """The tab of somebody who may do everything, and nothing is left of the test before."""
     yield signed_in
-    signed_in.page.goto("about:blank")  # with its dialogs
     shop.clear()
-    assert signed_in.complaints == []
+    signed_in.leave()
 
 
 def test_one_task_is_run_now_or_cancelled_wherever_it_is(tab: Tab, shop: Shop, tmp_path: Path) -> None:

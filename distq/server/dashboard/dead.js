@@ -46,14 +46,14 @@ export const deadButtons = (which, name, all = "") => [
 /** How many would be meant. */
 async function counted(path, which) {
 	const dry = await attempt(() => post(path, { ...which, dry_run: true }));
-	return dry && { ...dry, text: `${count(dry.number)}${dry.complete ? "" : " and more"}` };
+	return dry && { ...dry, text: `${plural(dry.number, "dead letter")}${dry.complete ? "" : " and more"}` };
 }
 
 export async function replay(which, name, before = "") {
 	const dry = await counted("dead/replay", which);
 	if (!dry?.number) return;
 	ask({
-		title: `Replay ${dry.text} dead ${dry.number === 1 ? "letter" : "letters"}?`, text: `${before}${name}: each gets fresh attempts.`, submit: "Replay",
+		title: `Replay ${dry.text}?`, text: `${before}${name}: each gets fresh attempts.`, submit: "Replay",
 		fields: [
 			choice("number", "How many", dry.number > 1 && !which.ids ? [["1", "the newest, and see how it ends"], ["10", "the 10 newest"]] : [], ["all", `all ${dry.text}`]),
 			{ name: "rate", label: "How quickly", placeholder: "10/s", hint: "Empty: at once. With a rate they are scheduled one after the other, and can be cancelled." },
@@ -96,7 +96,7 @@ export async function purge(which, name) {
 	const dry = await counted("dead/purge", which);
 	if (!dry?.number) return;
 	ask({
-		title: `Delete ${dry.text} dead ${dry.number === 1 ? "letter" : "letters"} for good?`, text: `${name}: their arguments and errors are gone then.`, submit: "Delete", kind: "danger", typed: String(dry.number),
+		title: `Delete ${dry.text} for good?`, text: `${name}: their arguments and errors are gone then.`, submit: "Delete", kind: "danger", typed: String(dry.number),
 		act: (_, say) => inTurn("dead/purge", which, say),
 		said: ({ number }) => `${plural(number, "dead letter")} deleted.`,
 	});

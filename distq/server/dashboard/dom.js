@@ -28,14 +28,17 @@ export const button = (label, onclick, kind, title) => h("button", { type: "butt
 function add(element, children) {
 	for (const child of children) {
 		if (Array.isArray(child)) add(element, child);
-		else if (!isNothing(child)) element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+		else if (!isNothing(child)) element.append(child instanceof Node ? child : document.createTextNode(seen(String(child))));
 	}
 }
+
+/** What turns text around, or is not seen, is written out. */
+const seen = (text) => text.replace(/[\0-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u{${one.charCodeAt().toString(16)}}`);
 
 const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit"];
 
 /** Makes `old` like `fresh` with the fewest changes, so that focus, selection and scroll stay where they are. */
-export function morph(old, fresh) {
+function morph(old, fresh) {
 	if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) {
 		old.replaceWith(fresh);
 		return;

@@ -44,7 +44,7 @@ function search() {
 function step(by) {
 	const rows = [...document.querySelectorAll("main [data-row]")];
 	const at = rows.findIndex((one) => (one.closest("tr") ?? one).contains(document.activeElement));
-	rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
+	rows.at(at < 0 ? Math.min(0, by) : Math.min(rows.length - 1, Math.max(0, at + by)))?.focus();
 }
 
 export function showKeys(menu) {

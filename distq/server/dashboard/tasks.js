@@ -20,7 +20,7 @@ const picked = new Set();
 let pickedIn = ""; // of which search
 
 /** What a search means: {query, id, problem}. */
-export function understood(text) {
+function understood(text) {
 	const query = { args: [] };
 	let [id, problem] = ["", ""];
 	for (const word of text.match(/(?:[^\s"]|"[^"]*")+/g) ?? []) {

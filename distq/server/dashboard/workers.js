@@ -20,7 +20,7 @@ export default {
 		const processes = hosts.reduce((sum, { workers }) => sum + workers.length, 0);
 		return [
 			head("Workers", hosts.length > 0 && `${plural(hosts.length, "host")}, ${plural(processes, "process")}`),
-			hosts.length ? hosts.map((host) => hostCard(host, known, shown)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "A host that vanishes is gone from this page when its lease ends, and its tasks go to another one."),
+			hosts.length ? hosts.map((host) => hostCard(host, known, shown)) : empty("No worker is here", "Tasks wait until one starts; nothing is lost meanwhile:", mono("distq run myapp:app"), "When one vanishes, its lease ends, and its tasks go to another one."),
 		];
 	},
 };

@@ -91,4 +91,4 @@ def odd(
     raise type(HOSTILE.replace("\x00", ""), (Exception,), {"__module__": "builtins"})(HOSTILE + WORD)
 
 
-odd.function.__doc__ = f"{HOSTILE} {WORD}"
+odd.function.__doc__ = f"{HOSTILE}\n\n{WORD}"
