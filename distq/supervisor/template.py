@@ -50,7 +50,7 @@ from distq.worker.alone import Alone, Isolated
 from distq.worker.board import Board
 from distq.worker.forks import FORKS, end_of_a_forked_child, leave, watch_forks
 from distq.worker.line import Way
-from distq.worker.notes import keep_what_is_logged
+from distq.worker.notes import keep_what_is_logged, stay_audible
 from distq.worker.pool import Pool
 from distq.worker.post import Post
 from distq.worker.stacks import show_on_demand
@@ -138,6 +138,7 @@ class _Template:
         with contextlib.suppress(OSError):  # what it cannot find there it says
             os.chdir(config.import_path)  # a link may lead elsewhere by now
         self._app = load(config.app, config.import_path)
+        stay_audible()
         if config.broker:
             self._app.rebind(config.broker)
         for link in self._app.middleware:
@@ -270,7 +271,9 @@ class _Template:
         lifecycle = self._app.lifecycle
         try:
             lifecycle.start()
+            stay_audible()
         except BaseException:
+            stay_audible()
             logger.exception("on_worker_start failed: this process is not used, and another one is tried later")
             return 1
         finally:

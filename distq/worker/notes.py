@@ -31,6 +31,14 @@ def last_lines(raw: bytes) -> str:
     return "\n".join(raw.decode("utf-8", "replace").splitlines()[-MOST_LINES:])
 
 
+def stay_audible() -> None:
+    """`logging.config` silences all loggers that are there already, if it is not told otherwise. Whoever means distq's
+    sets their level."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] == "distq" and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
 class Notes:
     """Writes log lines to a slot of the board."""
 

@@ -33,6 +33,7 @@ from distq.worker.hand import Hand, Item, releases
 from distq.worker.interrupt import Doors, Tell, listen
 from distq.worker.line import BLOCK_S, Announced, Ended
 from distq.worker.meters import Meters
+from distq.worker.notes import stay_audible
 from distq.worker.pace import MOST, MOST_BYTES, WINDOW_S, Pace, nearly
 from distq.worker.post import Post
 from distq.worker.stacks import tasks_of
@@ -164,6 +165,8 @@ class Worker:
         return step
 
     def _collect(self, queue: int, back: Verdicts = NO_VERDICTS, asks: bool = False) -> Verdicts:
+        if logger.disabled:
+            stay_audible()
         self._post.write_lines(self._slot)  # whoever sees that a task has ended finds the line about it
         with self._guard:
             verdicts = self._hand.collect(queue, self._line.number(queue), asks)

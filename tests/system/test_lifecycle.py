@@ -151,6 +151,10 @@ def test_a_careless_application_harms_neither_its_host_nor_its_end(start: Start,
     os.kill(host.template, signal.SIGKILL)
     host.await_log("the template process was killed by SIGKILL; a new one in")  # although its fork has all its files
     assert app.enqueue("who").get(timeout=30) > 0
+    app.enqueue("configures").get(timeout=30)
+    for _ in range(2):
+        app.enqueue("who").get(timeout=30)
+    eventually(lambda: host.log().count("distq.task: who ") >= 2, "lines about what has ended are written")
     second, full = host.template, Path(f"{life.place}.full")
     full.touch()
     with pytest.raises(TaskFailed, match="exited with code 3"):

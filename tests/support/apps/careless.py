@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ if os.fork() == 0:
     time.sleep(1)
     os._exit(0)
 sys.stdout = None
+logging.config.dictConfig({"version": 1})  # it silences all loggers that are there
 
 
 @app.on_worker_start
@@ -42,6 +44,11 @@ def forks() -> None:
 @app.task
 def who() -> int:
     return os.getpid()
+
+
+@app.task
+def configures() -> None:
+    logging.config.dictConfig({"version": 1})
 
 
 @app.task(soft_time_limit=0.05, time_limit=20, retries=0)
