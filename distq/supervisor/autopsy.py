@@ -60,11 +60,17 @@ def blocks(pid: int, number: int) -> bool:
     return _has(_status(pid), "SigBlk", number)
 
 
+def hears(pid: int, number: int) -> bool:
+    """Whether the signal comes to a handler in this process, as far as the kernel tells (Linux)."""
+    said = _status(pid)
+    return not said or (_has(said, "SigCgt", number) and not _has(said, "SigBlk", number))
+
+
 def can_write(pid: int, number: int, dump: int) -> bool:
     """Whether this process will write into its dump at this signal (Linux): it is not stopped, its main thread does not
     block the signal, there is a handler for it, and the file still has its number there."""
     said = _status(pid)
-    if said.get("State", "").strip()[:1] in "Tt" or _has(said, "SigBlk", number) or not _has(said, "SigCgt", number):
+    if not said or said["State"].strip()[0] in "Tt" or not hears(pid, number):
         return False
     try:
         return os.path.samestat(os.stat(f"/proc/{pid}/fd/{dump}"), os.fstat(dump))

@@ -7,8 +7,10 @@ so quick tasks with long limits cost one look per limit's length, and tasks with
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
+from distq.supervisor import autopsy
 from distq.supervisor.children import Children
 from distq.supervisor.endings import End
 from distq.supervisor.service import NEVER, Service, Site
@@ -27,6 +29,11 @@ PATIENCE_S, CANCEL_AGAIN_S = 30.0, 0.01
 """A task that is to be cancelled may be on its way to its worker."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.02, 1.0
 """Between two signals to a handler that has not been told."""
+DEAF_S = 0.1
+"""If such a pause is longer, it is looked whether its process hears the signal at all."""
+
+
+DEAF = "it does not hear SIGURG any more, so its handlers cannot be told of limits and cancels"
 
 
 class Cancel(NamedTuple):
@@ -41,8 +48,8 @@ class Cancel(NamedTuple):
 class Limits(Service):
     """The look at the clock."""
 
-    def __init__(self, site: Site, children: Children, watch: Watch) -> None:
-        self._site, self._children, self._watch = site, children, watch
+    def __init__(self, site: Site, children: Children, watch: Watch, replace: Callable[[int, str], None]) -> None:
+        self._site, self._children, self._watch, self._replace = site, children, watch, replace
         self._next = NEVER
         self._tries: dict[End, int] = {}
         self._told: dict[tuple[int, int], int] = {}
@@ -106,6 +113,8 @@ class Limits(Service):
             due, pause = 0.0, FIRST_PAUSE_S
         if now_ns >= due * 1e9:
             self._children.signal(slot.index, SIGNAL)
+            if pause > DEAF_S and not autopsy.hears(slot.words[board.PID], SIGNAL):
+                self._replace(slot.index, DEAF)
             due, pause = now_ns / 1e9 + pause, min(2 * pause, MOST_PAUSE_S)
         self._signals[slot.index, seat] = since, due, pause
         return int(due * 1e9)

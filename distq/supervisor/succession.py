@@ -59,6 +59,11 @@ class Succession(Service):
         for position in range(len(self._children.current)):
             self._due.setdefault(position, FRESH)
 
+    def replace(self, slot: int, why: str) -> None:
+        """The child of this place, when what it runs has ended."""
+        if slot in self._children.current:
+            self._due.setdefault(self._children.current.index(slot), why)
+
     @property
     def is_due(self) -> bool:
         """Whether somebody is to be replaced."""

@@ -194,7 +194,8 @@ class Supervisor:
         self._schedules = Schedules(site, facts["schedules"], self._time.tick)
         self._time.fire = self._schedules.fire
         self._leases = Leases(site, self._keeper_is, self._children.poke_all)
-        self._limits, isolation = Limits(site, self._children, self._watch), Isolation(site, self._children)
+        self._limits = Limits(site, self._children, self._watch, self._succession.replace)
+        isolation = Isolation(site, self._children)
         self._services: list[Service] = [
             self._templates, self._succession, self._children, isolation, self._leases, self._watch,
             self._reports, self._audit, self._limits, self._stacks, self._notify, RollUps(site),

@@ -126,3 +126,12 @@ def test_who_ends_just_then_has_ended_and_the_next_one_is_not_meant(start: Start
     assert [other.get(timeout=30) for other in others] == list(range(400))
     assert host.children == before
     assert 0 < told < 400
+
+
+def test_a_process_that_does_not_hear_its_signal_any_more_is_replaced(start: Start, gate: Path) -> None:
+    host = start("limits", processes=1)
+    handle = limits.is_deaf.delay(str(gate))
+    host.await_log("is replaced: it does not hear SIGURG any more")
+    gate.touch()
+    assert handle.get(timeout=30) == "not told"
+    assert limits.is_told.delay().get(timeout=30) == "told"

@@ -109,6 +109,14 @@ def is_told() -> str:
             return "told"
 
 
+@app.task(soft_time_limit=0.01)
+def is_deaf(gate: str) -> str:
+    """And so are all that come after it in its process."""
+    signal.signal(signal.SIGURG, signal.SIG_IGN)
+    pass_gate(gate)
+    return "not told"
+
+
 @app.task(soft_time_limit=0.2, retries=0)
 def is_told_and_raises() -> str:
     with running():
