@@ -85,15 +85,12 @@ class Rows:
     """How far a task has come with one sequence of rows."""
 
     def __init__(self, kept: Any, rows: Any, key: Callable[[Any], Any] | None) -> None:
-        self.count: int
-        self.last: Any
-        self.is_done: bool
-        self.count, self.last, self.is_done = (0, None, False) if kept is UNKNOWN else kept
+        found: tuple[int, Any, bool] = (0, None, False) if kept is UNKNOWN else kept
+        self.count, self.last, self.is_done = found
         self.saved = self.count
         self._key, self._has_key = key, key is not None and self.last is not None
         """It is not known by key how far a run came that had none: then the first ones are those that were done."""
-        self.source: Any
-        """What to go through."""
+        self.source: Any  # what to go through
         if isinstance(rows, Iterable | AsyncIterable):
             self.source, self._to_skip = rows, self.count
         elif not callable(rows):
@@ -104,8 +101,7 @@ class Rows:
             self.source, self._to_skip = () if self.is_done else rows(self.last), 0 if self._has_key else self.count
 
     def skips(self, row: Any) -> bool:
-        """Whether an earlier run was done with this row. With a key they rise, so it looks no more behind the first new
-        one."""
+        """Whether an earlier run was done with this row. With a key they rise: it looks up to the first new one."""
         if not self._to_skip:
             return False
         if self._key is None or not self._has_key:
@@ -154,16 +150,24 @@ class Memory:
                 time.sleep(PAUSE_S)
 
     async def atell(self, pairs: dict[bytes, bytes]) -> None:
-        """`tell` for asyncio."""
+        """`tell` for asyncio. Who is cancelled meanwhile is so behind it: else the step would run again."""
         import asyncio  # noqa: PLC0415 (a third of what `import distq` would cost)
 
+        telling = asyncio.ensure_future(self._atell(pairs, asyncio.sleep))
+        try:
+            await asyncio.shield(telling)
+        except asyncio.CancelledError:
+            await telling
+            raise
+
+    async def _atell(self, pairs: dict[bytes, bytes], sleep: Callable[[float], Awaitable[None]]) -> None:
         give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return self._heard(await self._app.async_broker.run(self._command(pairs)), pairs)
             except BrokerUnavailable as error:
                 self._bear(error, give_up)
-                await asyncio.sleep(PAUSE_S)
+                await sleep(PAUSE_S)
 
     def _command(self, pairs: dict[bytes, bytes]) -> Command[tuple[str, dict[bytes, bytes]]]:
         worker = self._desk.holder(self.context)

@@ -1,8 +1,9 @@
 """Raising in a handler, while it runs: its soft time limit is over, or its task is cancelled.
 
 The supervisor, which no handler can block, keeps the time. It orders on the status board and sends a signal; here that
-becomes an exception where the handler is, and nowhere else: not in distq's own code around it, and not in `logging`,
-which would keep its locks. If it is somewhere else just now, the supervisor sends the signal again.
+becomes an exception where the handler is, and nowhere else: not in distq's own code around it, not while it is noted
+that a step was done, and not in `logging`, which would keep its locks. If it is somewhere else just now, the supervisor
+sends the signal again.
 
 SIGURG: nobody uses it, and whoever does not expect it is not ended by it.
 """
@@ -21,6 +22,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import distq
+from distq.memory import Memory
 from distq.outcome import Cancelled, SoftTimeLimit
 from distq.worker import board
 from distq.worker.board import Slot
@@ -32,7 +34,7 @@ SIGNAL = signal.SIGURG
 PATIENCE_S = 0.01
 
 _OURS = os.path.dirname(distq.__file__) + os.sep
-_NOT_IN = logging.__file__
+_NOTES_A_STEP = Memory.tell.__code__
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _withdraw_from = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
@@ -64,6 +66,11 @@ def obey(slot: Slot, seat: int, since_ns: int) -> type[BaseException]:
     """Notes that a handler is told, and says what."""
     slot.bounds.obey(seat)
     return Cancelled if slot.bounds.is_cancelled(seat, since_ns) else SoftTimeLimit
+
+
+def _is_kept_from(frame: FrameType) -> bool:
+    """Whether nothing is raised while this runs."""
+    return frame.f_code is _NOTES_A_STEP or frame.f_code.co_filename == logging.__file__
 
 
 class Door:
@@ -98,7 +105,7 @@ class Door:
     def _is_in_handler(self, frame: FrameType | None) -> bool:
         inner, is_behind_middleware = None, False
         while frame is not None and frame.f_code not in self._runs:
-            if frame.f_code.co_filename == _NOT_IN:
+            if _is_kept_from(frame):
                 return False
             is_behind_middleware = is_behind_middleware or frame.f_code is self._calls
             inner, frame = frame, frame.f_back
@@ -146,7 +153,7 @@ class ThreadDoor(Door):
                 return
             there = sys._current_frames().get(self._thread)
             while there is not None and there.f_code not in self._runs:
-                if there.f_code.co_filename == _NOT_IN:
+                if _is_kept_from(there):
                     return
                 there = there.f_back
             self._is_struck = True

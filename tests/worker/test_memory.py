@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from distq import Distq, DistqError, Interrupted, current
+from distq import Distq, DistqError, Interrupted, SoftTimeLimit, current
 from distq.broker import memory
 from distq.broker.scripts import script
 from distq.codec import Codec
@@ -21,6 +22,7 @@ from distq.worker.board import DRAIN, Board
 from distq.worker.desk import Seat
 from distq.worker.execute import Executor
 from distq.worker.hand import Hand
+from distq.worker.interrupt import Door
 from tests.support.room import Room, Worker
 
 codec = Codec()
@@ -394,6 +396,52 @@ def test_a_step_that_has_raised_may_be_tried_again_under_its_name(room: Room, be
     id = one.enqueue()
     one.run()
     assert room.result(id)[1] == 3
+
+
+def test_a_handler_is_not_told_between_a_step_and_its_note(room: Room, bench: Callable[..., Bench]) -> None:
+    """Else the step would run again."""
+    said: list[str] = []
+
+    def tell() -> None:
+        try:
+            door.tell(lambda: SoftTimeLimit, lambda: True, sys._getframe())
+        except SoftTimeLimit:
+            said.append("told")
+        else:
+            said.append("not now")
+
+    def job() -> None:
+        current().step("charge", tell)
+
+    one = bench(job)
+    door = Door((Executor.run.__code__,), Executor._call.__code__)
+    run = one.app.broker.run
+    one.app.broker.run = lambda command: (tell(), run(command))[1]  # type: ignore[method-assign, func-returns-value]
+    one.enqueue()
+    one.run()
+    assert said == ["told", "not now"]
+
+
+def test_a_coroutine_is_cancelled_behind_the_note_of_its_step(room: Room, bench: Callable[..., Bench]) -> None:
+    calls: list[int] = []
+
+    async def charge() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_soon(task.cancel)
+        return "receipt"
+
+    async def job() -> str:
+        return await current().astep("charge", charge)
+
+    one = bench(job)
+    id = one.enqueue()
+    one.run()
+    assert one.run()
+    assert room.result(id)[1] == "receipt"
+    assert len(calls) == 1
 
 
 def test_a_thread_that_lives_on_can_remember_nothing(room: Room, bench: Callable[..., Bench]) -> None:
