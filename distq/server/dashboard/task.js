@@ -26,8 +26,8 @@ export default {
 			gates?.length > 0 && facts.status !== "running" && card("Why is it not running?", h("ul", gates.map(({ text }) => h("li", text))), null, "why"),
 			facts.progress && progress(facts.progress),
 			h("div.columns.two",
-				card("Life", life(facts, gates)),
-				h("div", card("Call", argumentsOf(facts)), ending(facts), card("Facts", factsOf(facts)))),
+				h("div", card("Life", life(facts, gates)), ending(facts)),
+				h("div", card("Call", argumentsOf(facts)), card("Facts", factsOf(facts)))),
 			card("Copy", copies(facts)),
 		];
 	},
