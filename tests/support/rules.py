@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -252,16 +253,43 @@ ALL = (
 )  # fmt: skip
 
 
+NOTHING: dict[str, Callable[[], Any]] = {
+    "exists": bool, "hexists": bool, "hget": lambda: None, "hgetall": dict, "hkeys": list, "hvals": list,
+    "sismember": bool, "smembers": set, "zrange": list, "zscore": lambda: None,
+}  # fmt: skip
+"""What is read of a key that is not there."""
+
+
 class _Still:
-    """A room in which nothing moves: its lists and keys are read once for all rules."""
+    """A room in which nothing moves: its lists and keys are read once for all rules, and nobody asks for what is not
+    there. Most keys are not."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
         self.lists = cache(room.lists)
         self.all_keys = cache(room.all_keys)
+        self.redis = _Reads(room.redis, self.all_keys)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._room, name)
+
+
+class _Reads:
+    """The commands of its server."""
+
+    def __init__(self, server: Any, names: Callable[[], list[str]]) -> None:
+        self._server, self._names = server, names
+
+    def __getattr__(self, command: str) -> Any:
+        ask, nothing = getattr(self._server, command), NOTHING.get(command)
+        if nothing is None:
+            return ask
+
+        def read(key: str, *args: Any, **more: Any) -> Any:
+            assert isinstance(key, str), f"{key!r} would be in no list of names"
+            return ask(key, *args, **more) if key in self._names() else nothing()
+
+        return read
 
 
 def check_rules(room: Room) -> None:
