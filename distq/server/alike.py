@@ -35,8 +35,10 @@ class _Answer:
         self.ended_s = now_s
         self._is_over.set()
 
-    async def wait(self) -> None:
+    async def wait(self) -> bool:
+        """Until it is made; whether it is whole: whoever asked for it may have failed, or gone."""
         await self._is_over.wait()
+        return bool(self.messages) and not self.messages[-1].get("more_body", "body" not in self.messages[-1])
 
     def is_older(self, age_s: float, now_s: float) -> bool:
         return self.ended_s is not None and now_s - self.ended_s > age_s
@@ -65,9 +67,9 @@ class Alike:
                 await self._api(scope, receive, found.take)
             finally:
                 found.end(asyncio.get_running_loop().time())
-        await found.wait()
-        if not found.messages:  # whoever asked for it has failed
+        if not await found.wait():
             await self._api(scope, receive, send)
+            return
         for message in found.messages:
             await send(dict(message))
 

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 
 from distq.server import cookies, pages
-from distq.server.access import read_keys
+from distq.server.access import NOBODY, read_keys
+from distq.server.alike import Alike
 from tests.server.conftest import ADMIN, KEYS, OPERATE, READ, Work
 from tests.server.test_mount import SERVED, ask, declared
 from tests.support.eventually import eventually
@@ -172,6 +173,12 @@ def test_what_is_found_by_arguments_and_parent_is_cancelled_and_replayed_all_at_
     def cancelled(filter: str, **more: bool) -> int:
         return int(web.post("/api/v1/tasks/cancel", {"filter": filter, **more}).json["number"])
 
+    web.post("/api/v1/tasks", {"type": "log_in", "delay": 3600, "args": ["ann", "hunter2"]})
+    (hidden,) = web.get("/api/v1/tasks?type=log_in").json["tasks"]
+    assert hidden["call"] == 'user="ann", password="***"'
+    assert cancelled("args.password:hunter2", dry_run=True) == 0, "what is hidden cannot be guessed"
+    assert cancelled("args.user:ann args.password:hunter2") == 0
+    assert cancelled("args.user:ann") == 1
     assert cancelled("args.a:1 args.b:0", dry_run=True) == 0, "it was not said in the call"
     assert cancelled("type:add args.a:1", dry_run=True) == 3
     assert cancelled(f"parent:{mine[0]}") == 1
@@ -315,6 +322,40 @@ def test_many_tabs_that_show_the_same_cost_the_broker_what_one_does(web: Web, ro
     one = cost(1)
     assert one > len(pages)
     assert cost(20) < 3 * one, "as often as its time is over"
+
+
+def test_whoever_waits_for_an_answer_that_fails_is_answered_all_the_same() -> None:
+    calls: list[int] = []
+
+    async def api(_scope: Any, _receive: Any, send: Any) -> None:
+        calls.append(len(calls))
+        await send({"type": "http.response.start", "status": 200})
+        await asyncio.sleep(0)
+        if len(calls) == 1:
+            raise ConnectionError
+        await send({"type": "http.response.body", "body": b"found"})
+
+    async def asked(alike: Alike) -> list[Any]:
+        sent: list[Any] = []
+        scope = {
+            "type": "http", "method": "GET", "path": "/api/v1/queues", "headers": [(b"cache-control", b"max-age=3")],
+            "state": {"distq_key": NOBODY},
+        }  # fmt: skip
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await alike(scope, None, send)  # type: ignore[arg-type]
+        return sent
+
+    async def main() -> None:
+        alike = Alike(api)
+        both: list[Any] = await asyncio.gather(asked(alike), asked(alike), return_exceptions=True)
+        assert isinstance(both[0], ConnectionError)
+        assert both[1][-1]["body"] == b"found"
+        assert calls == [0, 1]
+
+    asyncio.run(main())
 
 
 def test_what_is_asked_for_anew_is_not_what_others_were_told_before(web: Web) -> None:

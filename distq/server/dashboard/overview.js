@@ -36,8 +36,8 @@ export default {
 				tile("Scheduled", short(inAll("scheduled")), "for later, or a retry", search("state:scheduled")),
 				tile("Dead", short(dead), dead ? "until replayed or deleted" : "nothing has failed for good", "#/dead", dead && "bad"),
 				tile("Per second", rate(perSecond("completed")), `${rate(perSecond("enqueued"))} came in`),
-				tile("Failing", percent(retried + died, completed + retried + died), `of attempts, in ${ago}`, null, retried + died && "bad"),
-				tile("95 % within", within(past.p95), `99 % within ${within(past.p99)}`)),
+				tile("Failing", percent(retried + died, completed + retried + died), "of attempts", null, retried + died && "bad"),
+				tile("95 % within", within(past.p95), `99 %: ${within(past.p99)}`)),
 			h("div.columns",
 				card("Throughput", throughput(past, axis)),
 				card("Run time", timeline(slots(past), PARTS, { axis, show: duration, least: 0.01, value: (name) => within(past[name]) })),
@@ -55,7 +55,7 @@ const tile = (label, value, about, href, kind) =>
 
 function oldest(found) {
 	const first = Math.min(...Object.values(found.oldest));
-	return Number.isFinite(first) && `the oldest for ${since(first)}`;
+	return Number.isFinite(first) && `oldest: ${since(first)}`;
 }
 
 function percent(part, all) {

@@ -47,7 +47,7 @@ export const list = (pairs) => h("dl", pairs.filter(([, value]) => value).map(([
 export const empty = (title, ...text) => h("div.empty", bold(title), text.map((one) => (typeof one === "string" ? para(one) : one)));
 
 /** How more of completed tasks is kept. */
-export const teach = () => para("To keep more of completed tasks, with arguments and run time: ", mono("@app.task(history=1000)"), " or ", mono('history="7d"'), ".");
+export const teach = () => note("To keep more of completed tasks, with arguments and run time: ", mono("@app.task(history=1000)"), " or ", mono('history="7d"'), ".");
 
 export const code = (text, kind = "") => h(`pre.code.${kind}`, { tabindex: 0 }, mono(text));
 

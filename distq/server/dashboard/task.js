@@ -92,7 +92,7 @@ function life(facts, gates) {
 		last = one.at;
 	});
 	const end = {
-		running: () => step("now", "run", `Attempt ${facts.attempt ?? ""}`, null, "is at a worker", worker(facts), (gates ?? []).map(({ text }) => note(text))),
+		running: () => step("now", "run", `Attempt ${facts.attempt ?? ""}`, null, "is at a worker", gates?.map(({ text }) => note(text)) ?? worker(facts)),
 		scheduled: () => step("now", "later", attempts.length ? "Next attempt" : "Due", facts.due_at_ms, facts.due_at_ms && relative(facts.due_at_ms)),
 		queued: () => step("now", "wait", "Waits for a worker", null, last && `for ${since(last)}`),
 		completed: () => step("end", "good", "Completed", facts.finished_at_ms, [facts.seconds !== undefined && `${duration(facts.seconds)} after its call`, facts.ran_s !== undefined && `, ran for ${duration(facts.ran_s)}`]),

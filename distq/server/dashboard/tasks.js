@@ -156,7 +156,7 @@ function foot(found, rows, text) {
 	return h("footer.foot-line",
 		note(`${plural(rows.length, "task")} shown`, looked > rows.length && `, ${count(looked)} looked at`,
 			next ? "; there are more." : ".", !/state:[^c]/.test(text) && [" ", horizon()]),
-		/state:c/.test(text) && teach(),
+		rows.length > 0 && /state:c/.test(text) && teach(),
 		next && button("Show more", async () => {
 			const cursor = next;
 			const behind = await attempt(() => page(text, cursor));
