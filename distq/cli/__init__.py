@@ -26,9 +26,10 @@ def main() -> None:
         from distq.cli.launch import launch  # noqa: PLC0415 (each way imports what it needs, and no more)
 
         sys.exit(launch())
-    from distq.cli.commands import execute  # noqa: PLC0415
+    from distq.cli.commands import app  # noqa: PLC0415
+    from distq.cli.line import execute  # noqa: PLC0415
 
-    sys.exit(execute())
+    sys.exit(execute(app))
 
 
 def open_standard_streams() -> None:

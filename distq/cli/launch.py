@@ -24,10 +24,12 @@ def launch() -> int:
     reader, writer = os.pipe()
     parser = os.fork()
     if parser == 0:
-        from distq.cli import commands  # noqa: PLC0415
+        from distq.cli import line, run  # noqa: PLC0415 (and none of the other commands)
 
         os.close(reader)
-        return commands.execute(partial(_hand_over, writer))
+        app = line.root()
+        app.command("run", epilog=run.EXAMPLES)(run.run)
+        return line.execute(app, partial(_hand_over, writer))
     os.close(writer)
     try:
         from distq.supervisor import supervisor  # noqa: F401, PLC0415 (two processes import at the same time)
@@ -60,6 +62,6 @@ def _run(config: WorkerConfig) -> int:
     try:
         return host(config)
     except DistqError as error:
-        from distq.cli import commands  # noqa: PLC0415
+        from distq.cli import line  # noqa: PLC0415
 
-        return commands.failed(error)
+        return line.failed(error)
