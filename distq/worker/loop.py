@@ -77,6 +77,7 @@ class Loop(Pool):
 
     def __init__(self, app: Distq, post: Post) -> None:
         super().__init__(app, post, post.coroutines)
+        self._runner: asyncio.Runner | None = None
         self._called_ns = 0
         """When the loop was asked to begin what waits, and has not answered; 0: it was not."""
         self._since: dict[int, int] = {}
@@ -105,7 +106,8 @@ class Loop(Pool):
         run_through(loop, main)
 
     def _close(self) -> None:
-        run_through(self.loop, self.loop.create_task(self._close_all()))
+        if self._runner is not None:  # it has begun to work
+            run_through(self.loop, self.loop.create_task(self._close_all()))
 
     def shown(self) -> list[tuple[Item | None, list[asyncio.Task[Any]]]]:
         """Each seat is a task of the loop."""
