@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,12 @@ def _of(one: Ran, ran: Iterable[Ran]) -> dict[str, Any]:
     now_ns = time.monotonic_ns()
     beside = [
         {"id": _id(other.entry), "seconds": _seconds(other, now_ns), "thread": other.seat + 1}
-        for other in ran
-        if other is not one
+        for other in islice((other for other in ran if other is not one), MOST_BESIDE)
     ]
     return {
         "seconds": _seconds(one, now_ns),
         "thread": one.seat + 1,
-        "beside": beside[:MOST_BESIDE],
+        "beside": beside,
         "log": last_lines(one.log),
     }
 

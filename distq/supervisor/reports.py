@@ -9,9 +9,12 @@ from distq.broker.memory import PROGRESS, checkpoint
 from distq.supervisor.service import NEVER, Service, Site
 from distq.worker import board
 from distq.worker.board import Slot
+from distq.worker.seen import Report
 
 EVERY_S = 0.25
 QUIET_S = 1.0
+AT_ONCE = 250
+"""So many threads or coroutines of a process are read while it waits for the lock of its slot."""
 
 
 class Reports(Service):
@@ -21,6 +24,8 @@ class Reports(Service):
         self._site = site
         self._next = NEVER
         self._heard_at = 0.0
+        self._open = 0
+        """How many are sent, and not answered."""
         self._sent: dict[tuple[int, int], int] = {}
         """By slot and seat the number of the last report that was dealt with."""
 
@@ -39,6 +44,8 @@ class Reports(Service):
         if now < self._next:
             return
         self._next = now + EVERY_S
+        if self._open:
+            return  # what else goes this way, above all renewals of leases, must not wait behind more and more of them
         if self._send():
             self._heard_at = now
         elif now - self._heard_at > QUIET_S:
@@ -51,21 +58,31 @@ class Reports(Service):
 
     def _send(self) -> bool:
         """Whether there was something."""
-        found = [
-            self._send_of(slot, seat) for slot in self._site.board.slots for seat in range(slot.words[board.SEATS])
-        ]
+        found = [self._send_of(slot) for slot in self._site.board.slots]
         return any(found)
 
-    def _send_of(self, slot: Slot, seat: int) -> bool:
-        number, site = slot.reported(seat), self._site
-        if number == self._sent.get((slot.index, seat), 0):
-            return False
-        report = slot.read_report(seat)
-        if report is not None:
-            self._sent[slot.index, seat] = number
-            if report.queue < len(site.prefixes):
-                command = checkpoint(site.prefixes[report.queue], report.worker, report.entry, {PROGRESS: report.raw})
-                site.link.submit(command, lambda answer: None)
-        elif slot.words[board.STATE] != board.BUSY:
-            self._sent[slot.index, seat] = number  # what it was about is over
-        return True
+    def _send_of(self, slot: Slot) -> bool:
+        sent, index = self._sent, slot.index
+        new = [
+            (seat, number)
+            for seat in range(slot.words[board.SEATS])
+            if (number := slot.reported(seat)) != sent.get((index, seat), 0)
+        ]
+        for first in range(0, len(new), AT_ONCE):
+            some = new[first : first + AT_ONCE]
+            for (seat, number), report in zip(some, slot.read_reports([seat for seat, _ in some]), strict=True):
+                if report is not None:
+                    self._submit(report)
+                if report is not None or slot.words[board.STATE] != board.BUSY:  # else what it was about is over
+                    sent[index, seat] = number
+        return bool(new)
+
+    def _submit(self, report: Report) -> None:
+        prefixes = self._site.prefixes
+        if report.queue < len(prefixes):
+            command = checkpoint(prefixes[report.queue], report.worker, report.entry, {PROGRESS: report.raw})
+            self._open += 1
+            self._site.link.submit(command, lambda answer: self._answered(), self._answered)
+
+    def _answered(self) -> None:
+        self._open -= 1

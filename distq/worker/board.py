@@ -335,19 +335,16 @@ class Slot:
         """How often this thread has said how far it is; odd while it writes."""
         return self._report_words[seat * REPORT_WORDS]
 
-    def read_report(self, seat: int) -> Report | None:
-        """How far the task of this thread is; None: it has ended, or this cannot be said at this moment."""
+    def read_reports(self, seats: Sequence[int]) -> list[Report | None]:
+        """How far the tasks of these threads are; None: it has ended, or this cannot be said at this moment."""
         if not self.lock.acquire(block=False):
-            return None
+            return [None for _ in seats]
         try:
-            its = self._of_seat(seat, self._entries())
-            since, raw = self._read_report(seat)
-            if since != self.since[seat] or not its:
-                return None
-            queue, entry = its[0]
-            return Report(self.name, queue, entry, raw)
+            name, entries = self.name, self._entries()
+            found = [(self._of_seat(seat, entries), self.since[seat], *self._read_report(seat)) for seat in seats]
         finally:
             self.lock.release()
+        return [Report(name, *its[0], raw) if its and now == since else None for its, now, since, raw in found]
 
     def _read_report(self, seat: int) -> tuple[int, bytes]:
         """Since when what it is about has run, and what was said. Who says something all the time is

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
+import time
+from types import SimpleNamespace
+from typing import Any
 
+import msgpack
 import pytest
 
-from distq.supervisor.autopsy import Memory, how_it_ended
-from distq.worker.board import LOG_BYTES, SEATS, Board
+from distq.supervisor.autopsy import Memory, how_it_ended, records
+from distq.supervisor.reports import EVERY_S, Reports
+from distq.worker.board import LOG_BYTES, SEATS, Board, Slot
+from distq.worker.hand import Hand
 from distq.worker.notes import Notes
 
 GROUP = "/sys/fs/cgroup/shop"
@@ -63,6 +69,49 @@ def test_other_ends_have_nothing_to_do_with_it() -> None:
 def test_a_machine_that_tells_nothing_has_no_hint() -> None:
     assert Memory(lambda path: "").hint(signal.SIGKILL, 1 << 30) == ""
     assert Memory().hint(7 << 8, 0) == ""
+
+
+@pytest.fixture
+def busy() -> Slot:
+    """An event loop with 5,000 coroutines, each of which has said how far it is."""
+    number = 5000
+    slot = Board(1, number).slots[0]
+    slot.clear()
+    hand = Hand(slot, number)
+    hand.enter("worker", time.monotonic_ns() + 10**12)
+    hand.settled([(b"default.%d" % n, b"", n, 0, 0) for n in range(number)])
+    for seat in range(number):
+        hand.start(seat, seat + 1)
+        slot.report(seat, b"%d" % seat)
+    return slot
+
+
+def test_a_large_process_that_dies_keeps_its_supervisor_busy_for_a_moment_only(busy: Slot) -> None:
+    begun = time.monotonic()
+    text, kept = records(busy, signal.SIGKILL, 0, Memory(), "", False)
+    assert time.monotonic() - begun < 10, "each record has some of those that ran beside it: not all were looked at"
+    assert text.endswith(" and 4995 more")
+    assert len(kept) == 5000
+    assert len(msgpack.unpackb(kept[b"default.7"])["beside"]) == 20
+
+
+def test_what_tasks_say_is_sent_when_what_was_said_before_has_arrived(busy: Slot) -> None:
+    """Else leases would be renewed later and later."""
+    sent: list[Any] = []
+    board = SimpleNamespace(slots=[busy], head=[0] * 64)
+    link = SimpleNamespace(submit=lambda command, answer, refused: sent.append(answer))
+    reports = Reports(SimpleNamespace(board=board, link=link, prefixes=["distq:{app/default}:"]))  # type: ignore[arg-type]
+    reports.ring()
+    now = reports.deadline()
+    reports.work(now)
+    assert len(sent) == 5000
+    busy.report(7, b"more")
+    reports.work(now + EVERY_S)
+    assert len(sent) == 5000
+    for answer in sent[:]:
+        answer(None)
+    reports.work(now + 2 * EVERY_S)
+    assert len(sent) == 5001
 
 
 def test_how_it_ended() -> None:
