@@ -22,7 +22,6 @@ from distq.errors import (
     BrokerFull,
     BrokerUnavailable,
     ConfigurationError,
-    NotSerializable,
     NotWaiting,
     PayloadTooLarge,
     QueueFull,
@@ -39,6 +38,7 @@ MOST_ERRORS = 20
 
 _OPTION = re.compile(r"(?:task \S+: )?(\w+)(?==| ')")
 _ARGUMENT = re.compile(r"argument:? '(\w+)'")
+_KEY = re.compile(r"per=?(?: '(\w+)')?.* cannot be a key:", re.DOTALL)
 
 
 class FieldError(BaseModel):
@@ -138,10 +138,19 @@ def of(error: Exception) -> Problem | None:
         case ConfigurationError():
             option = _OPTION.match(str(error))
             return Problem(400, str(error), field=option[1] if option else "")
-        case NotSerializable() | TypeError():
-            argument = _ARGUMENT.search(str(error))
-            return Problem(400, str(error), field=f"kwargs.{argument[1]}" if argument else "args")
+        case TypeError() | ValueError():
+            return _of_arguments(error)
     return None
+
+
+def _of_arguments(error: TypeError | ValueError) -> Problem | None:
+    """Of a call that cannot be sent."""
+    if key := _KEY.match(str(error)):
+        return Problem(400, str(error), field=f"kwargs.{key[1]}" if key[1] else "args")
+    if isinstance(error, ValueError):
+        return None
+    argument = _ARGUMENT.search(str(error))
+    return Problem(400, str(error), field=f"kwargs.{argument[1]}" if argument else "args")
 
 
 def invalid(error: ValidationError) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -212,54 +211,15 @@ def test_by_keyboard_alone_the_failed_task_is_found_edited_and_retried(tab: Tab,
     expect(page.get_by_role("heading", name="Queues & limits")).to_be_visible()
 
 
-def test_what_people_do_is_done(tab: Tab, web: Web, work: Work, tmp_path: Path) -> None:
+def test_the_newest_of_a_group_is_tried_before_the_others_follow(tab: Tab, web: Web, work: Work) -> None:
     work()
     page = tab.sign_in(ADMIN)
-
-    def press(name: str, **where: str) -> None:
-        place = page.get_by_role("row", name=where["row"]) if where else page
-        place.get_by_role("button", name=name, exact=True).first.click()
-
-    page.goto("/#/enqueue/add")
-    page.locator("[name=a]").fill("20")
-    page.locator("[name=b]").fill("22")
-    press("Enqueue")
-    expect(page.locator("h1 .state")).to_have_text("completed")
-    expect(page.get_by_text("42", exact=True)).to_be_visible()
-
-    page.goto("/#/queues")
-    press("Pause", row="mail")
-    expect(page.get_by_text("paused", exact=True)).to_be_visible()
-    web.task("fail", text="no")
-    press("Purge", row="mail")
-    box = page.get_by_role("dialog")
-    expect(box.get_by_role("button", name="Purge")).to_be_disabled()
-    box.get_by_label("Type mail to confirm").fill("mail")
-    box.get_by_role("button", name="Purge").click()
-    expect(page.get_by_text("1 task cancelled.")).to_be_visible()
-    press("Resume", row="mail")
-    expect(page.get_by_text("Nothing is paused")).to_be_visible()
-    press("Set a limit")
-    box.get_by_label("Type").select_option("add")
-    box.get_by_label("Rate").fill("fast")
-    box.get_by_role("button", name="Set").click()
-    expect(box.get_by_role("alert")).to_contain_text("fast")
-    tab.forgive("400")
-    box.get_by_label("Rate").fill("50/s")
-    box.get_by_role("button", name="Set").click()
-    limit = page.get_by_role("row", name="API key boss")
-    expect(limit).to_contain_text("50/s")
-    press("Clear")
-    expect(limit).to_have_count(0)
-
-    page.goto("/#/schedules")
-    press("Trigger")
-    expect(page.get_by_text("was enqueued")).to_be_visible()
+    box = tab.box
     for kind in ("ValueError", "ValueError", "LookupError"):
         web.task("fail", text="no", kind=kind)
     eventually(lambda: len(web.get("/api/v1/dead").json["dead"]) == 3, "they have died")
-    page.goto("/#/dead")
-    press("Replay", row="ValueError: no")
+    tab.open("dead")
+    tab.press("Replay", row="ValueError: no")
     expect(box.get_by_text("fail, ValueError: each gets fresh attempts.")).to_be_visible()
     box.get_by_label("How many").select_option("1")
     box.get_by_role("button", name="Replay").click()
@@ -269,33 +229,24 @@ def test_what_people_do_is_done(tab: Tab, web: Web, work: Work, tmp_path: Path) 
     expect(page.get_by_text("2 tasks will run again.")).to_be_visible()
 
 
-def test_several_tasks_are_chosen_and_a_host_is_told_and_shown(tab: Tab, web: Web, work: Work) -> None:
+def test_rows_are_selected_by_keys_stacks_are_shown_and_actions_are_noted(tab: Tab, web: Web, work: Work) -> None:
     work()
     for number in range(3):
         web.post("/api/v1/tasks", {"type": "add", "args": [number], "delay": 3600})
     page = tab.sign_in(ADMIN)
-    page.goto("/#/tasks?q=state:scheduled type:add since:1h")
-    expect(page.get_by_text("3 tasks shown.")).to_be_visible()
-    page.keyboard.press("j")
-    page.keyboard.press("x")
-    page.keyboard.press("j")
-    page.keyboard.press("x")
-    page.get_by_role("button", name="Cancel 2").click()
-    box = page.get_by_role("dialog")
-    box.get_by_role("button", name="Cancel them").click()
-    expect(page.get_by_text("2 of 2 tasks cancelled")).to_be_visible()
-    page.get_by_role("button", name="Cancel all").click()
-    box.get_by_label("Type 1 to confirm").fill("1")
-    box.get_by_role("button", name="Cancel them").click()
-    expect(page.get_by_text("No task fits")).to_be_visible()
-    page.goto("/#/workers")
-    page.get_by_role("button", name="Stacks").click()
-    expect(page.get_by_text("thread MainThread")).to_be_visible()
-    page.get_by_role("button", name="Quiet").click()
-    expect(page.get_by_text("It takes no more tasks.")).to_be_visible()
-    page.goto("/#/actions")
-    expect(page.get_by_role("row", name="boss").filter(has_text="/quiet")).to_be_visible()
-    expect(page.get_by_text('{"filter":"state:scheduled type:add since:1h"').first).to_be_visible()
+    tab.open("tasks?q=state:scheduled type:add since:1h")
+    tab.is_told("3 tasks shown.")
+    for key in "jxjx":
+        page.keyboard.press(key)
+    tab.press("Cancel 2")
+    tab.answer("Cancel them")
+    tab.is_told("2 of 2 tasks cancelled")
+    tab.open("workers")
+    tab.press("Stacks")
+    tab.is_told("thread MainThread")
+    tab.open("actions")
+    expect(page.get_by_role("row", name="boss").filter(has_text="/stacks")).to_be_visible()
+    tab.is_told('{"running":true}')
 
 
 def test_a_broker_that_is_away_is_told_and_what_was_there_stays(chromium: Browser, serve: Serve, room: Room) -> None:

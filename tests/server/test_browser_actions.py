@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
@@ -222,6 +225,11 @@ def test_queues_types_and_keys_are_paused_and_limits_changed(tab: Tab, shop: Sho
     tab.press("Resume", row="mail paused")
     shop.await_state(ids[0], "dead")
 
+    tab.press("Set a limit")
+    tab.answer("Set", type="limited", rate="fast")
+    expect(tab.box.get_by_role("alert")).to_contain_text("fast")
+    tab.forgive("400")
+    tab.page.keyboard.press("Escape")
     tab.press("Change", row="limited")
     tab.answer("Set", rate="1/h", most="1")
     tab.is_told("1/h, 1 at once")
@@ -351,3 +359,44 @@ def test_any_type_is_enqueued_by_a_form_and_watched(tab: Tab, shop: Shop, tmp_pa
     gate.touch()
     tab.is_in_state("completed")
     tab.is_told('"held"')
+
+
+def test_what_is_edited_copied_or_typed_is_exactly_what_was_called(tab: Tab, shop: Shop, tmp_path: Path) -> None:
+    large = 2**53 + 1  # is no number of JavaScript
+    gate = tmp_path / "gate"
+    id = shop.dead("fail", large)
+    gate.touch()
+    tab.open(f"task/{id}")
+    tab.press("Retry with edits")
+    tab.answer("Retry", kwargs=f'{{"gate": "{gate}"}}')
+    tab.is_in_state("completed")
+    assert shop.web.get(f"/api/v1/tasks/{id}").json["args"] == [large]
+
+    tab.open("enqueue/add")
+    tab.page.locator("[name=a]").fill(str(large))
+    tab.press("Enqueue")
+    tab.is_in_state("completed")
+    expect(tab.page.locator(".card.good")).to_contain_text(str(large))
+
+    args, kwargs = ["a'b\"\\\n\u2028é\x07", large, 0.5], {"tags": [None, True, {"a": -large}], "more 'names": "$(x)`"}
+    call = {"type": "order", "args": args, "kwargs": kwargs}
+    made = shop.web.post("/api/v1/tasks", {**call, "delay": 3600}).json["id"]
+    one = shop.web.post("/api/v1/tasks", {"type": "fail", "kwargs": {"text": args[0]}, "delay": 3600}).json["id"]
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+    def copied(name: str) -> str:
+        tab.page.get_by_label(f"Copy as {name}").click()
+        tab.is_told(f"Copied as {name}.")
+        return str(tab.page.evaluate("navigator.clipboard.readText()"))
+
+    tab.open(f"task/{made}")
+    app = Mock()
+    app.tasks = {"order": app.order}
+    eval(copied("Python"), {"app": app})
+    app.order.delay.assert_called_once_with(*args, **kwargs)
+    curl = shlex.split(copied("curl"))
+    assert (curl[1], json.loads(curl[-1])) == (f"{tab.origin}/api/v1/tasks", call)
+    assert shlex.split(copied("Show")) == ["distq", "tasks", "show", made]
+    tab.open(f"task/{one}")
+    cli = shlex.split(copied("CLI"))
+    assert (cli[:3], json.loads(cli[3])) == (["distq", "enqueue", "fail"], {"text": args[0]})

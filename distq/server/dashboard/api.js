@@ -21,11 +21,15 @@ async function ask(method, path, body, headers = {}) {
 	} catch {
 		throw refusal(0, "The server does not answer.");
 	}
-	const found = await response.json().catch(() => null);
+	const found = await response.text().then(parse).catch(() => null);
 	if (response.ok) return found;
 	if (response.status === 401 && !headers["X-API-Key"]) onSignedOut();
 	throw refusal(response.status, found?.detail || `The server answers ${response.status}.`);
 }
+
+/** Whole numbers that JavaScript cannot hold stay as they are written. */
+export const parse = (text) => JSON.parse(text, (_, value, { source } = {}) =>
+	/^-?\d+$/.test(source) && !Number.isSafeInteger(value) ? JSON.rawJSON(source) : value);
 
 /** `age`: so many seconds old it may be, if somebody else has asked then. */
 export const get = (path, query, age = 0) => ask("GET", withQuery(path, query), undefined, { "Cache-Control": `max-age=${age}` });

@@ -13,7 +13,7 @@ export default {
 		if (!types.length) return [head("Enqueue"), empty("No type is declared", "The server knows the types of the application that it was started with:", mono("@app.task\ndef add(a: int, b: int) -> int: ..."))];
 		const one = types.find(({ type }) => type === id) ?? types[0];
 		return [
-			head("Enqueue", "Any type that the application declares. Arguments are checked against its function."),
+			head("Enqueue", "Any declared type. Arguments are checked against its function."),
 			h("div.columns.side-list",
 				h("nav.list", { "aria-label": "Types" }, types.map(({ type, doc }) =>
 					h("a", { href: address("enqueue", type), "data-row": true, "data-key": type, "aria-current": type === one.type && "true" }, bold(type), faint(doc.split("\n")[0])))),
@@ -61,7 +61,7 @@ function fieldOf({ name, kind, choices, required, default: value, many, annotati
 /** {args, kwargs}. An empty field that has a default is left out. */
 function argumentsFrom(fields) {
 	const [args, kwargs] = [[], {}];
-	let isPlaced = fields.some(({ many, read }) => many === "positional" && read().trim()); // those before it are positional, too
+	let isPlaced = fields.some(({ many, read }) => many === "positional" && read().trim()); // then those before it are, too
 	let isGap = false;
 	for (const { name, kind, many, positional, required, read } of fields) {
 		const text = read();
@@ -86,5 +86,5 @@ function argumentsFrom(fields) {
 
 function numberFrom(text, name) {
 	if (!/^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$/.test(text)) throw new Error(`${name}: “${text}” is no number.`);
-	return Number(text);
+	return /^\s*-?[1-9]\d*\s*$/.test(text) ? parsed(text, name) : Number(text);
 }

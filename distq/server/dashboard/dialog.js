@@ -84,7 +84,7 @@ let number = 0;
  */
 export function field({ name, label, kind = "text", value = "", hint, choices, must, required, mono, placeholder }) {
 	const id = `f${(number += 1)}`;
-	const base = { id, name, "aria-describedby": hint && `${id}-hint`, class: mono && "mono", autocomplete: "off", spellcheck: "false", placeholder };
+	const base = { id, name, "aria-describedby": hint && `${id}-hint`, class: (mono || kind === "area") && "mono", autocomplete: "off", spellcheck: "false", placeholder };
 	const input = kind === "choice" ? h("select", base, choices.map(([word, text]) => h("option", { value: word, selected: word === value }, text)))
 		: kind === "area" ? h("textarea", { ...base, rows: Math.min(14, Math.max(3, value.split("\n").length)), value })
 			: h("input", { ...base, type: "text", value });

@@ -57,20 +57,16 @@ export function when(value, how = "relative") {
 
 /** Arguments in one line, as Python would write the call. */
 export function call(args = [], kwargs = {}) {
-	const parts = [...args.map(python), ...Object.entries(kwargs).map(([name, value]) => `${name}=${python(value)}`)];
+	const parts = [...args.map(python), ...Object.entries(kwargs).map(([name, value]) => (/^\w+$/.test(name) ? `${name}=${python(value)}` : `**${python({ [name]: value })}`))];
 	return parts.join(", ");
 }
 
 /** A JSON value as Python writes it. */
 export function python(value) {
-	if (value === null || value === undefined) return "None";
-	if (value === true) return "True";
-	if (value === false) return "False";
 	if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-	if (typeof value === "object") {
-		return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${python(item)}`).join(", ")}}`;
-	}
-	return JSON.stringify(value);
+	if (value instanceof Object) return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${python(item)}`).join(", ")}}`;
+	const text = JSON.stringify(value);
+	return { null: "None", true: "True", false: "False" }[text] ?? text;
 }
 
 /** One word of a POSIX shell. */

@@ -1,6 +1,6 @@
 // What several pages show.
 
-import { given } from "./api.js";
+import { given, parse } from "./api.js";
 import { bold, h, mono, note, para, row } from "./dom.js";
 
 /** The address of a page. */
@@ -60,7 +60,7 @@ export const json = (value) => JSON.stringify(value, null, 2) ?? "null";
 /** The value that somebody has typed as JSON. Throws an Error that says where it is wrong. */
 export function parsed(text, what) {
 	try {
-		return JSON.parse(text);
+		return parse(text);
 	} catch (error) {
 		throw new Error(`${what} is no JSON: ${error.message}`);
 	}

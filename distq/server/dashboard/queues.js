@@ -21,7 +21,7 @@ export default {
 			head("Queues & limits", null, may("operate") && [
 				button("Pause a type or key", () => pauseSome(queues, types)), button("Set a limit", () => setLimit(types, null))]),
 			card("Queues", queueTable(live.frame?.queues ?? queues, pauses)),
-			card("Pauses", pauses.length ? pauseTable(pauses) : empty("Nothing is paused", "A paused queue, type or key starts nothing more; what comes in waits, also over restarts, until it is resumed.")),
+			card("Pauses", pauses.length ? pauseTable(pauses) : empty("Nothing is paused", "What is paused starts nothing; what comes in waits, also over restarts, until it is resumed.")),
 			card("Limits", limits.length ? limitTable(limits, types) : empty("No type is limited", "Declare it with the task, or set it here while everything runs:", mono('@app.task(rate="10/s", max_running=3)'))),
 		];
 	},

@@ -65,7 +65,7 @@ function single(one) {
 const rhythm = ({ when: said, tz, kwargs }) => [
 	{ name: "when", label: "When", value: said, mono: true, required: true, hint: "0 7 * * mon-fri, @every 5m, @hourly" },
 	{ name: "tz", label: "Zone", value: tz, hint: "Such as Europe/Berlin; empty: UTC" },
-	{ name: "kwargs", label: "Keyword arguments, a JSON object", kind: "area", value: json(kwargs), mono: true },
+	{ name: "kwargs", label: "Keyword arguments, a JSON object", kind: "area", value: json(kwargs) },
 ];
 const meant = ({ kwargs, ...said }) => ({ ...said, kwargs: parsed(kwargs, "The field of arguments") });
 

@@ -58,10 +58,10 @@ function actions(facts) {
 
 function edit({ args, kwargs }, path) {
 	ask({
-		title: "Retry with other arguments", text: "The same id, queue and options; the arguments are checked before it is sent.", submit: "Retry",
+		title: "Retry with other arguments", text: "Id, queue and options stay; the arguments are checked first.", submit: "Retry",
 		fields: [
-			{ name: "args", label: "Positional arguments, a JSON list", kind: "area", value: json(args ?? []), mono: true },
-			{ name: "kwargs", label: "Keyword arguments, a JSON object", kind: "area", value: json(kwargs ?? {}), mono: true },
+			{ name: "args", label: "Positional arguments, a JSON list", kind: "area", value: json(args ?? []) },
+			{ name: "kwargs", label: "Keyword arguments, a JSON object", kind: "area", value: json(kwargs ?? {}) },
 		],
 		act: (said) => post(`${path}/retry`, { args: parsed(said.args, "The first field"), kwargs: parsed(said.kwargs, "The second field") }),
 		said: "It runs again, with these arguments.",

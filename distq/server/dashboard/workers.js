@@ -55,7 +55,7 @@ function orders(host) {
 			go("workers", "", { stacks: host });
 		}, null, "What each thread and coroutine is at (USR1)"),
 		risk("Stop", {
-			title: `Stop ${host}?`, text: "It takes no more tasks, finishes what runs, gives back the rest, and ends. Whatever started it may start it again.",
+			title: `Stop ${host}?`, text: "It finishes what runs, gives back the rest, and ends. Whatever started it may start it again.",
 			submit: "Stop it", act: () => post(`${path}/stop`), said: "It was told to end.",
 		}, "It finishes what runs and ends (TERM)"));
 }

@@ -27,8 +27,8 @@ def add(a: int, b: int = 0) -> int:
     return a + b
 
 
-@app.task(queue="mail", retries=0)
-def fail(text: str, gate: str = "", kind: str = "ValueError") -> str:
+@app.task(queue="mail", retries=0, history=100)
+def fail(text: Any, gate: str = "", kind: str = "ValueError") -> str:
     """Fails with this text until the gate is there."""
     if gate and Path(gate).exists():
         return "mended"
