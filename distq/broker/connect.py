@@ -62,10 +62,12 @@ class Wire:
     After any error but a ServerError it is closed: replies and requests can no longer be told apart.
     """
 
-    def __init__(self, url: str, *, timeout: float, name: str = "distq") -> None:
+    def __init__(self, url: str, *, timeout: float, name: str = "distq", waits: bool = True) -> None:
+        """`waits`: until the server has answered our greeting. Else, where its address is a plain one, `poll` does."""
         self._url, self.timeout = url, timeout
+        address = None if waits else dial.plain(url)
         try:
-            self._sock = reach.connect(url, timeout, name)
+            self._sock, self._unheard = dial.hail(address, name) if address else (reach.connect(url, timeout, name), 0)
         except (OSError, dial.Refused) as error:
             raise BrokerUnavailable(explain(url, error)) from error
         self._reader = hiredis.Reader(replyError=cast("Any", ServerError))
@@ -95,6 +97,11 @@ class Wire:
             raise self._broken(error) from error
 
     @property
+    def is_new(self) -> bool:
+        """Whether the greeting has not been answered yet."""
+        return self._unheard > 0
+
+    @property
     def has_more(self) -> bool:
         """Whether something of another reply has been received: select() would not tell."""
         return bool(self._reader.has_data())
@@ -109,19 +116,26 @@ class Wire:
 
     def poll(self) -> Reply:
         """The next reply, or False when it is not yet there as a whole: it does not wait. Raises as `read` does."""
-        reader = self._reader
+        while (reply := self._arrived()) is not False and self._unheard:
+            if isinstance(reply, ServerError):
+                raise self._broken(dial.Refused(str(reply)))
+            self._unheard -= 1
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+    def _arrived(self) -> Reply:
+        """The next reply, whatever it is, or False."""
         try:
-            while (reply := reader.gets()) is False:
+            while (reply := self._reader.gets()) is False:
                 data = self._glance()
                 if data is None:
                     return False
                 if not data:
                     raise ConnectionResetError("closed by the broker")
-                reader.feed(data)
+                self._reader.feed(data)
         except (OSError, hiredis.ProtocolError) as error:
             raise self._broken(error) from error
-        if isinstance(reply, ServerError):
-            raise reply
         return reply
 
     def _glance(self) -> bytes | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 """A peer that is gone without a word is noticed within 45 s, by the kernel."""
 
+CONNECT_S = 0.5
+"""Longest time for a kernel to answer, where somebody has other things to do meanwhile."""
+
 
 class Question(NamedTuple):
     """What to ask over a new connection, to find out whether it is the right one."""
@@ -98,6 +101,19 @@ def dial(url: str, timeout: float, name: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def hail(address: Address, name: str) -> tuple[socket.socket, int]:
+    """A connection on which the greeting was sent, and how many replies are to come: nobody waits here for a server
+    that takes connections and says nothing. Raises OSError."""
+    sock = _connect(address, CONNECT_S)
+    words = greeting(address, name)
+    try:
+        sock.sendall(b"".join(words))
+    except BaseException:
+        sock.close()
+        raise
+    return sock, len(words)
 
 
 def ask(sock: socket.socket, data: bytes, number: int = 1) -> Reply:

@@ -30,7 +30,7 @@ Answer = Callable[[Any], None]
 AGAIN_S = 1.0
 """Pause before what was refused, and has to be done, is sent again."""
 REST_S = 2.0
-"""Longest time for the rest of a reply that has begun to come."""
+"""Longest time for the rest of a reply that has begun to come, and for the answer to a greeting."""
 MOST_PAUSE_S = 1.0
 """Longest pause before it connects again."""
 SAY_AGAIN_S = 60.0
@@ -119,10 +119,12 @@ class Link:
         command = self._commands[0].command
         try:
             if self._wire is None:
-                self._wire = Wire(self._url, timeout=2.0, name=self._name)
+                self._wire = Wire(self._url, timeout=2.0, name=self._name, waits=False)
                 self.hears = partial(self.readable)
             self._wire.send(command if isinstance(command, bytes) else command.data)
             self._sent_at = time.monotonic()
+            if self._wire.is_new:
+                self._hurry()
         except BrokerUnavailable as error:
             self._failed(error)
 
@@ -135,9 +137,13 @@ class Link:
             return
         command, answer, _ = self._commands[0]
         try:
+            was_new = self._wire.is_new
             reply = self._wire.poll()
-            if reply is False:  # it has begun: `work` gives it up if the rest is long in coming
-                self._sent_at = min(self._sent_at, time.monotonic() + REST_S - self._silence_s)
+            if reply is False:
+                if has_answered := was_new and not self._wire.is_new:
+                    self._sent_at = time.monotonic()
+                if not has_answered or self._wire.has_more:
+                    self._hurry()
                 return
         except ServerError as error:
             if error.code == "NOSCRIPT" and isinstance(command, Command):
@@ -154,6 +160,11 @@ class Link:
         self._answered()
         answer(command.parse(reply) if isinstance(command, Command) else reply)
         self.work()
+
+    def _hurry(self) -> None:
+        """A reply has begun, or is one to a greeting: `work` gives it up if it is long in coming."""
+        assert self._sent_at is not None
+        self._sent_at = min(self._sent_at, time.monotonic() + REST_S - self._silence_s)
 
     def connect_again(self) -> None:
         """Another server may be the right one now: what is unanswered is sent to that."""

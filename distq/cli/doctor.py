@@ -173,6 +173,11 @@ def _declared(app: Distq, queue: str) -> Declared:
 # -- what is said ---------------------------------------------------------------------------------------------------
 
 
+def _wrapped(text: str, room: int) -> list[str]:
+    """In lines; commands such as `redis-cli` can be copied from them."""
+    return textwrap.wrap(text, room, break_on_hyphens=False)
+
+
 def _show(sections: Sequence[Section]) -> None:
     width = output.terminal_width()
     findings = [finding for _, found in sections for finding in found]
@@ -181,8 +186,8 @@ def _show(sections: Sequence[Section]) -> None:
     for about, found in sections:
         typer.echo(output.clean(about))
         for finding in found:
-            lines = textwrap.wrap(output.clean(finding.text, 2000), room)
-            lines += textwrap.wrap(f"→ {output.clean(finding.hint, 2000)}", room) if finding.hint else []
+            said = [finding.text, f"→ {finding.hint}"] if finding.hint else [finding.text]
+            lines = [line for text in said for line in _wrapped(output.clean(text, 2000), room)]
             typer.echo(f"  {finding.level:7}  {finding.check:{checks}}  {lines[0] if lines else ''}")
             for line in lines[1:]:
                 typer.echo(f"{'':{checks + 13}}{line}")

@@ -15,6 +15,8 @@ MOST_BYTES = 8192
 """Of a request, with its headers."""
 PATIENCE_S = 5.0
 """For a whole request to arrive, and for each piece of the answer to be taken."""
+TURN_S = 0.001
+"""It writes for so long, or one piece, before others have their turn."""
 PLAIN = "text/plain; charset=utf-8"
 
 _REQUEST = re.compile(rb"(GET|HEAD) (/[^ ?#]*)(?:\?([^ #]*))?(?:#[^ ]*)? HTTP/1\.([01])\r?\n")
@@ -90,12 +92,18 @@ class Visitor:
             yield b"0\r\n\r\n"
 
     def _write(self) -> None:
+        until = time.monotonic() + TURN_S
+        while self._send() and time.monotonic() < until:
+            pass
+
+    def _send(self) -> bool:
+        """A piece, or a part of it; whether more may be taken at once."""
         try:
             if not self._unsent:
                 self._unsent = next(self._pieces, b"")
             sent = self.socket.send(self._unsent) if self._unsent else 0
         except BlockingIOError:
-            return
+            return False
         except Exception as error:  # a page that cannot be made is not the end of the host
             if not isinstance(error, OSError):
                 logger.exception("the metrics cannot be shown")
@@ -105,3 +113,4 @@ class Visitor:
             self.deadline = time.monotonic() + PATIENCE_S
         else:
             self.end()
+        return sent > 0

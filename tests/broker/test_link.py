@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -81,3 +82,27 @@ def test_a_reply_that_stalls_half_way_holds_up_nobody_else_and_is_given_up(room:
         drive(stalled, link, until=lambda: "late" in said)
         stalled.close()
     assert said == [*map(str, range(50)), "late"]
+
+
+def test_a_server_that_takes_connections_and_says_nothing_holds_up_nobody(link: Link) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hung = Link(f"redis://127.0.0.1:{silent.getsockname()[1]}", "hung", silence_s=3600)
+        hung.submit(encode("PING"), lambda reply: said.append("never"))
+        for turn in range(50):
+            link.submit(encode("ECHO", turn), lambda reply: said.append(reply.decode()))
+        drive(hung, link, until=lambda: len(said) == 50)
+        assert hung.failing_since is None, "and nobody waited for its greeting"
+        drive(hung, link, until=lambda: hung.failing_since is not None)
+        hung.close()
+    assert said == [*map(str, range(50))]
+
+
+def test_a_password_that_is_refused_is_told_with_what_mends_it(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    refused = Link(room.url.replace("unix://", "unix://nobody:wrong@"), "refused", silence_s=5.0)
+    refused.submit(encode("PING"), lambda reply: None)
+    drive(refused, until=lambda: refused.failing_since is not None)
+    refused.close()
+    assert "WRONGPASS" in caplog.text
+    assert "has to be in the address, or in $DISTQ_BROKER_PASSWORD" in caplog.text
+    assert "wrong@" not in caplog.text

@@ -3,7 +3,7 @@
  */
 
 import { positiveMs, momentMs, seconds } from "./durations.js";
-import { ConfigurationError, checkNames, shown } from "./errors.js";
+import { ConfigurationError, UnknownOption, checkNames, shown } from "./errors.js";
 import { MOST_DELIVERIES, checkId, checkKey, checkName, checkPlace, checkType, priorityNumber } from "./message.js";
 import { python } from "./values.js";
 
@@ -50,6 +50,9 @@ const CONTRADICT = {
  */
 export function checkOptions(type, options, defaultQueue) {
   const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+  if ("durable" in said) {
+    throw new UnknownOption("durable: a Producer does not wait for copies of a call: use the Client, or call from Python");
+  }
   checkNames(said, OPTIONS, `enqueue(${shown(type)})`);
   checkCombination(said);
   const named = names(said);

@@ -165,6 +165,7 @@ test("what cannot be sent is refused before anything is", async (t) => {
     [[[], [1]], NotSerializable, /^kwargs: /],
     [[[], {}, { priorty: "high" }], UnknownOption, /did you mean `priority`/],
     [[[], {}, { prio: "high" }], UnknownOption, /did you mean `priority`/],
+    [[[], {}, { durable: true }], UnknownOption, /use the Client/],
     [[[], {}, { result_ttl: 1 }], UnknownOption, /did you mean `resultTtl`/],
     [[[], {}, { priority: "hihg" }], ConfigurationError, /did you mean `high`/],
     [[[], {}, { delay: "5 parsecs" }], ConfigurationError, /delay: "5 parsecs" is no duration/],
