@@ -14,7 +14,7 @@ ROWS = {
     "headers of proxies, an evil Host": "security: a_server_without_a_key_serves",
     "forms and pages of other sites": "security: no_page_of_another_site reading_changes_nothing",
     "preflights": "security: no_page_of_another_site",
-    "markup in values": "security: what_is_in_the_broker_is_shown_as_data",
+    "markup in values": "security: what_is_in_the_broker_is_shown_as_data browser_shown: hostile_text_stays_text",
     "headers of answers": "security: answers_are_not_guessed_at",
     "bodies that are large, slow, odd": "security: bodies_that_are_too_large a_body_without_a_length slow_clients",
     "floods, and clients that do not read": "security: a_flood_of_requests who_takes_nothing",
