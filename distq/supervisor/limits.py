@@ -25,7 +25,7 @@ AGAIN_NS = 1_000_000
 MOST_TRIES = 100
 WRITE_NS, MOST_WRITE_NS = 5_000_000, 1_000_000_000
 """How often it is looked whether a process has written where it is, and for how long, before it is ended."""
-PATIENCE_S, CANCEL_AGAIN_S = 30.0, 0.01
+COLLECT_S, PATIENCE_S, CANCEL_AGAIN_S = 0.005, 30.0, 0.01
 """A task that is to be cancelled may be on its way to its worker."""
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.02, 1.0
 """Between two signals to a handler that has not been told."""
@@ -58,6 +58,8 @@ class Limits(Service):
         """Likewise: (begin of the run, when the next signal is due, the pause behind it)."""
         self._asked: dict[tuple[int, int], tuple[int, int, int]] = {}
         """Likewise of the last run whose thread was asked where it is: (its begin, until when, what was written)."""
+        self._called: set[int] = set()
+        """Slots whose processes are to be sent the signal."""
         self._cancels: dict[Cancel, float] = {}
         """Until when each is looked for."""
         site.board.head[board.LIMIT_AT] = bounds.NEVER
@@ -71,9 +73,10 @@ class Limits(Service):
         self._next = 0.0
 
     def cancel(self, order: Cancel) -> None:
-        """Somebody has cancelled a running task."""
-        self._cancels[order] = time.monotonic() + PATIENCE_S
-        self.ring()
+        """Somebody has cancelled a running task. Others may follow at once, and are looked for together."""
+        now = time.monotonic()
+        self._cancels[order] = now + PATIENCE_S
+        self._next = min(self._next, now + COLLECT_S)
 
     def work(self, now: float) -> None:
         """Does what is due, and finds out when to come again."""
@@ -81,13 +84,15 @@ class Limits(Service):
             return
         head, now_ns = self._site.board.head, time.monotonic_ns()
         head[board.LIMIT_AT] = bounds.NEVER  # who begins from here on rings; the others are seen
-        self._cancels = {
-            order: until for order, until in self._cancels.items() if not self._is_obeyed(order) and now < until
-        }
+        if self._cancels:
+            self._obey_cancels(now)
         due = bounds.NEVER if not self._cancels else now_ns + int(CANCEL_AGAIN_S * 1e9)
         for slot in self._site.board.slots:
             if slot.words[board.STATE] in (board.IDLE, board.BUSY):
                 due = min([due, *(self._look(slot, seat, now_ns) for seat in range(slot.words[board.SEATS]))])
+        for index in self._called:  # once, however many of its handlers are told: it looks at all of them
+            self._children.signal(index, SIGNAL)
+        self._called.clear()
         head[board.LIMIT_AT] = due
         self._next = due / 1e9 if due != bounds.NEVER else NEVER
 
@@ -107,37 +112,47 @@ class Limits(Service):
         return min(due, self._signal(slot, seat, since, now_ns)) if slot.bounds.is_ordered(seat, since) else due
 
     def _signal(self, slot: Slot, seat: int, since: int, now_ns: int) -> int:
-        """Sends a signal until the order is obeyed."""
+        """Has a signal sent until the order is obeyed."""
         known, due, pause = self._signals.get((slot.index, seat), (since, 0.0, FIRST_PAUSE_S))
         if known != since:
             due, pause = 0.0, FIRST_PAUSE_S
         if now_ns >= due * 1e9:
-            self._children.signal(slot.index, SIGNAL)
+            self._called.add(slot.index)
             if pause > DEAF_S and not autopsy.hears(slot.words[board.PID], SIGNAL):
                 self._replace(slot.index, DEAF)
             due, pause = now_ns / 1e9 + pause, min(2 * pause, MOST_PAUSE_S)
         self._signals[slot.index, seat] = since, due, pause
         return int(due * 1e9)
 
-    def _is_obeyed(self, order: Cancel) -> bool:
-        """Whether nothing more is to be done. The worker that had it is gone: then its recovery has ended it."""
-        slot = next((slot for slot in self._site.board.slots if slot.name == order.worker), None)
+    def _obey_cancels(self, now: float) -> None:
+        """All that are for one worker together: to look at what it runs takes long where that is much."""
+        orders: dict[str, list[Cancel]] = {}
+        for order in self._cancels:
+            orders.setdefault(order.worker, []).append(order)
+        obeyed = {order for worker, its in orders.items() for order in self._obeyed(worker, its)}
+        self._cancels = {order: until for order, until in self._cancels.items() if order not in obeyed and now < until}
+
+    def _obeyed(self, worker: str, orders: list[Cancel]) -> list[Cancel]:
+        """Those about which nothing more is to be done. If the worker is gone, its recovery has ended what it had."""
+        slot = next((slot for slot in self._site.board.slots if slot.name == worker), None)
         if slot is None:
-            return True
+            return orders
         if not slot.lock.acquire(block=False):
-            return False
+            return []
         try:
-            for one in slot.ran():
-                if (one.queue, one.entry) == (order.queue, order.entry):
-                    if one.in_batch == 1:  # what runs for others as well goes on; it does not run again
-                        self._cancel(slot, one, order.kills)
-                    return True
-            waits = any(order.entry in held.waiting for held in slot.autopsy() if held.queue == order.queue)
+            runs = {(one.queue, one.entry): one for one in slot.ran()}
+            obeyed = [order for order in orders if (order.queue, order.entry) in runs]
+            for order in obeyed:
+                one = runs[order.queue, order.entry]
+                if one.in_batch == 1:  # what runs for others as well goes on; it does not run again
+                    self._cancel(slot, one, order.kills)
+            held = slot.autopsy() if len(obeyed) < len(orders) else []
+            waiting = {(part.queue, entry) for part in held for entry in part.waiting}
         finally:
             slot.lock.release()
-        if waits:
+        if any((order.queue, order.entry) in waiting for order in orders):
             self._watch.take_away(slot)
-        return False
+        return obeyed
 
     def _cancel(self, slot: Slot, one: Ran, kills: bool) -> None:
         """The lock of the slot is held: it runs just now."""
