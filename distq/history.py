@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from distq.broker.history import NOTED, RANGES, Past, history
+from distq.broker.history import AT_ONCE, NOTED, RANGES, Past, histories
+from distq.broker.together import of_all
 from distq.errors import ConfigurationError, did_you_mean
 from distq.facts import every_place
 from distq.run_times import RunTimes
@@ -53,8 +55,8 @@ def lately(found: Distq, range: str) -> History:
     """What happened in the last 5m, 1h, 24h or 7d. Raises ConfigurationError for another range, BrokerUnavailable."""
     if range not in RANGES:
         raise ConfigurationError(f"no range {range!r:.20}{did_you_mean(range, RANGES)}; there are: {', '.join(RANGES)}")
-    broker = found.broker
-    return joined(range, [broker.run(history(broker.prefix(name), range)) for name in every_place(found)])
+    pasts = of_all(found.broker, every_place(found), partial(histories, range=range), AT_ONCE)
+    return joined(range, [past for past in pasts if past is not None])
 
 
 def joined(range: str, pasts: list[Past]) -> History:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgpack
 
 from distq.broker.scripts import Reply, readable, script
+from distq.broker.together import several
 from distq.broker.verbs import Command
 from distq.run_times import STATUSES, RunTimes
 
@@ -20,6 +21,8 @@ RANGES = {"5m": 300, "1h": 3600, "24h": 86400, "7d": 604800}
 """In seconds: how far one can look back, each with slots of a fitting width."""
 NOTED = ("enqueued", "completed", "retried", "dead", "cancelled", "expired")
 """Events of the ledger, as a slot has them."""
+AT_ONCE = 4
+"""Queues in one call: of a day with many types each is a page of a megabyte."""
 _SLOT = re.compile(r"\d{1,15}")
 
 
@@ -45,6 +48,11 @@ def history(prefix: str, range: str) -> Command[Past]:
     """What happened in one of RANGES, and before, as far as it is still there."""
     verb = script("history")
     return Command(verb, verb.command(prefix.encode(), RANGES[range]), _parse)
+
+
+def histories(prefixes: Sequence[str], range: str) -> Command[list[Past | None]]:
+    """The same of several queues; None where keys are of the wrong kind."""
+    return several("history", prefixes, _parse, RANGES[range])
 
 
 def _numbers(times: RunTimes) -> list[int]:

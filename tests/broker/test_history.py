@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from distq import Distq
 from distq.broker import together, verbs
 from distq.broker.connect import ServerError
 from distq.broker.history import NOTED, RANGES, Past, history
 from distq.broker.scripts import script
-from distq.history import joined
+from distq.history import joined, lately
 from distq.run_times import RunTimes
 from tests.support import states
 from tests.support.room import Room
@@ -116,3 +117,23 @@ def test_queues_are_one_history_in_which_older_slots_do_not_count() -> None:
 def test_another_range_is_refused(room: Room) -> None:
     with pytest.raises(ServerError, match="no range"):
         room.wire.run_script(script("history"), script("history").command(room.prefix.encode(), 299))
+
+
+def test_many_queues_are_asked_in_few_calls_and_one_that_is_broken_keeps_nothing_from_the_others(room: Room) -> None:
+    app = Distq(room.app, room.url)
+    for number in range(6):
+        app.queue(f"q{number}")
+    states.completed_(room)
+    room.register()
+    room.tick("host")
+    renew(room)
+    lately(app, "5m")  # the script is known from now on
+    broken = Room(room.url, room.app, "q0")
+    stretch = room.now_ms() // 300_000
+    for place in (stretch - 1, stretch, stretch + 1):
+        broken.redis.set(broken.key("HISTORY", f"300:{place}"), "mine", px=60_000)
+    before = room.redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert lately(app, "5m").events["completed"] == 1
+    assert room.redis.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 2
+    broken.redis.delete(*broken.redis.keys("*:history:*"))
+    broken.close()
