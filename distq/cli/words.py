@@ -1,7 +1,7 @@
 """Commands whose options are taken as they were written: what a word means is checked at our door (`values`).
 
 The parser's own way is a pydantic model of each option: importing that and building them takes longer than all the rest
-of a short command, and a third of the start of a worker host.
+of a short command, and a third of the start of a worker host (docs/decisions/0069).
 """
 
 from __future__ import annotations
