@@ -112,6 +112,7 @@ def test_dead_letters_of_a_search_and_of_a_group_are_replayed_and_deleted(tab: T
     tab.answer("Replay", rate="1/h")  # the first one dies again at once
     tab.is_told("12 tasks will run again.")
     eventually(lambda: len(shop.web.get("/api/v1/tasks?state=scheduled").json["tasks"]) == 11, "they come in turn")
+    eventually(lambda: len(shop.web.get("/api/v1/dead").json["dead"]) == 3, "the first one has died again")
     gate.touch()
     assert shop.web.post("/api/v1/tasks/reschedule", {"filter": "type:fail", "delay": 0}).json["number"] == 11
     for id in odd[:-1]:
