@@ -67,6 +67,13 @@ PAGES = {
           - rowgroup
           - rowgroup:
             - row "geo default 50/s, 5/s per key the same Change"
+      - heading "Budgets" [level=2]
+      - region "Budgets":
+        - table:
+          - rowgroup
+          - rowgroup:
+            - row "maps default 10 of 60/m burst 10, 100 of 1000/m burst 100 bytes –"
+            - row "model default per key 60/m burst 10 –"
       """,
     "schedules": """
       - region "Schedules":

@@ -1,4 +1,4 @@
-// Small charts as SVG. Whoever cannot see one finds the same numbers as a table.
+// Small charts as SVG, with the same numbers as a table.
 
 import { bold, h } from "./dom.js";
 import { clock } from "./format.js";

@@ -22,7 +22,7 @@ export default {
 			groups.length ? table("Dead letters by type, error and place", ["Type", "Error", "Number#", "Newest#", "Oldest~", ">"], groups.map((one) => ({
 				key: JSON.stringify([one.type, one.error, one.frame]),
 				cells: [...cellsOf(one, queue), when(one.oldest_at_ms), row(deadButtons(given({ ...whichOf(one), queue }), `${one.type}, ${one.error || "?"}`))],
-			}))) : empty("No dead letters", "A task that has used up its retries, was rejected, or has killed its worker three times is kept here with its arguments and its error.", "Mend the cause, then replay one, a group, or what a search finds."),
+			}))) : empty("No dead letters", "A task that used up its retries, was rejected, or killed its worker three times is kept here with arguments and error.", "Mend the cause, then replay one, a group, or what a search finds."),
 			groups.length > 0 && note(link(search(`state:dead${queue ? ` queue:${queue}` : ""}`), "All of them, one by one")),
 		];
 	},

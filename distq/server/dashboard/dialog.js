@@ -11,7 +11,7 @@ export function toast(text, kind = "good") {
 	setTimeout(() => said.remove(), kind === "bad" ? 12000 : 5000);
 }
 
-/** Does something, and says how it went (`said`: text, or a function of what it brought). Answers that; undefined: it failed. */
+/** Does something, and says how it went (`said`: text, or a function of what it brought). Answers that; undefined: failed. */
 export async function attempt(action, said) {
 	try {
 		const found = await action();

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = ["svg", "path", "rect"];
 const isNothing = (value) => (value ?? false) === false;
 
-/** h("a.class", {href, onclick}, ...children): nodes, text, numbers, lists; null and false are left out, and so are attributes where there are none. */
+/** h("a.class", {href, onclick}, ...children): nodes, text, numbers, lists; null and false are left out, as are no attributes. */
 export function h(name, ...children) {
 	const [tag, ...classes] = name.split(".");
 	const element = SHAPES.includes(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);

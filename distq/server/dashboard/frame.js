@@ -1,4 +1,4 @@
-// What surrounds a page: which one the address means, when it is read again, and what all of them do alike.
+// What surrounds a page: which one the address means, when it is read again, what all do alike.
 
 import { get } from "./api.js";
 import { attempt, form, toast } from "./dialog.js";

@@ -1,4 +1,4 @@
-// The keyboard: / to search, g and a letter to go to a page, j, k and x in the rows of a list, ? for help.
+// The keyboard: / to search, g and a letter for a page, j, k, x in rows of a list, ? for help.
 
 import { opened } from "./dialog.js";
 import { button, h, row } from "./dom.js";

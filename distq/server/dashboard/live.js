@@ -1,4 +1,4 @@
-// The stream of numbers: one frame a second, none while the tab is hidden. Keeps the frames of five minutes.
+// The numbers: one frame a second, none while the tab is hidden. Keeps those of five minutes.
 
 import { get } from "./api.js";
 

@@ -1,4 +1,4 @@
-// Queues and limits: pause, resume, purge; limits of types, live.
+// Queues, pauses, limits, budgets.
 
 import { given, part, patch, post, remove } from "./api.js";
 import { attempt, choice } from "./dialog.js";
@@ -13,16 +13,17 @@ export default {
 	title: "Queues & limits",
 	every: 5,
 	async load(_, get) {
-		const [{ queues }, { pauses }, { limits }, { types }] = await Promise.all([get("queues"), get("pauses"), get("limits"), get("types")]);
-		return { queues, pauses, types, limits: limits.filter((one) => one.is_set || said(one.now) !== "none") };
+		const [{ queues }, { pauses }, { limits }, { types }, { budgets }] = await Promise.all(["queues", "pauses", "limits", "types", "budgets"].map((path) => get(path)));
+		return { queues, pauses, types, budgets, limits: limits.filter((one) => one.is_set || said(one.now) !== "none") };
 	},
-	view({ queues, pauses, limits, types }) {
+	view({ queues, pauses, limits, types, budgets }) {
 		return [
 			head("Queues & limits", null, may("operate") && [
 				button("Pause a type or key", () => pauseSome(queues, types)), button("Set a limit", () => setLimit(types, null))]),
 			card("Queues", queueTable(live.frame?.queues ?? queues, pauses)),
-			card("Pauses", pauses.length ? pauseTable(pauses) : empty("Nothing is paused", "What is paused starts nothing; what comes in waits, also over restarts, until it is resumed.")),
+			card("Pauses", pauses.length ? pauseTable(pauses) : empty("Nothing is paused", "What is paused starts nothing; what comes in waits until it is resumed.")),
 			card("Limits", limits.length ? limitTable(limits, types) : empty("No type is limited", "Declare it with the task, or set it here while everything runs:", mono('@app.task(rate="10/s", max_running=3)'))),
+			budgets.length > 0 && card("Budgets", budgetTable(budgets)),
 		];
 	},
 };
@@ -68,6 +69,13 @@ function limitTable(limits, types) {
 		cells: [bold(one.type), one.queue, said(one.now), one.is_set ? said(one.declared) : faint("the same"), one.is_set && [one.by, " ", faint(when(one.since))],
 			may("operate") && row(button("Change", () => setLimit(types, one)),
 				one.is_set && button("Clear", () => act(() => remove(`limits/${part(one.type)}`, { queue: one.queue }), "What is declared holds again.")))],
+	})));
+}
+
+function budgetTable(budgets) {
+	return table("Budgets", ["Budget", "Queue", "Left", "Parked until-"], budgets.map((one) => ({
+		key: one.name,
+		cells: [bold(one.name), one.queue, one.amounts.map(({ rate, unit, left }) => `${left === null ? "per key" : `${count(left)} of`} ${rate} ${unit}`.trim()).join(", "), when(one.parked_until, "clock")],
 	})));
 }
 
