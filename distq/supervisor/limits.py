@@ -23,6 +23,9 @@ from distq.worker.seen import Ran
 AGAIN_NS = 1_000_000
 """A process that just moves on is looked at again after this long."""
 MOST_TRIES = 100
+TOGETHER, LEAST_NS, MOST_NS = 30, 50_000_000, 1_000_000_000
+"""What comes to its hard limit soon behind another task of its process ends with that: what has begun together and
+hangs together would else go back, and hang again, with each that ends its process. Soon is a part of the limit."""
 WRITE_NS, MOST_WRITE_NS = 5_000_000, 1_000_000_000
 """How often it is looked whether a process has written where it is, and for how long, before it is ended."""
 COLLECT_S, PATIENCE_S, CANCEL_AGAIN_S = 0.005, 30.0, 0.01
@@ -89,21 +92,22 @@ class Limits(Service):
         due = bounds.NEVER if not self._cancels else now_ns + int(CANCEL_AGAIN_S * 1e9)
         for slot in self._site.board.slots:
             if slot.words[board.STATE] in (board.IDLE, board.BUSY):
-                due = min([due, *(self._look(slot, seat, now_ns) for seat in range(slot.words[board.SEATS]))])
+                ends_at = _ends_at(slot, now_ns)
+                due = min([due, *(self._look(slot, seat, now_ns, ends_at) for seat in range(slot.words[board.SEATS]))])
         for index in self._called:  # once, however many of its handlers are told: it looks at all of them
             self._children.signal(index, SIGNAL)
         self._called.clear()
         head[board.LIMIT_AT] = due
         self._next = due / 1e9 if due != bounds.NEVER else NEVER
 
-    def _look(self, slot: Slot, seat: int, now_ns: int) -> int:
-        """When to look at this seat again."""
+    def _look(self, slot: Slot, seat: int, now_ns: int, ends_at: int) -> int:
+        """When to look at this seat again. The process is not ended before `ends_at`."""
         since, key = slot.since[seat], (slot.index, seat)
         if not slot.seats[seat]:
             return bounds.NEVER
         soft_ns, due = slot.bounds.limits(seat, since)
         if due <= now_ns:
-            return self._end(slot, seat, since, now_ns)
+            return ends_at if ends_at > now_ns else self._end(slot, seat, since, now_ns)
         if soft_ns > now_ns:
             due = min(due, soft_ns)
         elif self._told.get(key) != since:
@@ -192,3 +196,12 @@ class Limits(Service):
         written = self._children.written(slot.index)
         self._asked[key] = since, give_up, written
         return now_ns < give_up and (not written or written != before)
+
+
+def _ends_at(slot: Slot, now_ns: int) -> int:
+    """When a process is to be ended in which a hard limit is over; 0: none is."""
+    begun = [(seat, slot.since[seat]) for seat in range(slot.words[board.SEATS]) if slot.seats[seat]]
+    hard = [(slot.bounds.limits(seat, since)[1], since) for seat, since in begun]
+    first, since = min(hard, default=(bounds.NEVER, 0))
+    soon = first + min(MOST_NS, max(LEAST_NS, (first - since) // TOGETHER))
+    return max(limit for limit, _ in hard if limit <= soon) if first <= now_ns else 0

@@ -135,3 +135,12 @@ def test_a_process_that_does_not_hear_its_signal_any_more_is_replaced(start: Sta
     gate.touch()
     assert handle.get(timeout=30) == "not told"
     assert limits.is_told.delay().get(timeout=30) == "told"
+
+
+def test_what_has_begun_together_comes_to_its_limit_together(start: Start) -> None:
+    """And is not begun again for each other."""
+    host = start("limits", "--coroutines", "40", processes=1)
+    for handle in limits.awaits.delay_many([()] * 40):
+        with pytest.raises(TaskFailed, match=r"^TimeLimit"):
+            handle.get(timeout=30)
+    assert host.log().count("was killed by SIGKILL") < 10
