@@ -48,12 +48,13 @@ def weather(start_anywhere: Start, tmp_path: Path) -> Iterator[Weather]:
     with EmbeddedBroker(folder, port=port) as server, Proxy(f"redis://127.0.0.1:{port}/0") as proxy:
         app.rebind(server.url)
         with redis.Redis.from_url(server.url, retry=None) as admin:
+            shapes = (["--queues", "default"], 2), (["--queues", "many", "-t", "4"], 1)
             hosts = [
-                start_anywhere("weather", "--queues", "default", "--lease", "2s", broker=proxy.url),
-                start_anywhere(
-                    "weather", "--queues", "many", "-t", "4", "--lease", "2s", processes=1, broker=proxy.url
-                ),
+                start_anywhere("weather", *shape, "--lease", "2s", processes=number, broker=proxy.url, ready=False)
+                for shape, number in shapes
             ]
+            for host in hosts:  # they start at the same time
+                host.await_ready()
             yield Weather(server, proxy, admin, hosts, folder)
             proxy.set()
             assert [host.terminate() for host in hosts] == [0, 0]
