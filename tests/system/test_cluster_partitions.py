@@ -77,9 +77,9 @@ def distq(*words: str, user: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_a_queue_is_on_several_nodes(start_anywhere: Start, journal: Journal, cluster: Cluster) -> None:
     assert len({holder(cluster, name).port for name in NAMES}) > 1
+    ids = [work.options(id="order-17").delay() for _ in range(2)]  # while nobody can run the first one
     host = start_anywhere("partitions", broker=cluster.url)
     handles = [work.delay() for _ in range(80)] + work.delay_many([()] * 8000)
-    ids = [work.options(id="order-17").delay() for _ in range(2)]
     rare = [limited.delay() for _ in range(10)]
     for handle in handles:
         assert handle.get(timeout=30) == "bulk"
