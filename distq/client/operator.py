@@ -245,6 +245,10 @@ class Operator:
         """What happened lately, by slot and type, with percentiles of run times."""
         return self._get("history", range=range)
 
+    def forget(self, type: str) -> Any:
+        """Deletes what is kept of the completed tasks of a type for its `history=`."""
+        return self._send("DELETE", f"history/{_part(type)}")
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _get(self, path: str, **query: Any) -> Any:

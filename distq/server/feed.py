@@ -54,7 +54,7 @@ class Feed:
             self._listeners -= 1
             if not self._listeners and self._reader is not None:
                 self._reader.cancel()
-                self._reader = None
+                self._reader, self._number = None, 0  # who comes next is not shown what was read for others, long ago
 
     def close(self) -> None:
         """Ends all streams."""
