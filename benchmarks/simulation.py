@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from benchmarks.events import Act, Clock, Compute, Cores, Line, Pause, Script, Signal, Story, tell
 
-MOST, PACE_S = 128, 0.010
+MOST, PACE_S, AHEAD_PART = 128, 0.010, 4
 """A worker fetches so many at most, and what it expects to start within this time."""
 MOST_BULK, BULK_S = 1000, 0.05
 """Bulk calls have what has come up in this time, at most so many tasks."""
@@ -187,7 +187,7 @@ class Run:
             place.put(called, 1)
 
     def _worker(self, places: list[Partition], number: int) -> Story:
-        """It asks ahead: while the second half of a batch runs, the next one is on its way."""
+        """It asks ahead: while most of a batch runs, the next one is on its way."""
         turn = number
         batch: list[tuple[float, int]] = []
         while True:
@@ -196,19 +196,19 @@ class Run:
                 batch = yield from self._fetch(places, turn)
             size = sum(number for _, number in batch)
             self._waits += [(self.clock.now - at, number) for at, number in batch]
-            yield from self._half(size)
+            yield from self._run(size / AHEAD_PART)
             arrived, following = Signal(), list[tuple[float, int]]()
             turn += 1
             tell(self.clock, self._ahead(places, turn, arrived, following))
-            yield from self._half(size)
+            yield from self._run(size - size / AHEAD_PART)
             self._done += size
             yield arrived
             batch = following
 
-    def _half(self, size: int) -> Story:
+    def _run(self, tasks: float) -> Story:
         """Threads wait while others compute; a single one does not."""
-        begun, elapsed = self.clock.now, size * self.plant.wait_s / self.plant.threads / 2
-        yield Compute(self.cores, size * self._cpu_s / 2)
+        begun, elapsed = self.clock.now, tasks * self.plant.wait_s / self.plant.threads
+        yield Compute(self.cores, tasks * self._cpu_s)
         yield Pause(elapsed if self.plant.threads == 1 else max(0.0, elapsed - (self.clock.now - begun)))
 
     def _ahead(self, places: list[Partition], turn: int, arrived: Signal, found: list[tuple[float, int]]) -> Story:

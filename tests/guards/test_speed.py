@@ -225,7 +225,7 @@ def test_the_guard_sees_a_slower_script(server: Room, monkeypatch: pytest.Monkey
 
 def test_the_guard_sees_a_slower_call(server: Room) -> None:
     found = ratios(
-        lambda: calls(server, lambda: spin(None, lambda context: noop.delay(1))),
+        lambda: calls(server, lambda: spin(None, lambda context: spin(context, lambda context: noop.delay(1)))),
         lambda: calls(server, lambda: floor.rpush(server.client)),
     )
     assert found.here > DELAY
