@@ -44,7 +44,7 @@ class Context:
     It is made from what the broker handed over, and read out only when asked: most attempts ask for nothing.
     """
 
-    __slots__ = ("_call", "entry", "fence", "meter", "queue", "raw", "task")
+    __slots__ = ("_call", "entry", "fence", "headers", "meter", "queue", "raw", "task")
 
     def __init__(
         self,
@@ -61,6 +61,8 @@ class Context:
         self.raw = raw
         """The call as it travelled, in bytes."""
         self._call = call
+        self.headers: Mapping[str, Any] = call[2]
+        """Small plain data that travelled with the call."""
         self.queue = queue
         self.fence = fence
         """Rises with each hand-over of any task of this queue: a resource that keeps the highest fence it has seen can
@@ -81,11 +83,6 @@ class Context:
     def replace_arguments(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         """The worker has made arguments of now out of those of an older version, before anybody reads them."""
         self._call = (args, kwargs, self._call[2])
-
-    @property
-    def headers(self) -> Mapping[str, Any]:
-        """Small plain data that travelled with the call."""
-        return self._call[2]
 
     @property
     def id(self) -> str:

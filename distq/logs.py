@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from distq.context import TASK, TRACE, TYPE, Context
 from distq.errors import ConfigurationError, did_you_mean
 from distq.message import NOTED, attempt_of
-from distq.middleware.logging import ENDED
+from distq.middleware.logging import ENDED, scribes
 from distq.middleware.logging import logger as of_attempts
 
 if TYPE_CHECKING:
@@ -98,8 +98,6 @@ class _Unhurried(logging.Handler):
         self._form = form
         self._completed: Callable[[Context, float], bytes] = cast("Any", form).completed
         """What one of ours can do without records."""
-        self.is_quick = False
-        """See `Scribe`."""
         self._dropped = 0
         self._is_torn = False
         """Whether the last line was dropped in the middle."""
@@ -108,19 +106,20 @@ class _Unhurried(logging.Handler):
         """This process is the worker whose lines these are."""
         self._lines, self._note = lines, lines.note
         is_ours = self.formatter is self._form and not self.filters and self.level == logging.NOTSET
-        self.is_quick = is_ours and logging.getLogRecordFactory() is logging.LogRecord
+        if is_ours and logging.getLogRecordFactory() is logging.LogRecord:
+            scribes[0] = self
 
     def setFormatter(self, form: logging.Formatter | None) -> None:
         """Somebody wants to see records; likewise below."""
-        self.is_quick = False
+        scribes[0] = None
         super().setFormatter(form)
 
     def addFilter(self, filter: Any) -> None:
-        self.is_quick = False
+        scribes[0] = None
         super().addFilter(filter)
 
     def setLevel(self, level: int | str) -> None:
-        self.is_quick = False
+        scribes[0] = None
         super().setLevel(level)
 
     def completed(self, context: Context, seconds: float) -> bool:

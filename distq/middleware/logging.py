@@ -26,13 +26,14 @@ MOST_OF_AN_ERROR = 500
 
 
 class Scribe(Protocol):
-    """distq's own handler."""
-
-    is_quick: bool
-    """Whether it needs no record of a success."""
+    """distq's own handler, in a worker."""
 
     def completed(self, context: Context, seconds: float) -> bool:
         """Writes what its record would have become. False: that needs a record all the same."""
+
+
+scribes: list[Scribe | None] = [None]
+"""The one that needs no records of successes, if there is one: it may be all that listens."""
 
 
 class LogAttempts(Middleware):
@@ -49,13 +50,12 @@ class LogAttempts(Middleware):
 
     def succeeded(self, context: Context, seconds: float) -> None:
         """At INFO."""
-        handlers = _above.handlers
         if not logger.isEnabledFor(logging.INFO):
             return
-        if len(handlers) == 1 and not (logger.handlers or logger.filters or _above.propagate) and logger.propagate:
-            scribe: Any = handlers[0]
-            if getattr(scribe, "is_quick", False) and scribe.completed(context, seconds):
-                return
+        handlers: Any = _above.handlers
+        is_alone = handlers == scribes and not (logger.handlers or logger.filters or _above.propagate)
+        if is_alone and logger.propagate and handlers[0].completed(context, seconds):
+            return
         _log(logging.INFO, context, seconds, "completed", None, "completed")
 
     def wants_successes(self) -> bool:
