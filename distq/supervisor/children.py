@@ -124,8 +124,10 @@ class Children(Service):
 
     def deadline(self) -> float:
         """When the next child is to be started, or ended."""
-        if self.is_ending or self.is_quiet or self._template is None:
-            return min(self._cancel_at, *self._end_at)
+        if self.is_ending:
+            return self._cancel_at
+        if self.is_quiet or self._template is None:
+            return min(self._end_at)
         return min((*(self._start_at[slot] for slot in self._free()), *self._end_at))
 
     def _free(self) -> list[int]:
@@ -166,6 +168,7 @@ class Children(Service):
                 self._drain_pipe(slot)
                 autopsy.empty(self._dumps[slot])
                 self._asked.add(slot)
+                self._is_outdated.discard(slot)
                 self._fetches[slot] = self._site.board.slots[slot].words[board.FETCHES]
                 if slot not in self.manned:
                     self._start_at[slot] = NEVER
@@ -174,9 +177,9 @@ class Children(Service):
 
     def _end_those_that_hang(self, now: float) -> None:
         """When the whole host ends, its grace period is theirs."""
-        for pid, slot in self._slot_of.items():
+        for slot in () if self.is_ending else self._slot_of.values():
             place = self._site.board.slots[slot]
-            if place.words[board.STATE] != board.LEFT or self.is_ending:
+            if place.words[board.STATE] != board.LEFT:
                 continue
             if self._end_at[slot] == NEVER:
                 self._end_at[slot] = now + self._site.config.grace_ms / 1000
@@ -185,7 +188,7 @@ class Children(Service):
                 logger.warning(
                     "worker %s is killed: its end takes longer than --grace (on_worker_stop, closing)", place.name
                 )
-                os.kill(pid, signal.SIGKILL)
+                self.signal(slot, signal.SIGKILL)
 
     def outdate(self, slot: int) -> bool:
         """If the child there has not begun, it is ended: it may hang in a start function that has been mended since."""
@@ -217,6 +220,8 @@ class Children(Service):
         self._slot_of[pid] = slot
         self._born[slot] = time.monotonic()
         self._site.board.slots[slot].words[board.PID] = pid
+        if slot in self._is_outdated:  # since it was asked for
+            self.signal(slot, signal.SIGKILL)
         if self.is_ending:
             self.poke_all()
 

@@ -164,7 +164,8 @@ class Succession(Service):
     def _begin(self, position: int) -> None:
         slot = self._children.current[position]
         place, other = self._site.board.slots[slot], self._other(slot)
-        if not self._children.has_child(slot) or self._children.outdate(slot):  # the next one there is a new one anyhow
+        is_gone = slot in self._leaving or not self._children.has_child(slot)
+        if is_gone or self._children.outdate(slot):  # the next one there is a new one anyhow
             del self._due[position]
         elif slot not in self._children.manned or self._children.kept(slot) == 0:
             self._say_why("worker %s ends: %s", place, self._due.pop(position))

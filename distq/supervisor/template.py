@@ -270,15 +270,15 @@ class _Template:
         """The worker's life, and what the application does before and after it; the exit code."""
         lifecycle = self._app.lifecycle
         try:
-            lifecycle.start()
-            stay_audible()
+            try:
+                lifecycle.start()
+            finally:
+                if FORKS.is_child:
+                    end_of_a_forked_child()
+                stay_audible()
         except BaseException:
-            stay_audible()
             logger.exception("on_worker_start failed: this process is not used, and another one is tried later")
             return 1
-        finally:
-            if FORKS.is_child:
-                end_of_a_forked_child()
         try:
             worker.run()
         finally:

@@ -39,6 +39,9 @@ def forks() -> None:
     if os.fork() == 0:
         return  # it does not work beside its parent
     os.wait()
+    if os.fork() == 0:
+        sys.exit(5)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 5, "as if it was a program of its own"
 
 
 @app.task
