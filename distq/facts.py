@@ -26,6 +26,7 @@ from distq.timeline import timeline
 
 if TYPE_CHECKING:
     from distq.app import Distq
+    from distq.task import Task
 
 # -- queues -----------------------------------------------------------------------------------------------------------
 
@@ -100,12 +101,16 @@ def _of_message(found: Distq, look: Look) -> dict[str, Any]:
     return inspect.describe(message) | shown_call(found, message.type, args, kwargs, headers) | _origin(headers)
 
 
-def hiding_of(found: Distq, type: str, number: int, headers: object, more: Iterable[str] = ()) -> Hiding:
-    """What is not to be shown of a call of this type with so many positional arguments. `more`: further names."""
+def declared(found: Distq, type: str) -> Task[Any, Any, Any] | None:
+    """The task that takes calls of this type and version: by place, those of another one may mean something else."""
     name, version = untyped(type)
     task = found.tasks.get(name)
-    known = task if task is not None and task.declaration.version == version else None
-    return hiding((*found.sensitive, *more), headers, known, number)
+    return task if task is not None and task.declaration.version == version else None
+
+
+def hiding_of(found: Distq, type: str, number: int, headers: object, more: Iterable[str] = ()) -> Hiding:
+    """What is not to be shown of a call of this type with so many positional arguments. `more`: further names."""
+    return hiding((*found.sensitive, *more), headers, declared(found, type), number)
 
 
 def shown_call(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distq.context import PARENT, id_in
-from distq.facts import shown_call
-from distq.message import Message, parse, untyped
+from distq.facts import declared, shown_call
+from distq.message import Message, parse
 
 if TYPE_CHECKING:
     from distq.app import Distq
@@ -19,8 +19,9 @@ Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Sought:
-    """Arguments such as `user_id:42`, by their names in the call or, where the application declares the type, in its
-    function. They are compared as they are shown, as JSON or as text: what is hidden cannot be guessed."""
+    """Arguments such as `user_id:42`, by their names in the call or, where the application declares its type and
+    version, in the function. They are compared as they are shown, as JSON or as text: what is hidden cannot be
+    guessed."""
 
     app: Distq
     arguments: Sequence[tuple[str, str]] = ()
@@ -42,7 +43,7 @@ class Sought:
             return False
         if not self.arguments:
             return True
-        task = self.app.tasks.get(untyped(message.type)[0])
+        task = declared(self.app, message.type)
         names = list(task.signature.parameters) if task is not None else []
         call = {"type": message.type, "args": args, "kwargs": kwargs, "headers": headers}
         shown = shown_call(self.app, message.type, args, kwargs, headers) if self.shown is None else self.shown(call)

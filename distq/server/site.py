@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from distq.errors import did_you_mean
-from distq.facts import shown_call
+from distq.facts import declared, shown_call
 from distq.message import untyped
 from distq.plain import plain
 from distq.sensitive import HIDDEN, Hiding
@@ -109,15 +109,13 @@ class Site:
         call = shown_call(
             self.app, type, args, facts.get("kwargs") or {}, facts.get("headers", {}), self.config.redacted
         )
-        name, version = untyped(type)
-        task = self.app.tasks.get(name)
-        if self.config.redacted and (task is None or task.declaration.version != version):
+        if self.config.redacted and declared(self.app, type) is None:
             call["args"] = [HIDDEN] * len(args)
         return self.shown({**facts, **{name: value for name, value in call.items() if name in facts}})
 
     def names_of(self, type: str, number: int) -> list[str]:
         """What so many positional arguments are called in the function of a type, or else their places."""
-        task = self.app.tasks.get(untyped(type)[0])
+        task = declared(self.app, type)
         names = [""] * number if task is None else task.names_of(number)
         return [name or f"[{place}]" for place, name in enumerate(names)]
 

@@ -65,7 +65,9 @@ class Condition:
     def is_alive(self) -> bool:
         """Whether it can work, or need not just now. A broker that is away is no reason to begin anew."""
         children = self.children
-        is_excused = children.is_ending or children.is_quiet or self.site.link.failing_since is not None
+        is_isolating = children.only is not None
+        is_told = children.is_ending or children.is_quiet or is_isolating
+        is_excused = is_told or self.site.link.failing_since is not None
         return not self.hangs and (is_excused or any(map(children.is_ready, children.manned)))
 
     @property

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from distq.config import WorkerConfig
 from distq.supervisor.children import Children
+from distq.supervisor.condition import Condition
 from distq.supervisor.crews import Crew
 from distq.supervisor.service import NEVER, Site
 from distq.supervisor.succession import Succession
@@ -31,7 +33,8 @@ class Forks:
 def site() -> Site:
     config, here = WorkerConfig(app="app:app", processes=1, grace_ms=300), Board(8)
     crews = [Crew([], "", [], True, []), Crew([], "", [], False, [])]
-    return Site(config, here, cast("Any", None), "host", [], [], crews, [], [])
+    link = SimpleNamespace(failing_since=None)
+    return Site(config, here, cast("Any", link), "host", [], [], crews, [], [])
 
 
 @pytest.fixture
@@ -91,3 +94,11 @@ def test_who_leaves_already_is_told_once(children: Children, site: Site, caplog:
         succession.work(10.0)
     assert caplog.text.count("ends: it is deaf") == 1
     assert site.replaced["recycled"] == 1
+
+
+def test_a_host_that_runs_an_isolated_task_is_alive(children: Children, site: Site) -> None:
+    """All other processes have ended for that. A watchdog that ended it would make the task one that kills hosts."""
+    condition = Condition(site, children, cast("Any", None), [])
+    assert not condition.is_alive
+    children.only = len(site.board.slots) - 1
+    assert condition.is_alive
