@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 
 import typer
@@ -90,9 +91,10 @@ def current_folder() -> str:
     """By the name under which it was entered, as the shell says it: a symbolic link may lead to another release when
     fresh code is asked for."""
     said = os.environ.get("PWD", "")
-    try:
+    with suppress(OSError):  # it may be what another program has left, gone, or hidden from this user
         if os.path.isabs(said) and os.path.samefile(said, "."):
             return said
+    try:
         return os.getcwd()
     except OSError as error:
         raise ConfigurationError(f"the current folder, from which the application is imported: {error}") from None

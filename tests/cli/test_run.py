@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from distq.cli.run import current_folder
 from tests.cli.conftest import STARTED, Shell
 from tests.support.eventually import eventually
 from tests.support.room import Room
@@ -123,6 +124,12 @@ def test_without_an_application_it_says_how_to_name_one(outside: Shell) -> None:
 def test_a_usage_error_says_where_to_read_on(outside: Shell) -> None:
     assert outside("run", "--nonsense", code=2).err.splitlines()[-1] == "hint: distq run --help"
     assert "did you mean 'enqueue'" in outside("enqeue", code=2).err.lower()
+
+
+def test_a_current_folder_that_somebody_else_has_left_in_pwd_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who starts a service in another folder, as another user, may pass it on: it is gone there, or hidden."""
+    monkeypatch.setenv("PWD", "/nowhere/here")
+    assert current_folder() == os.getcwd()
 
 
 def test_settings_can_come_from_the_environment(outside: Shell) -> None:
