@@ -185,7 +185,8 @@ class Loop(Pool):
     def _held_up(self) -> int:
         """Coroutines mostly wait, and as many end as begin: held up are those that take longer than others."""
         late = time.monotonic_ns() - max(WINDOW_NS, int(2e9 * self._pace.average))
-        return sum(1 for _ in takewhile(late.__gt__, self._since.values()))
+        begun = list(self._since.values())  # at once: meanwhile the loop ends some
+        return sum(1 for _ in takewhile(late.__gt__, begun))
 
     def _look(self) -> float:
         """Asks the loop whether it turns, and looks who keeps it if it does not. How long until the next look."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
+from threading import Event, Thread
 
+from distq.worker.loop import Loop
 from distq.worker.pace import MOST, WINDOW_S, Pace
 
 
@@ -89,3 +92,29 @@ def test_a_new_type_is_met_with_little_waiting() -> None:
         pace.note({"job"}, 64, 64 * 0.001)
     pace.note({"other"}, 64, 64 * 0.001)
     assert pace.ahead(16) == 2
+
+
+def test_coroutines_end_while_it_is_counted_who_is_held_up() -> None:
+    """Another thread counts: if that could fail, all coroutines of the process would be given back."""
+    loop = Loop.__new__(Loop)
+    loop._pace, loop._since = Pace(), dict.fromkeys(range(200), 1)
+    counted = Event()
+
+    def ends_and_begins() -> None:
+        while not counted.is_set():
+            for seat in list(loop._since):
+                del loop._since[seat]
+                if seat % 2:
+                    loop._since[seat] = 1
+            loop._since.update(dict.fromkeys(range(200), 1))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = Thread(target=ends_and_begins)
+    thread.start()
+    try:
+        assert all(loop._held_up() <= 200 for _ in range(2000))
+    finally:
+        counted.set()
+        sys.setswitchinterval(interval)
+        thread.join()
