@@ -162,7 +162,8 @@ class Attempts(Units):
             value, error = await asyncio.shield(ended)
         except asyncio.CancelledError:
             for task in self._started.get(context, ()):
-                task.cancel()
+                if getattr(task.get_coro(), "cr_code", None) is _aoutcome.__code__:  # not what that has started
+                    task.cancel()
             value, error = await ended
         if error is not None:
             raise error

@@ -192,6 +192,36 @@ def test_near_the_end_of_its_host_what_is_cancelled_goes_back(stage: Stage, is_a
     assert len(closed) == 3
 
 
+@pytest.mark.parametrize("is_around", [False, True])
+def test_a_cancellation_is_the_handlers_alone_and_what_it_shields_goes_on(stage: Stage, is_around: bool) -> None:
+    """So it is noted that a step was done, before its handler is told."""
+    noted = []
+
+    async def note() -> None:
+        await asyncio.sleep(0.2)
+        noted.append(current().id)
+
+    async def it() -> None:
+        noting = asyncio.ensure_future(note())
+        try:
+            await asyncio.shield(noting)
+        except asyncio.CancelledError:
+            await noting
+            raise
+
+    async def end(runs: Attempts) -> None:
+        await asyncio.sleep(0.1)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith("one"):
+                runs.interrupt(task, Interrupted("its host ends"))
+
+    if is_around:
+        stage.app.middleware.append(lambda context, call_next: call_next(context))
+    stage.declare(it)
+    assert stage.run(3, end) == [("release", None)] * 3
+    assert len(noted) == 3
+
+
 def test_who_is_interrupted_ends_with_what_is_meant_or_what_it_makes_of_it(stage: Stage) -> None:
     async def it() -> str:
         try:
