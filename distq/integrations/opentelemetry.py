@@ -17,10 +17,13 @@ from contextvars import Token
 from functools import lru_cache
 from typing import Any
 
-from opentelemetry import context as contexts
-from opentelemetry import propagate, trace
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TracerProvider
-from opentelemetry.util.types import AttributeValue
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import propagate, trace
+    from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TracerProvider
+    from opentelemetry.util.types import AttributeValue
+except ImportError as error:
+    raise ImportError(f"OpenTelemetry needs the extra: pip install 'distq[otel]' ({error})", name=error.name) from None
 
 import distq
 from distq.context import Context

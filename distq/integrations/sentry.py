@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import sentry_sdk
-from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.utils import event_from_exception
+try:
+    import sentry_sdk
+    from sentry_sdk.integrations.logging import ignore_logger
+    from sentry_sdk.utils import event_from_exception
+except ImportError as error:
+    raise ImportError(f"Sentry needs the extra: pip install 'distq[sentry]' ({error})", name=error.name) from None
 
 from distq.context import Context
 from distq.facts import hiding_of, shown_call
