@@ -155,8 +155,13 @@ def _of_arguments(error: TypeError | ValueError) -> Problem | None:
 
 def invalid(error: ValidationError) -> Response:
     """400 for a body that does not fit its model."""
-    found = [(path(item["loc"]), item["msg"]) for item in error.errors(include_url=False, include_input=False)]
+    found = [(path(item["loc"]), _said(item)) for item in error.errors(include_url=False, include_input=False)]
     return problem(400, "the request does not fit; see errors", found)
+
+
+def _said(item: Mapping[str, object]) -> str:
+    is_unknown = item["type"] == "extra_forbidden"
+    return "there is no such field: /api/openapi.json has all" if is_unknown else str(item["msg"])
 
 
 def path(places: Sequence[object]) -> str:

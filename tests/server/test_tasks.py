@@ -308,6 +308,11 @@ def test_a_key_may_have_a_limit(web: Web, room: Room) -> None:
     assert web.post(TASKS, {"type": "add", "args": [1]}).status == 201
 
 
+def test_a_field_that_does_not_exist_is_called_so(web: Web) -> None:
+    answer = web.post(TASKS, {"type": "add", "args": [1], "dealy": 3})
+    assert "there is no such field" in str(answer.json), answer
+
+
 def test_unknown_types_may_be_allowed(serve: Serve) -> None:
     web = serve("--unknown-types")
     assert web.post(TASKS, {"type": "elsewhere", "kwargs": {"x": 1}}).status == 201
