@@ -169,6 +169,13 @@ def test_a_plain_handler_runs_in_a_thread(stage: Stage) -> None:
     assert stage.run() == [("complete", False)]
 
 
+async def end_of_its_host(runs: Attempts) -> None:
+    await asyncio.sleep(0.1)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        if task.get_name().startswith("one"):
+            runs.interrupt(task, Interrupted("its host ends"))
+
+
 @pytest.mark.parametrize("is_around", [False, True])
 def test_near_the_end_of_its_host_what_is_cancelled_goes_back(stage: Stage, is_around: bool) -> None:
     closed = []
@@ -179,16 +186,10 @@ def test_near_the_end_of_its_host_what_is_cancelled_goes_back(stage: Stage, is_a
         finally:
             closed.append(current().id)
 
-    async def end(runs: Attempts) -> None:
-        await asyncio.sleep(0.1)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if task.get_name().startswith("one"):
-                runs.interrupt(task, Interrupted("its host ends"))
-
     if is_around:
         stage.app.middleware.append(lambda context, call_next: call_next(context))
     stage.declare(it)
-    assert stage.run(3, end) == [("release", None)] * 3
+    assert stage.run(3, end_of_its_host) == [("release", None)] * 3
     assert len(closed) == 3
 
 
@@ -209,16 +210,10 @@ def test_a_cancellation_is_the_handlers_alone_and_what_it_shields_goes_on(stage:
             await noting
             raise
 
-    async def end(runs: Attempts) -> None:
-        await asyncio.sleep(0.1)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            if task.get_name().startswith("one"):
-                runs.interrupt(task, Interrupted("its host ends"))
-
     if is_around:
         stage.app.middleware.append(lambda context, call_next: call_next(context))
     stage.declare(it)
-    assert stage.run(3, end) == [("release", None)] * 3
+    assert stage.run(3, end_of_its_host) == [("release", None)] * 3
     assert len(noted) == 3
 
 
