@@ -96,7 +96,7 @@ class _Unhurried(logging.Handler):
         """Where those about attempts are noted."""
         self._note: Callable[[bytes], bytes] = bytes
         self._form = form
-        self._completed: Callable[[Context, float], bytes] = cast("Any", form).completed
+        self._completed: Callable[[bytes, Context, float], bytes] = cast("Any", form).completed
         """What one of ours can do without records."""
         self._dropped = 0
         self._is_torn = False
@@ -124,11 +124,15 @@ class _Unhurried(logging.Handler):
 
     def completed(self, context: Context, seconds: float) -> bool:
         """See `Scribe`."""
-        line = self._completed(context, seconds)
-        rest = self._note(line)
+        id = context.entry
+        if id.translate(None, PLAIN):
+            id = id.partition(b" ")[0]
+            if id.translate(None, PLAIN):
+                return False
+        rest = self._note(self._completed(id, context, seconds))
         if rest:
             self.write(rest)
-        return bool(line)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line, or several with a traceback. Those about attempts stay in front of others."""
@@ -222,12 +226,6 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _plain(entry: bytes) -> bytes:
-    """The id in an entry, if it stands in every text as it is; else nothing."""
-    id = entry.partition(b" ")[0]
-    return b"" if id.translate(None, PLAIN) else id
-
-
 _Parts = tuple[int, str, int, bytes, bytes, bytes]
 """Millisecond, queue and attempts before, and what is the same in all lines about these."""
 NO_START = (0, b"")
@@ -271,14 +269,9 @@ class _Text(logging.Formatter):
             text += f" [{said[TASK]}]"
         return one_line(text)
 
-    def completed(self, context: Context, seconds: float) -> bytes:
-        """The line that the record of a success would have become; nothing: only a record will do."""
-        id, type = context.entry, context.task.type
-        if id.translate(None, PLAIN):
-            id = _plain(id)
-            if not id:
-                return id
-        now_ms = int(time.time() * 1000)
+    def completed(self, id: bytes, context: Context, seconds: float) -> bytes:
+        """The line that the record of a success would have become, with an id that stands in it as it is."""
+        now_ms, type = int(time.time() * 1000), context.task.type
         at_ms, start = self._starts.get(type, NO_START)
         if at_ms != now_ms:
             start = self._clock(now_ms) + f" INFO    {os.getpid()} distq.task: {type} ".encode()
@@ -301,13 +294,9 @@ def _json_formatter() -> logging.Formatter:
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
             return self._clock(int(record.created * 1000)).decode()
 
-        def completed(self, context: Context, seconds: float) -> bytes:
-            """The line that the record of a success would have become; nothing: only a record will do."""
-            id, task = context.entry, context.task
-            if id.translate(None, PLAIN):
-                id = _plain(id)
-                if not id:
-                    return id
+        def completed(self, id: bytes, context: Context, seconds: float) -> bytes:
+            """The same for JSON."""
+            task = context.task
             created_ms, attempts = NOTED.unpack_from(context.raw)
             now_ms, ms = time.time() * 1000, seconds * 1000
             at_ms, its_queue, its_attempts, a, b, c = self._parts.get(task, NO_PARTS)
