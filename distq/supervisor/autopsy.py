@@ -17,6 +17,7 @@ import msgpack
 
 from distq import worker
 from distq.outcome import clip
+from distq.supervisor.processes import is_stopped
 from distq.worker.board import Slot
 from distq.worker.notes import last_lines
 from distq.worker.seen import Ran
@@ -56,22 +57,17 @@ def stack_of(file: int, thread: int) -> str:
     return f"Where it was (most recent call first):\n{frames}" if frames else ""
 
 
-def blocks(pid: int, number: int) -> bool:
-    """Whether the main thread of this process blocks the signal (Linux)."""
-    return _has(_status(pid), "SigBlk", number)
-
-
 def hears(pid: int, number: int) -> bool:
     """Whether the signal comes to a handler in this process, as far as the kernel tells (Linux)."""
     said = _status(pid)
-    return not said or (_has(said, "SigCgt", number) and not _has(said, "SigBlk", number))
+    return not said or _is_heard(said, number)
 
 
 def can_write(pid: int, number: int, dump: int) -> bool:
     """Whether this process will write into its dump at this signal (Linux): it is not stopped, its main thread does not
     block the signal, there is a handler for it, and the file still has its number there."""
     said = _status(pid)
-    if not said or said["State"].strip()[0] in "Tt" or not hears(pid, number):
+    if not said or is_stopped(pid) or not _is_heard(said, number):
         return False
     try:
         return os.path.samestat(os.stat(f"/proc/{pid}/fd/{dump}"), os.fstat(dump))
@@ -83,8 +79,9 @@ def _status(pid: int) -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in _read(f"/proc/{pid}/status").splitlines())
 
 
-def _has(said: Mapping[str, str], mask: str, number: int) -> bool:
-    return bool(int(said.get(mask) or "0", 16) >> (number - 1) & 1)
+def _is_heard(said: Mapping[str, str], number: int) -> bool:
+    caught, blocked = (int(said.get(mask) or "0", 16) >> (number - 1) & 1 for mask in ("SigCgt", "SigBlk"))
+    return bool(caught and not blocked)
 
 
 def _read_dump(file: int) -> str:

@@ -11,7 +11,6 @@ import pytest
 
 from distq.broker import verbs
 from distq.result import Handle
-from distq.supervisor.autopsy import blocks
 from distq.supervisor.signals import FOR_LATER, in_order
 from tests.support.apps.releases import app, await_gate, await_gate_async, chain, compute, render, wait
 from tests.support.eventually import eventually
@@ -94,6 +93,12 @@ def test_usr1_shows_what_everybody_is_at(start: Start, journal: Journal, gate: P
     for handle in handles:
         handle.get(timeout=10)
     assert host.children == before
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Whether the main thread of this process blocks the signal."""
+    mask = Path(f"/proc/{pid}/status").read_text().partition("SigBlk:")[2].partition("\n")[0]
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_usr1_and_hup_in_the_first_moments_of_a_host_wait_until_they_can_be_obeyed(start: Start) -> None:
